@@ -1,0 +1,254 @@
+"""Batch: some anchors against all references, and what a loss may ask about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from metricreg.errors import InputError
+from metricreg.selection import Pairs, Selection, Triplets, selection_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Anchors against references. What follows from them is made when asked for, and kept.
+
+    Args:
+        anchors: `[A, D]`.
+        references: `[M, D]`; the same tensor as `anchors` where a batch is compared with itself.
+        anchor_labels: `[A]`, integers of any value; None where a selection says what belongs together.
+        reference_labels: `[M]`.
+        self_index: `[A]`, the column of `references` that is the anchor itself, -1 where it is not among them; None
+            where the references are a separate set.
+        selection: the pairs or triplets that are meant; None for all.
+        weights: `[A]`, how much each anchor's loss counts, or None.
+        row: further tensors with a row an anchor, `[A, ...]`, put there by `Loss.prepare`.
+        whole: further tensors about the whole batch, put there by `Loss.prepare`.
+    """
+
+    anchors: Tensor
+    references: Tensor
+    anchor_labels: Tensor | None = None
+    reference_labels: Tensor | None = None
+    self_index: Tensor | None = None
+    selection: Selection | None = None
+    weights: Tensor | None = None
+    row: dict[str, Tensor] = field(default_factory=dict)
+    whole: dict[str, Tensor] = field(default_factory=dict)
+    _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Tensor,
+        labels: Any = None,
+        *,
+        tuples: Any = None,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+    ) -> Batch:
+        """Check what a caller hands in and make a batch of it. Half precision becomes float32.
+
+        Args:
+            embeddings: `[N, D]`, floating point.
+            labels: `[N]` integers; a tensor on any device, an array or a list.
+            tuples: `Pairs`, `Triplets`, or index tuples; see `selection_of`.
+            ref_embeddings: `[M, D]`, a separate reference set; the batch itself if None.
+            ref_labels: `[M]` integers.
+
+        Raises:
+            InputError: shapes, types or lengths that do not fit together.
+        """
+        anchors = _embeddings("embeddings", embeddings)
+        anchor_labels = _labels("labels", labels, "embeddings", anchors)
+        if ref_embeddings is None or ref_embeddings is embeddings:
+            if ref_embeddings is None and ref_labels is not None:
+                raise InputError("ref_labels were given without ref_embeddings")
+            references, reference_labels = anchors, anchor_labels
+            self_index: Tensor | None = torch.arange(len(anchors), device=anchors.device)
+        else:
+            references = _embeddings("ref_embeddings", ref_embeddings)
+            reference_labels = _labels("ref_labels", ref_labels, "ref_embeddings", references)
+            self_index = None
+            if references.shape[1] != anchors.shape[1] or references.device != anchors.device:
+                raise InputError(
+                    f"embeddings are {tuple(anchors.shape)} on {anchors.device} and ref_embeddings "
+                    f"{tuple(references.shape)} on {references.device}; they need one dimension and one device"
+                )
+            if tuples is None and (anchor_labels is None) != (reference_labels is None):
+                raise InputError("give both labels and ref_labels, or neither")
+        selection = None
+        if tuples is not None:
+            selection = selection_of(tuples, len(anchors), len(references), anchors.device)
+        return cls(anchors, references, anchor_labels, reference_labels, self_index, selection)
+
+    def __len__(self) -> int:
+        """The number of anchors."""
+        return self.anchors.shape[0]
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        # not functools.cached_property: its lock breaks torch.compile(fullgraph=True) on Python 3.11
+        if key not in self._memo:
+            self._memo[key] = make()
+        value: T = self._memo[key]
+        return value
+
+    def _label_pair(self) -> tuple[Tensor, Tensor]:
+        if self.anchor_labels is None or self.reference_labels is None:
+            raise InputError("this objective needs labels (and ref_labels with ref_embeddings), or tuples")
+        return self.anchor_labels, self.reference_labels
+
+    # -- which pairs count ----------------------------------------------------------------------------------------
+
+    @property
+    def positives(self) -> Tensor:
+        """Which references are positives of which anchor, `[A, M]`: bool, or counts where a selection repeats pairs."""
+        return self._once("positives", self._positives)
+
+    def _positives(self) -> Tensor:
+        if self.selection is not None:
+            return self.selection.positives(len(self), len(self.references))
+        anchor_labels, reference_labels = self._label_pair()
+        same = anchor_labels[:, None] == reference_labels[None, :]
+        if self.self_index is None:
+            return same
+        column = self.self_index.clamp(min=0)[:, None]
+        return same.scatter(1, column, same.gather(1, column) & (self.self_index < 0)[:, None])
+
+    @property
+    def negatives(self) -> Tensor:
+        """Which references are negatives of which anchor, `[A, M]`: bool, or counts where a selection repeats pairs."""
+        return self._once("negatives", self._negatives)
+
+    def _negatives(self) -> Tensor:
+        if self.selection is not None:
+            return self.selection.negatives(len(self), len(self.references))
+        anchor_labels, reference_labels = self._label_pair()
+        return anchor_labels[:, None] != reference_labels[None, :]
+
+    @property
+    def positive_index(self) -> tuple[Tensor, Tensor]:
+        """Each anchor's positives as columns `[A, K]`, and which of those entries count, bool `[A, K]`.
+
+        A pair that a selection repeats stands in as many columns. O(A·K) memory, from sorted labels. Finding K waits
+        for the device, if it is one.
+        """
+        return self._once("positive_index", self._positive_index)
+
+    def _positive_index(self) -> tuple[Tensor, Tensor]:
+        if self.selection is not None:
+            rows, columns = self.selection.anchor, self.selection.positive
+            wanted = torch.arange(len(self), device=rows.device)
+            keys = rows
+        else:
+            anchor_labels, reference_labels = self._label_pair()
+            wanted = anchor_labels.long()
+            keys, columns = reference_labels.long().sort(stable=True)
+        start, stop = torch.searchsorted(keys, wanted), torch.searchsorted(keys, wanted, right=True)
+        width = int((stop - start).max()) if len(self) else 0
+        if not len(columns):
+            empty = torch.zeros(len(self), 0, dtype=torch.long, device=self.anchors.device)
+            return empty, empty.bool()
+        entry = start[:, None] + torch.arange(width, device=keys.device)
+        index = columns[entry.clamp(max=len(columns) - 1)]
+        counts = entry < stop[:, None]
+        if self.selection is None and self.self_index is not None:
+            counts = counts & (index != self.self_index[:, None])
+        return index, counts
+
+    # -- other views ----------------------------------------------------------------------------------------------
+
+    def rows(self, i: int, j: int) -> Batch:
+        """The same batch with only anchors i to j."""
+        part = replace(
+            self,
+            anchors=self.anchors[i:j],
+            anchor_labels=None if self.anchor_labels is None else self.anchor_labels[i:j],
+            self_index=None if self.self_index is None else self.self_index[i:j],
+            selection=None if self.selection is None else self.selection.rows(i, j),
+            weights=None if self.weights is None else self.weights[i:j],
+            row={key: value[i:j] for key, value in self.row.items()},
+        )
+        if "positive_index" in self._memo:
+            index, counts = self.positive_index
+            part._memo["positive_index"] = index[i:j], counts[i:j]
+        return part
+
+    def tiles(self, size: int) -> Iterator[tuple[int, int]]:
+        """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""
+        return ((i, min(i + size, len(self))) for i in range(0, max(len(self), 1), size))
+
+    def map(self, function: Callable[[Batch], Tensor], size: int = 512) -> Tensor:
+        """`function` of each run of anchors, concatenated: `[A, ...]` in the memory of a tile.
+
+        For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `row` or `whole`.
+        Each run is computed again in the backward pass instead of being stored.
+        """
+        parts = [checkpoint(function, self.rows(i, j), use_reentrant=False) for i, j in self.tiles(size)]
+        return torch.cat(parts)
+
+    def replace(self, **changes: Any) -> Batch:
+        """A copy with some fields changed; `row` and `whole` are added to."""
+        for key in ("row", "whole"):
+            if key in changes:
+                changes[key] = getattr(self, key) | changes[key]
+        return replace(self, **changes)
+
+    def against(self, references: Tensor, labels: Tensor) -> Batch:
+        """These anchors against other rows, such as class proxies. A selection becomes `weights`."""
+        weights = self.row_weights()
+        return replace(
+            self, references=references, reference_labels=labels, self_index=None, selection=None, weights=weights
+        )
+
+    def row_weights(self) -> Tensor | None:
+        """How often each anchor occurs in the selection, over the most frequent one's count; None without selection.
+
+        Where the batch is compared with itself, occurrences as a positive or negative count too. A selection of
+        nothing weighs every row 1.
+        """
+        if self.selection is None:
+            return self.weights
+        lists = self.selection.columns()
+        if self.anchors is not self.references:
+            lists = lists[:1] if isinstance(self.selection, Triplets) else (lists[0], lists[2])
+        index = torch.cat(lists)
+        counts = torch.zeros(len(self), dtype=self.anchors.dtype, device=index.device)
+        counts = counts.index_add(0, index, torch.ones_like(index, dtype=counts.dtype))
+        if not len(index):
+            return counts + 1
+        return counts / counts.max()
+
+
+def _embeddings(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise InputError(f"{name} must be a torch tensor [N, D]; got {type(value).__name__}")
+    if value.ndim != 2 or not value.is_floating_point():
+        raise InputError(f"{name} must be [N, D] floating point; got shape {tuple(value.shape)} of {value.dtype}")
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def _labels(name: str, value: Any, of: str, embeddings: Tensor) -> Tensor | None:
+    if value is None:
+        return None
+    try:
+        labels = torch.as_tensor(value, device=embeddings.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} must be integers [N]; got {type(value).__name__}: {error}") from error
+    if labels.numel() == 0 and len(embeddings) == 0:
+        return labels.reshape(0).long()
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool:
+        raise InputError(f"{name} must be integers; got {labels.dtype}")
+    if labels.shape != (len(embeddings),):
+        raise InputError(f"{name} must be [{len(embeddings)}], one for each row of {of}; got {tuple(labels.shape)}")
+    return labels
+
+
+__all__ = ["Batch", "Pairs", "Selection", "Triplets"]

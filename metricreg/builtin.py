@@ -1,0 +1,69 @@
+"""The built-in plugin: lists what metricreg ships, through the hooks that every plugin uses, and nothing else."""
+
+from __future__ import annotations
+
+from metricreg.hookspecs import hookimpl
+
+
+@hookimpl
+def metricreg_distances() -> dict[str, str]:
+    """Built-in distances."""
+    return {
+        "cosine": "metricreg.distances.cosine:CosineSimilarity",
+        "dot_product": "metricreg.distances.dot_product:DotProductSimilarity",
+        "lp": "metricreg.distances.lp:LpDistance",
+        "snr": "metricreg.distances.snr:SNRDistance",
+    }
+
+
+@hookimpl
+def metricreg_losses() -> dict[str, str]:
+    """Built-in losses."""
+    return {
+        "arcface": "metricreg.losses.arcface:ArcFaceLoss",
+        "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
+        "multi_similarity": "metricreg.losses.multi_similarity:MultiSimilarityLoss",
+        "multiple": "metricreg.losses.multiple:MultipleLosses",
+        "ntxent": "metricreg.losses.ntxent:NTXentLoss",
+        "proxy_anchor": "metricreg.losses.proxy_anchor:ProxyAnchorLoss",
+        "supcon": "metricreg.losses.supcon:SupConLoss",
+        "triplet_margin": "metricreg.losses.triplet_margin:TripletMarginLoss",
+    }
+
+
+@hookimpl
+def metricreg_reducers() -> dict[str, str]:
+    """Built-in reducers."""
+    return {
+        "avg_non_zero": "metricreg.reducers.avg_non_zero:AvgNonZeroReducer",
+        "class_weighted": "metricreg.reducers.class_weighted:ClassWeightedReducer",
+        "divisor": "metricreg.reducers.divisor:DivisorReducer",
+        "do_nothing": "metricreg.reducers.do_nothing:DoNothingReducer",
+        "mean": "metricreg.reducers.mean:MeanReducer",
+        "multiple": "metricreg.reducers.multiple:MultipleReducers",
+        "per_anchor": "metricreg.reducers.per_anchor:PerAnchorReducer",
+        "sum": "metricreg.reducers.sum:SumReducer",
+        "threshold": "metricreg.reducers.threshold:ThresholdReducer",
+    }
+
+
+@hookimpl
+def metricreg_regularizers() -> dict[str, str]:
+    """Built-in regularizers."""
+    return {
+        "center_invariant": "metricreg.regularizers.center_invariant:CenterInvariantRegularizer",
+        "lp": "metricreg.regularizers.lp:LpRegularizer",
+        "regular_face": "metricreg.regularizers.regular_face:RegularFaceRegularizer",
+        "sparse_centers": "metricreg.regularizers.sparse_centers:SparseCentersRegularizer",
+        "zero_mean": "metricreg.regularizers.zero_mean:ZeroMeanRegularizer",
+    }
+
+
+@hookimpl
+def metricreg_miners() -> dict[str, str]:
+    """Built-in miners."""
+    return {
+        "batch_hard": "metricreg.miners.batch_hard:BatchHardMiner",
+        "multi_similarity": "metricreg.miners.multi_similarity:MultiSimilarityMiner",
+        "triplet_margin": "metricreg.miners.triplet_margin:TripletMarginMiner",
+    }

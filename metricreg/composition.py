@@ -1,0 +1,173 @@
+"""Composition: from the names in a spec to validated components, and from those to instances."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import torch
+from pydantic import BaseModel, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from metricreg.errors import MetricregError, Problem, RegistrationError, SpecError
+from metricreg.problems import pointer, shown
+from metricreg.registry import Registry
+from metricreg.signature import Declared, parameters_model
+
+D = TypeVar("D", bound=Declared)
+
+
+@dataclass
+class Resolution:
+    """The context in which a spec's names are resolved.
+
+    Args:
+        registry: where names are looked up.
+        requires: distributions the spec says it needs; named in the error for an unknown namespace.
+        check: construct each component on the meta device, to see that its `__init__` accepts its arguments.
+    """
+
+    registry: Registry
+    requires: Mapping[str, str] = field(default_factory=dict)
+    check: bool = True
+    classes: dict[int, type[Declared]] = field(default_factory=dict)
+
+    def known_keys(self, node: Any) -> list[str]:
+        """The keys that may stand in an object of the document that named a component."""
+        cls = self.classes.get(id(node))
+        return [] if cls is None else list(parameters_model(cls).model_fields)
+
+
+UNCHECKED = "component_unchecked"
+
+
+@dataclass
+class Node:
+    """A validated component of a spec, not yet constructed."""
+
+    cls: type[Declared]
+    values: dict[str, Any]
+    specimen: Declared | None = None
+
+    def construct(self, path: tuple[str | int, ...] = ()) -> Declared:
+        """Construct this component and those inside it.
+
+        Raises:
+            SpecError: an `__init__` raised; the problem is located and has the exception as its cause.
+        """
+        values = _filled(self.values, path)
+        try:
+            return construct(self.cls, values)
+        except Exception as error:
+            problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
+            raise SpecError([problem]) from error
+
+
+def _filled(value: Any, path: tuple[str | int, ...]) -> Any:
+    if isinstance(value, Node):
+        return value.construct(path)
+    if isinstance(value, dict):
+        return {key: _filled(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_filled(item, (*path, i)) for i, item in enumerate(value))
+    return value
+
+
+def _specimens(value: Any) -> Any:
+    if isinstance(value, Node):
+        return value.specimen
+    if isinstance(value, dict):
+        return {key: _specimens(item) for key, item in value.items()}
+    return type(value)(map(_specimens, value)) if isinstance(value, list | tuple) else value
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SpecError):
+        return "; ".join(problem.message for problem in error.problems)
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
+    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": cause})
+
+
+def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
+    """The validator of every hint that is a kind: an instance, or what a spec says in its place."""
+    if isinstance(value, cls):
+        return value
+    context = info.context
+    if isinstance(value, Declared):
+        raise _custom("component_kind", f"should be a {cls.kind}, and {type(value).__name__} is a {value.kind}")
+    if not isinstance(context, Resolution):
+        raise _custom(
+            "component_instance",
+            f"should be a {cls.__name__} instance; names and objects are for specs: "
+            f"metricreg.create('{cls.kind}', {shown(value)})",
+        )
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        name, parameters = value["name"], {k: v for k, v in value.items() if k != "name"}
+    elif isinstance(value, str):
+        name, parameters = value, {}
+    else:
+        raise _custom(
+            "component_name", f"should be the name of a {cls.kind}, or an object with 'name' and its parameters"
+        )
+    return _node(cls, name, parameters, value, context)
+
+
+def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution) -> Node:
+    registry = context.registry
+    if name not in registry.names(cls.kind):
+        message = registry.explain_unknown(cls.kind, name, context.requires)
+        raise _custom("component_unknown", message, registry.failure(name))
+    try:
+        found: type[Declared] = registry.get(cls.kind, name)
+    except RegistrationError as error:
+        raise _custom("component_refused", str(error), error) from error
+    if not issubclass(found, cls):
+        raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
+    context.classes[id(value)] = found
+    node = Node(found, validated(parameters_model(found), parameters, context))
+    if context.check:
+        try:
+            with torch.device("meta"):
+                node.specimen = construct(found, _specimens(node.values))
+        except ValueError as error:
+            raise _custom("component_rule", _reason(error), error) from error
+        except Exception as error:
+            message = f"{found.__name__} cannot be checked without constructing it: {_reason(error)}"
+            raise _custom(UNCHECKED, message, error) from error
+    return node
+
+
+def cause_of(error: ValidationError) -> BaseException | None:
+    """The first exception that a component or plugin raised behind a validation error."""
+    contexts = (line.get("ctx") or {} for line in error.errors(include_url=False))
+    return next((ctx["cause"] for ctx in contexts if isinstance(ctx.get("cause"), BaseException)), None)
+
+
+# -- construction ---------------------------------------------------------------------------------------------------
+
+
+def validated(model: type[BaseModel], given: Mapping[str, Any], context: Resolution | None) -> dict[str, Any]:
+    """The arguments given, as the model of the parameters makes them; raises pydantic's ValidationError."""
+    parameters = model.__pydantic_validator__.validate_python(dict(given), context=context)
+    return {name: getattr(parameters, name) for name in given}
+
+
+def construct(cls: type[D], values: dict[str, Any]) -> D:
+    """Construct behind the check of the arguments, and record them."""
+    self = cast(D, ABCMeta.__call__(cls, **values))
+    if "_modules" not in vars(self):
+        raise MetricregError(f"{cls.__name__}.__init__ does not call super().__init__(), which torch.nn.Module needs")
+    object.__setattr__(self, "_construction", (cls, _copied(values)))
+    return self
+
+
+def _copied(value: Any) -> Any:
+    """Containers copied, so that what a component does with its arguments does not change its spec."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value

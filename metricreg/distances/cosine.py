@@ -1,0 +1,35 @@
+"""Cosine similarity."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metricreg.kinds import Distance
+
+
+class CosineSimilarity(Distance):
+    r"""Cosine of the angle between embeddings, in [-1, 1]; larger means closer.
+
+    $$s(x, y) = \left(\frac{\langle x, y \rangle}{\lVert x \rVert \lVert y \rVert}\right)^{\text{power}}$$
+
+    The similarity with a zero embedding is 0.
+
+    Args:
+        power: exponent of the similarity.
+    """
+
+    is_inverted: ClassVar[bool] = True
+
+    def __init__(self, power: float = 1.0) -> None:
+        super().__init__(power)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Unit rows; a zero row stays zero."""
+        return torch.nn.functional.normalize(x, dim=-1)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Inner products of unit rows `[X, Y]`."""
+        return x @ y.mT

@@ -1,0 +1,35 @@
+"""Dot product similarity."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metricreg.kinds import Distance
+
+
+class DotProductSimilarity(Distance):
+    r"""Inner product of (normalised) embeddings; larger means closer.
+
+    $$s(x, y) = \langle x, y \rangle^{\text{power}}$$
+
+    Args:
+        normalize: scale each embedding to unit length first, which makes it the cosine.
+        power: exponent of the similarity.
+    """
+
+    is_inverted: ClassVar[bool] = True
+
+    def __init__(self, normalize: bool = True, power: float = 1.0) -> None:
+        super().__init__(power)
+        self.normalize = normalize
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Unit rows, if `normalize`; a zero row stays zero."""
+        return torch.nn.functional.normalize(x, dim=-1) if self.normalize else x
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Inner products `[X, Y]`."""
+        return x @ y.mT

@@ -1,0 +1,73 @@
+"""Lp distance."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from metricreg.kinds import Distance
+
+RESOLUTION = 8.0
+"""Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
+
+
+def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
+    """|x - y|² of all rows from one matrix product: `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
+
+    Entries that rounding could have made are exactly 0, with gradient 0.
+    """
+    xx, yy = x.square().sum(-1, keepdim=True), y.square().sum(-1, keepdim=True)
+    squares = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1) @ torch.cat([y, torch.ones_like(yy), yy], -1).mT
+    scale = xx.detach() + (yy.detach().amax(-2, keepdim=True) if yy.shape[-2] else 0.0)
+    noise = RESOLUTION * torch.finfo(squares.dtype).eps * scale
+    return squares.masked_fill(squares <= noise, 0.0)
+
+
+def root(squares: Tensor) -> Tensor:
+    """Square root with gradient 0 at 0, where the true one is infinite."""
+    zero = squares == 0.0
+    return squares.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+
+
+class LpDistance(Distance):
+    r"""Lp distance between (normalised) embeddings.
+
+    $$d(x, y) = \lVert x - y \rVert_p^{\text{power}}$$
+
+    With p = 2 it comes from the Gram matrix: distances below the resolution of that (about 1e-3 of the norm in float32)
+    are 0, with gradient 0.
+
+    Args:
+        p: the order of the norm, greater than 0; 1 is city block, 2 Euclidean.
+        power: exponent of the distance; 2 with p = 2 gives squared Euclidean distances.
+        normalize: scale each embedding to unit Lp norm first.
+    """
+
+    def __init__(self, p: Annotated[float, Field(gt=0)] = 2.0, power: float = 1.0, normalize: bool = True) -> None:
+        super().__init__(power)
+        self.p = p
+        self.normalize = normalize
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Unit rows, if `normalize`; a zero row stays zero."""
+        return torch.nn.functional.normalize(x, p=self.p, dim=-1) if self.normalize else x
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Lp distances `[X, Y]`."""
+        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else root(self._squares(x, y))
+
+    def _squares(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.normalize or not y.shape[-2]:
+            return squared_euclidean(x, y)
+        center = y.detach().mean(-2, keepdim=True)  # distances do not change, cancellation does
+        return squared_euclidean(x - center, y - center)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
+        if self.p == 2.0 and self.power == 2.0:
+            x = self.prepare(x)
+            return self._squares(x, x if y is None else self.prepare(y))
+        return super().forward(x, y)

@@ -1,0 +1,165 @@
+"""Documents: reading JSON, TOML and YAML, and refusing what is not plain data before anything looks at it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
+from metricreg.problems import pointer, shown
+
+MAX_DEPTH = 32
+MAX_NODES = 100_000
+MAX_BYTES = 16 * 2**20
+
+Path_ = tuple[str | int, ...]
+
+
+def plain(document: Any) -> Any:
+    """A copy made of dicts, lists, strings, numbers, booleans and None only.
+
+    Raises:
+        SpecError: more than 32 nested containers, more than 100,000 nodes, a container inside itself, a type that JSON
+            does not have, NaN, infinity, or a key that is no string.
+    """
+    problems: list[Problem] = []
+    result: list[Any] = [None]
+    # what to copy, where to, under which key, at which path, inside which containers
+    todo: list[tuple[Any, Any, Any, Path_, tuple[int, ...]]] = [(document, result, 0, (), ())]
+    nodes = 0
+    while todo and len(problems) < MAX_PROBLEMS:
+        value, target, key, path, inside = todo.pop()
+        nodes += 1
+        if nodes > MAX_NODES:
+            raise SpecError(f"the document has more than {MAX_NODES:,} values")
+        if isinstance(value, dict | list | tuple):
+            if id(value) in inside:
+                problems.append(Problem(pointer(path), "a container that contains itself is no JSON"))
+                continue
+            if len(inside) >= MAX_DEPTH:
+                problems.append(Problem(pointer(path), f"more than {MAX_DEPTH} nested objects and lists"))
+                continue
+            if len(value) > MAX_NODES:
+                raise SpecError(f"the document has more than {MAX_NODES:,} values")
+            inside += (id(value),)
+            if isinstance(value, dict):
+                copy: Any = {k: None for k in value if type(k) is str}
+                problems += [
+                    Problem(pointer(path), f"the keys of an object are strings; got {k!r:.60}")
+                    for k in value
+                    if type(k) is not str
+                ]
+                children = [(k, value[k]) for k in copy]
+            else:
+                copy = [None] * len(value)
+                children = list(enumerate(value))
+            todo += [(child, copy, k, (*path, k), inside) for k, child in reversed(children)]
+            target[key] = copy
+            continue
+        value = value.item() if isinstance(value, np.generic) else value
+        target[key] = value
+        if value is not None and type(value) not in (str, int, float, bool):
+            allowed = "objects, lists, strings, numbers, true, false and null"
+            message = f"{type(value).__name__} is no JSON type; a spec is made of {allowed}"
+            problems.append(Problem(pointer(path), message, shown(value)))
+        elif type(value) is float and not math.isfinite(value):
+            problems.append(Problem(pointer(path), "numbers are finite", repr(value)))
+    if problems:
+        raise SpecError(problems)
+    return result[0]
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a spec from a `.json`, `.toml`, `.yaml` or `.yml` file, as data: `build(load(path))`.
+
+    Raises:
+        SpecError: a file that cannot be read, is not of its format, or has duplicate keys, NaN or Infinity.
+    """
+    file = Path(path)
+    readers = {".json": _json, ".toml": _toml, ".yaml": _yaml, ".yml": _yaml}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise SpecError(
+            f"{file}: unknown file type '{file.suffix}'; expected one of {', '.join(readers)}", "cannot read"
+        )
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
+        document = plain(reader(data.decode("utf-8-sig")))
+    except SpecError as error:
+        raise SpecError(error.problems, f"cannot read {file}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else _reason(error)
+        raise SpecError(reason, f"cannot read {file}") from error
+    if not isinstance(document, dict):
+        raise SpecError(f"expected an object, got {shown(document)}", f"cannot read {file}")
+    return document
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r:.60} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number; numbers are finite")
+
+
+def _toml(text: str) -> Any:
+    try:
+        import tomllib  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:  # Python 3.10
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise ValueError("TOML files need tomli on Python 3.10: pip install 'metricreg[toml]'") from None
+    return tomllib.loads(text)
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise ValueError("YAML files need PyYAML: pip install 'metricreg[yaml]'") from None
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+        """Plain data only, and no key twice."""
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        loader.flatten_mapping(node)
+        found: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise ValueError(f"the keys of an object are strings; got {key!r:.60}{key_node.start_mark}")
+            if key in found:
+                raise ValueError(f"the key {key!r:.60} stands twice in one object{key_node.start_mark}")
+            found[key] = loader.construct_object(value_node, deep=True)
+        return found
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

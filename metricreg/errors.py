@@ -1,0 +1,67 @@
+"""Everything metricreg raises on purpose. Each error is also the builtin error a caller would expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_PROBLEMS = 100
+
+
+class MetricregError(Exception):
+    """Base of every error that metricreg raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a spec.
+
+    Args:
+        pointer: JSON pointer (RFC 6901) to the offending place; it resolves in the document.
+        message: what is wrong, what is allowed, and how to mend it.
+        given: the offending value as JSON, cut to 100 characters; None where showing it would not help.
+    """
+
+    pointer: str
+    message: str
+    given: str | None = None
+
+    def __str__(self) -> str:
+        shown = "" if self.given is None else f" (given: {self.given})"
+        return f"{self.pointer or '(top level)'}: {self.message}{shown}"
+
+
+class SpecError(MetricregError, ValueError):
+    """A spec, or an argument of a component, is wrong; `problems` lists everything found."""
+
+    def __init__(self, problems: Iterable[Problem] | str, title: str = "invalid spec") -> None:
+        listed = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
+        self.problems = listed[:MAX_PROBLEMS]
+        self.title = title
+        super().__init__(self.problems, title)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.title}: {self.problems[0]}"
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"{self.title}: {len(self.problems)} problems{lines}"
+
+
+class RegistrationError(MetricregError, TypeError):
+    """A class cannot be registered as a component; the message says why."""
+
+
+class PluginError(MetricregError, RuntimeError):
+    """A plugin could not be used; the message names plugin, distribution and cause."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin was left out; everything else works."""
+
+
+class InputError(MetricregError, ValueError):
+    """Embeddings, labels or tuples handed to a component do not fit together."""
+
+
+class ExperimentError(MetricregError, ValueError):
+    """An experiment cannot be run: its data, its encoder or its output folder is not usable."""

@@ -1,0 +1,64 @@
+"""Distance: how far, or how similar, two embeddings are."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metricreg.component import Component
+
+
+class Distance(Component):
+    """All distances between two sets of embeddings, as a matrix.
+
+    A subclass implements `matrix`, and `prepare` where something is done once to each embedding, such as
+    normalising. A similarity sets `is_inverted = True`.
+
+    Args:
+        power: exponent that is applied to each entry of the matrix.
+    """
+
+    kind: ClassVar[str] = "distance"
+    is_inverted: ClassVar[bool] = False
+    """Whether larger means closer, as in a similarity."""
+
+    def __init__(self, power: float = 1.0) -> None:
+        super().__init__()
+        self.power = power
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What is done once to each embedding `[N, D]`, before any comparison."""
+        return x
+
+    @abstractmethod
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distances of prepared embeddings, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, before `power`."""
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
+        prepared = self.prepare(x)
+        return self._raised(self.matrix(prepared, prepared if y is None or y is x else self.prepare(y)))
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
+        x, y = self.prepare(x), self.prepare(y)
+        return self._raised(self.matrix(x[:, None], y[:, None])[:, 0, 0])
+
+    def _raised(self, values: Tensor) -> Tensor:
+        return values if self.power == 1.0 else values**self.power
+
+    def margin(self, x: Tensor | float, y: Tensor | float) -> Tensor:
+        """By how much x is farther than y: x - y of distances, y - x of similarities."""
+        difference = y - x if self.is_inverted else x - y
+        return torch.as_tensor(difference)
+
+    def closeness(self, values: Tensor) -> Tensor:
+        """Values of this distance as similarities, larger for closer: those of a distance with their sign turned."""
+        return values if self.is_inverted else -values
+
+    def nearest(self, x: Tensor, y: Tensor) -> Tensor:
+        """The closer of two, entry by entry."""
+        return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)

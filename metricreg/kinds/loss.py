@@ -1,0 +1,177 @@
+"""Loss: what the unreduced values are, for some anchors against all references."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypedDict, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.component import Component, create
+from metricreg.errors import MetricregError
+from metricreg.fold import Execution, Folded, bound, dense, fold
+from metricreg.kinds.distance import Distance
+from metricreg.kinds.reducer import Reducer
+from metricreg.kinds.regularizer import Regularizer
+from metricreg.term import Scalar, Term
+
+Terms = Mapping[str, Term | Scalar]
+
+
+class LossSlots(TypedDict, total=False):
+    """What every loss takes besides its own parameters."""
+
+    distance: Distance | None
+    reducer: Reducer | None
+    embedding_regularizer: Regularizer | None
+    embedding_reg_weight: Annotated[float, Field(default=1.0)]
+
+
+class Loss(Component):
+    """A training objective on embeddings.
+
+    A subclass implements `terms`; memory tiling, gradients, reducers and regularizers come from the engine. It may
+    implement `prepare`, `once` and `commit` too.
+
+    Args:
+        distance: how embeddings are compared; `default_distance` if None.
+        reducer: how each term becomes a scalar; `default_reducer` if None.
+        embedding_regularizer: a penalty on the embeddings, added to the loss.
+        embedding_reg_weight: the factor of that penalty.
+    """
+
+    kind: ClassVar[str] = "loss"
+
+    distances: ClassVar[tuple[type[Distance], ...]] = ()
+    """The distances this loss is defined for; any if empty."""
+
+    def __init__(
+        self,
+        distance: Distance | None = None,
+        reducer: Reducer | None = None,
+        embedding_regularizer: Regularizer | None = None,
+        embedding_reg_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.distance = self.default_distance() if distance is None else distance
+        self.reducer = self.default_reducer() if reducer is None else reducer
+        self.embedding_regularizer = embedding_regularizer
+        self.embedding_reg_weight = embedding_reg_weight
+        if self.distances and not isinstance(self.distance, self.distances):
+            allowed = " or ".join(d.__name__ for d in self.distances)
+            raise ValueError(f"{type(self).__name__} works with {allowed}, not with {type(self.distance).__name__}")
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """The distance where none is given: the registered `lp`."""
+        distance: Distance = create("distance", "lp")
+        return distance
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The reducer where none is given: the registered `mean`."""
+        reducer: Reducer = create("reducer", "mean")
+        return reducer
+
+    # -- what a loss says ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def terms(self, batch: Batch) -> Terms:
+        """The unreduced values of some anchors.
+
+        Pure: no state written, nothing random, nothing changed in place; it may see any anchors, any number of times.
+        """
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Once a step, in ordinary autograd: other rows (proxies, a memory), sampling, statistics of other rows."""
+        return batch
+
+    def once(self, batch: Batch) -> Terms:
+        """Once a step, in ordinary autograd: terms that are no sum over anchors."""
+        return {}
+
+    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+        """Once a step, after everything: update running state from the terms' total statistics, detached."""
+
+    def width(self, batch: Batch) -> int:
+        """How many values an anchor needs at a time; what tiles are sized by."""
+        return len(batch.references)
+
+    # -- what the engine makes of it ----------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Any = None,
+        *,
+        tuples: Any = None,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+        execution: Execution | None = None,
+    ) -> Tensor:
+        """The loss of a batch: a scalar, or with the reducer `do_nothing` the terms themselves.
+
+        Args:
+            embeddings: `[N, D]`.
+            labels: `[N]` integers.
+            tuples: the pairs or triplets that are meant; all if None.
+            ref_embeddings: `[M, D]`, a separate set to compare with; the batch itself if None.
+            ref_labels: `[M]` integers.
+            execution: dense or tiled; by size if None.
+
+        Raises:
+            InputError: arguments that do not fit together.
+        """
+        batch = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        return self.evaluate(batch, Execution() if execution is None else execution)
+
+    def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
+        """The loss of a batch that is already made. Losses made of losses override this."""
+        with torch.autocast(batch.anchors.device.type, enabled=False):
+            prepared = self.prepare(batch)
+            tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
+            parameters = list(self.parameters())
+            folded = fold(self.terms, self.reducer, prepared, tile=tile, parameters=parameters)
+            once = dense(bound(self._once(prepared, batch, folded), prepared), self.reducer)
+            values = {**folded.values, **once.values}
+            self.reducer.check_terms(values)
+            self.commit({**folded.statistics, **once.statistics})
+            if any(not isinstance(value, Tensor) for value in values.values()):
+                return cast(Tensor, values)
+            return _total(list(values.values()), batch)
+
+    def _once(self, prepared: Batch, batch: Batch, folded: Folded) -> Terms:
+        terms = dict(self.once(prepared)) | self.penalties(batch)
+        twice = terms.keys() & folded.values.keys()
+        if twice:
+            raise MetricregError(f"{type(self).__name__} gives the term '{min(twice)}' in both terms and once")
+        return terms
+
+    def penalties(self, batch: Batch) -> dict[str, Scalar]:
+        """The weighted penalty on the embeddings, if there is a regularizer."""
+        if self.embedding_regularizer is None:
+            return {}
+        penalty = self.embedding_reg_weight * self.embedding_regularizer(batch.anchors)
+        return {"embedding_reg_loss": Scalar((penalty,), lambda value: value)}
+
+    def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
+        """Every term of a batch, unreduced, dense; penalties included."""
+        with torch.autocast(batch.anchors.device.type, enabled=False):
+            prepared = self.prepare(batch)
+            found = dict(bound(self.terms(prepared), prepared))
+            return found | dict(bound(self.once(prepared), prepared)) | self.penalties(batch)
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The distance and reducer in use."""
+        return {"distance": self.distance, "reducer": self.reducer}
+
+
+def _total(values: list[Tensor], batch: Batch) -> Tensor:
+    total = torch.stack([value.reshape(()) for value in values]).sum() if values else batch.anchors.new_zeros(())
+    if torch.is_grad_enabled() and batch.anchors.requires_grad and not total.requires_grad:
+        total = total + batch.anchors[:0].sum()  # a graph, with gradient 0, where no value depended on the batch
+    return total

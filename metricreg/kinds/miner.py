@@ -1,0 +1,85 @@
+"""Miner: which pairs or triplets of a batch are worth learning from."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.component import Component, create
+from metricreg.errors import MetricregError, RegistrationError
+from metricreg.fold import CPU_VALUES
+from metricreg.kinds.distance import Distance
+from metricreg.selection import Pairs, Selection, Triplets
+
+
+class Miner(Component):
+    """Selects pairs or triplets, without gradient.
+
+    A subclass implements `select`, which is asked for some anchors at a time; or `mine`, if it has to see all at once.
+
+    Args:
+        distance: what hard and easy are measured by; `default_distance` if None.
+    """
+
+    kind: ClassVar[str] = "miner"
+
+    def __init__(self, distance: Distance | None = None) -> None:
+        super().__init__()
+        self.distance = self.default_distance() if distance is None else distance
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """The distance where none is given: the registered `lp`."""
+        distance: Distance = create("distance", "lp")
+        return distance
+
+    def select(self, batch: Batch) -> Selection:
+        """Pairs or triplets of some anchors; their rows are counted from this batch's first anchor on."""
+        raise NotImplementedError(f"{type(self).__name__} implements neither select nor mine")
+
+    def mine(self, batch: Batch) -> Selection:
+        """Pairs or triplets of all anchors: `select` of each tile, put together."""
+        tile = max(1, CPU_VALUES // max(len(batch.references), 1))
+        parts = [self.select(batch.rows(i, j)).shifted(i) for i, j in batch.tiles(tile)]
+        columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
+        if isinstance(parts[0], Pairs):
+            return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))
+        return Triplets(*columns)
+
+    @torch.no_grad()
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Any,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+    ) -> Selection:
+        """Mine a batch; see `Batch.of` for the arguments.
+
+        Returns:
+            `Pairs` or `Triplets`, to be passed as `tuples=` to a loss.
+        """
+        return self.selection(Batch.of(embeddings, labels, ref_embeddings=ref_embeddings, ref_labels=ref_labels))
+
+    @torch.no_grad()
+    def selection(self, batch: Batch) -> Selection:
+        """Mine a batch that is already made."""
+        with torch.autocast(batch.anchors.device.type, enabled=False):
+            found = self.mine(batch)
+        if not isinstance(found, Pairs | Triplets):
+            raise MetricregError(f"{type(self).__name__} returned {type(found).__name__}; expected Pairs or Triplets")
+        return found
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The distance in use."""
+        return {"distance": self.distance}
+
+    @classmethod
+    def check_declaration(cls, kind: str) -> None:
+        """Refuse a miner that implements neither way."""
+        super().check_declaration(kind)
+        if cls.select is Miner.select and cls.mine is Miner.mine:
+            raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} mines nothing: implement select, or mine")

@@ -1,0 +1,63 @@
+"""Reducer: how many unreduced values become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from metricreg.component import Component
+from metricreg.errors import RegistrationError
+from metricreg.term import Term
+
+
+class Reducer(Component):
+    """Turns a term into a scalar.
+
+    A subclass implements `statistics` and `finalize`, and works in every plan; or, where no sums over disjoint sets of
+    anchors determine the result (a median, the largest k), `reduce` alone, and is evaluated on the whole batch.
+    """
+
+    kind: ClassVar[str] = "reducer"
+
+    needs_values: bool = True
+    """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether the result follows from statistics that add up over disjoint sets of anchors."""
+        return type(self).statistics is not Reducer.statistics
+
+    def for_term(self, name: str) -> Reducer:
+        """The reducer for the term of a name: this one, unless it holds several."""
+        return self
+
+    def check_terms(self, names: Iterable[str]) -> None:
+        """Refuse a loss whose terms have other names than this reducer expects."""
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        """Tensors that add up over disjoint sets of anchors."""
+        raise NotImplementedError(f"{type(self).__name__} has no statistics; it reduces whole terms")
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        """The scalar that the total statistics stand for; a pure function of them."""
+        raise NotImplementedError(f"{type(self).__name__} has no finalize")
+
+    def reduce(self, term: Term) -> Any:
+        """The scalar of a whole term."""
+        return self.finalize(*self.statistics(term))
+
+    def forward(self, term: Term) -> Any:
+        """Reduce a term by hand: `MeanReducer()(term)`."""
+        return self.for_term(term.name).reduce(term)
+
+    @classmethod
+    def check_declaration(cls, kind: str) -> None:
+        """Refuse a reducer that implements neither way."""
+        super().check_declaration(kind)
+        summed = cls.statistics is not Reducer.statistics, cls.finalize is not Reducer.finalize
+        if cls.reduce is Reducer.reduce and summed != (True, True) and cls.for_term is Reducer.for_term:
+            raise RegistrationError(
+                f"{cls.__module__}.{cls.__qualname__} reduces nothing: implement statistics and finalize, or reduce"
+            )

@@ -1,0 +1,60 @@
+"""Regularizer: a penalty on embeddings, weights or proxies."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypedDict
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.component import Component, create
+from metricreg.fold import bound, dense
+from metricreg.kinds.reducer import Reducer
+from metricreg.term import Scalar, Term
+
+
+class RegularizerSlots(TypedDict, total=False):
+    """What every regularizer that lists values takes besides its own parameters."""
+
+    reducer: Reducer | None
+
+
+class Regularizer(Component):
+    """A penalty on the rows of a matrix: embeddings `[N, D]`, class weights or proxies `[C, D]`.
+
+    A subclass implements `terms`, as a loss does.
+
+    Args:
+        reducer: how the values of the rows become one; `default_reducer` if None.
+    """
+
+    kind: ClassVar[str] = "regularizer"
+
+    def __init__(self, reducer: Reducer | None = None) -> None:
+        super().__init__()
+        self.reducer = self.default_reducer() if reducer is None else reducer
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The reducer where none is given: the registered `mean`."""
+        reducer: Reducer = create("reducer", "mean")
+        return reducer
+
+    @abstractmethod
+    def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
+        """The unreduced penalties of a matrix `[N, D]`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The penalty of a matrix `[N, D]`: a scalar. Half precision is computed in float32."""
+        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        with torch.autocast(x.device.type, enabled=False):
+            batch = Batch(x, x)
+            values = dense(bound(self.terms(x), batch), self.reducer).values
+        return torch.stack(list(values.values())).sum()
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The reducer in use."""
+        return {"reducer": self.reducer}

@@ -1,0 +1,75 @@
+"""ArcFace."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance
+from metricreg.kinds.loss import Terms
+from metricreg.losses.proxy import ProxyLoss, ProxySlots
+from metricreg.term import Term
+
+
+class ArcFaceLoss(ProxyLoss):
+    r"""Cross entropy of scaled cosines, with an angle added to that of the true class.
+
+    $$\ell_a = -\log \frac{e^{s \cos(\theta_y + m)}}{e^{s \cos(\theta_y + m)} + \sum_{c \ne y} e^{s \cos \theta_c}}$$
+
+    Where theta + m would pass 180 degrees, cos(theta) - m sin(m) stands in, which keeps the loss rising with theta.
+    Tuples or a miner weigh each embedding's loss by how often it occurs in them. Deng et al. 2019, "ArcFace: Additive
+    Angular Margin Loss for Deep Face Recognition".
+
+    Args:
+        num_classes: C, at least 1; labels are 0 to C - 1.
+        embedding_size: the dimension of the embeddings, at least 1.
+        margin: m, in degrees, 0 to 180.
+        scale: s, greater than 0.
+    """
+
+    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, Field(gt=0)],
+        embedding_size: Annotated[int, Field(gt=0)],
+        margin: Annotated[float, Field(ge=0, le=180)] = 28.6,
+        scale: Annotated[float, Field(gt=0)] = 64.0,
+        **slots: Unpack[ProxySlots],
+    ) -> None:
+        super().__init__(num_classes, embedding_size, **slots)
+        self.margin = margin
+        self.scale = scale
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The proxies are the references."""
+        return batch.against(*self.classes(batch))
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        assert batch.anchor_labels is not None  # checked in prepare
+        target = batch.anchor_labels.long()
+        cosine = self.distance(batch.anchors, batch.references)
+        logits = cosine.scatter(1, target[:, None], self._with_margin(cosine.gather(1, target[:, None])))
+        losses = torch.nn.functional.cross_entropy(logits * self.scale, target, reduction="none")
+        return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
+
+    def _with_margin(self, cosine: Tensor) -> Tensor:
+        m = math.radians(self.margin)
+        room = 1.0 - cosine.square()
+        flat = room <= torch.finfo(cosine.dtype).eps  # at 0 and 180 degrees the sine has no slope to follow
+        sine = room.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)
+        rotated = cosine * math.cos(m) - sine * math.sin(m)
+        return torch.where(cosine >= math.cos(math.pi - m), rotated, cosine - m * math.sin(m))

@@ -1,0 +1,58 @@
+"""Contrastive loss."""
+
+from __future__ import annotations
+
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.kinds import Distance, Loss, LossSlots, Reducer
+from metricreg.kinds.loss import Terms
+from metricreg.reducers import AvgNonZeroReducer
+from metricreg.term import Term
+
+
+class ContrastiveLoss(Loss):
+    r"""Pulls positive pairs within a margin and pushes negative pairs beyond one.
+
+    $$\ell^+ = \left[ d(a, p) - m^+ \right]_+^{\text{power}} \qquad
+      \ell^- = \left[ m^- - d(a, n) \right]_+^{\text{power}}$$
+
+    With a similarity the signs turn: positives above `pos_margin`, negatives below `neg_margin`. Hadsell et al. 2006,
+    "Dimensionality Reduction by Learning an Invariant Mapping".
+
+    Args:
+        pos_margin: distance under which a positive pair costs nothing.
+        neg_margin: distance over which a negative pair costs nothing.
+        power: exponent of both; 2 in the paper.
+    """
+
+    def __init__(
+        self, pos_margin: float = 0.0, neg_margin: float = 1.0, power: float = 1.0, **slots: Unpack[LossSlots]
+    ) -> None:
+        super().__init__(**slots)
+        self.pos_margin = pos_margin
+        self.neg_margin = neg_margin
+        self.power = power
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Euclidean, of unit embeddings."""
+        return LpDistance()
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The mean over the pairs that cost something."""
+        return AvgNonZeroReducer()
+
+    def terms(self, batch: Batch) -> Terms:
+        """`pos_loss` and `neg_loss`, `[A, M]` each."""
+        d = self.distance(batch.anchors, batch.references)
+        positive = self.distance.margin(d, self.pos_margin).relu()
+        negative = self.distance.margin(self.neg_margin, d).relu()
+        if self.power != 1.0:
+            positive, negative = positive**self.power, negative**self.power
+        return {
+            "pos_loss": Term(positive, batch.positives, kind="pos_pair"),
+            "neg_loss": Term(negative, batch.negatives, kind="neg_pair"),
+        }

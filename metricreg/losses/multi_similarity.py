@@ -1,0 +1,54 @@
+"""Multi-similarity loss."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.term import Term
+
+
+class MultiSimilarityLoss(Loss):
+    r"""Weighs each pair by how it stands to the anchor's other pairs.
+
+    $$\ell_a = \frac1\alpha \log \left( 1 + \sum_{p} e^{-\alpha (s(a, p) - \lambda)} \right)
+             + \frac1\beta \log \left( 1 + \sum_{n} e^{\beta (s(a, n) - \lambda)} \right)$$
+
+    Wang et al. 2019, "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning".
+
+    Args:
+        alpha: sharpness of the positives, greater than 0.
+        beta: sharpness of the negatives, greater than 0.
+        base: lambda, the similarity around which pairs are weighed.
+    """
+
+    def __init__(
+        self,
+        alpha: Annotated[float, Field(gt=0)] = 2.0,
+        beta: Annotated[float, Field(gt=0)] = 50.0,
+        base: float = 0.5,
+        **slots: Unpack[LossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.alpha = alpha
+        self.beta = beta
+        self.base = base
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        s = self.distance(batch.anchors, batch.references)
+        positive = masked_logsumexp(self.alpha * self.distance.margin(s, self.base), batch.positives != 0)
+        negative = masked_logsumexp(self.beta * self.distance.margin(self.base, s), batch.negatives != 0)
+        return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

@@ -1,0 +1,107 @@
+"""A weighted sum of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.fold import Execution
+from metricreg.kinds import Distance, Loss, Miner, Reducer
+from metricreg.kinds.loss import Terms
+from metricreg.problems import nearest
+from metricreg.reducers import MeanReducer
+from metricreg.term import Scalar, Term
+
+
+class MultipleLosses(Loss):
+    r"""Weighted sum of losses, each with its own distance, reducer and, if given, miner.
+
+    $$\sum_i w_i L_i$$
+
+    Args:
+        losses: a list, or a mapping of names.
+        weights: factors, a list or mapping like `losses`; 1 if None.
+        miners: one a loss or null, a list like `losses`, or a mapping with some of its names. A loss without one sees
+            what the pipeline's miner or the caller selected.
+    """
+
+    def __init__(
+        self,
+        losses: list[Loss] | dict[str, Loss],
+        weights: list[float] | dict[str, float] | None = None,
+        miners: list[Miner | None] | dict[str, Miner] | None = None,
+    ) -> None:
+        super().__init__()
+        named = _named(losses)
+        if not named:
+            raise ValueError("losses is empty; give at least one")
+        given = {} if weights is None else _matched("weights", weights, losses, whole=True)
+        mining = {} if miners is None else _matched("miners", miners, losses, whole=isinstance(losses, list))
+        self.losses = torch.nn.ModuleDict(named)
+        self.miners = torch.nn.ModuleDict({key: miner for key, miner in mining.items() if miner is not None})
+        self.weights = {key: float(given.get(key, 1.0)) for key in named}
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Never used."""
+        return LpDistance()
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """Never used."""
+        return MeanReducer()
+
+    def _parts(self, batch: Batch) -> Iterator[tuple[str, Any, Batch]]:
+        for key, loss in self.losses.items():
+            miner: Any = dict(self.miners).get(key)
+            yield key, loss, batch if miner is None else batch.replace(selection=miner.selection(batch))
+
+    def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
+        """The weighted sum, each loss folded for itself."""
+        values = []
+        for key, loss, part in self._parts(batch):
+            value = loss.evaluate(part, execution)
+            if not isinstance(value, Tensor):
+                raise TypeError(f"the loss '{key}' returns terms (do_nothing), which cannot be summed; reduce them")
+            values.append(self.weights[key] * value)
+        return torch.stack(values).sum()
+
+    def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
+        """Every loss's terms, as `<name or position>/<term>`; without the weights."""
+        return {
+            f"{key}/{name}": term
+            for key, loss, part in self._parts(batch)
+            for name, term in loss.all_terms(part).items()
+        }
+
+    def terms(self, batch: Batch) -> Terms:
+        """The terms of all losses, without their miners and weights."""
+        return {f"{key}/{name}": term for key, loss in self.losses.items() for name, term in loss.terms(batch).items()}  # type: ignore[operator]
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """Nothing: its distance and reducer are never used."""
+        return {}
+
+
+def _named(items: Any) -> dict[str, Any]:
+    return dict(items) if isinstance(items, dict) else {str(i): item for i, item in enumerate(items)}
+
+
+def _matched(what: str, given: Any, losses: Any, whole: bool) -> dict[str, Any]:
+    if isinstance(given, dict) != isinstance(losses, dict):
+        raise ValueError(f"{what} must be a {'mapping' if isinstance(losses, dict) else 'list'}, as losses is")
+    if isinstance(given, list) and len(given) != len(losses):
+        raise ValueError(f"{what} has {len(given)} entries for {len(losses)} losses")
+    named = _named(given)
+    unknown = [key for key in named if key not in _named(losses)]
+    if unknown:
+        raise ValueError(f"{what} names '{unknown[0]}', which is no loss; {nearest(unknown[0], _named(losses))}")
+    missing = [key for key in _named(losses) if key not in named]
+    if whole and missing:
+        raise ValueError(f"{what} lacks the loss '{missing[0]}'")
+    return named

@@ -1,0 +1,44 @@
+"""Normalised temperature-scaled cross entropy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.term import Term
+
+
+class NTXentLoss(Loss):
+    r"""Cross entropy of each positive pair against all negatives of its anchor; InfoNCE.
+
+    $$\ell = -\log \frac{e^{s(a, p) / \tau}}{e^{s(a, p) / \tau} + \sum_n e^{s(a, n) / \tau}}
+           = \operatorname{softplus}\left( \log \sum_n e^{s(a, n) / \tau} - \frac{s(a, p)}{\tau} \right)$$
+
+    One log-sum-exp of the negatives serves all positives of an anchor. A distance enters with its sign turned. Chen et
+    al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations".
+
+    Args:
+        temperature: tau, greater than 0.
+    """
+
+    def __init__(self, temperature: Annotated[float, Field(gt=0)] = 0.07, **slots: Unpack[LossSlots]) -> None:
+        super().__init__(**slots)
+        self.temperature = temperature
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value a positive pair, `[A, M]`."""
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
+        negatives = masked_logsumexp(s, batch.negatives)[:, None]
+        return {"loss": Term(log_one_plus_exp(negatives - s), batch.positives, kind="pos_pair")}

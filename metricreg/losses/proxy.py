@@ -1,0 +1,113 @@
+"""What losses with learned class vectors share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.errors import InputError
+from metricreg.kinds import Loss, LossSlots, Regularizer
+from metricreg.kinds.loss import Terms
+from metricreg.term import Scalar
+
+WeightInit = Literal[
+    "normal", "uniform", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform", "orthogonal"
+]
+
+INITS: dict[str, Callable[[Tensor], Any]] = {
+    "normal": nn.init.normal_,
+    "uniform": nn.init.uniform_,
+    "xavier_normal": nn.init.xavier_normal_,
+    "xavier_uniform": nn.init.xavier_uniform_,
+    "kaiming_normal": partial(nn.init.kaiming_normal_, mode="fan_out"),
+    "kaiming_uniform": partial(nn.init.kaiming_uniform_, mode="fan_out"),
+    "orthogonal": nn.init.orthogonal_,
+}
+
+
+class ProxySlots(LossSlots, total=False):
+    """What every loss with class vectors takes besides its own parameters."""
+
+    weight_init: WeightInit | None
+    weight_regularizer: Regularizer | None
+    weight_reg_weight: Annotated[float, Field(default=1.0)]
+
+
+class ProxyLoss(Loss):
+    """A loss that compares embeddings with learned vectors, `proxies [C, E]`, one a class.
+
+    Labels are the classes 0 to C - 1.
+
+    Args:
+        num_classes: C, at least 1.
+        embedding_size: E, the dimension D of the embeddings, at least 1.
+        weight_init: how the proxies are drawn at first; `default_init` if None.
+        weight_regularizer: a penalty on the proxies, added to the loss as `weight_reg_loss`.
+        weight_reg_weight: the factor of that penalty.
+    """
+
+    default_init: ClassVar[WeightInit] = "normal"
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_size: int,
+        weight_init: WeightInit | None = None,
+        weight_regularizer: Regularizer | None = None,
+        weight_reg_weight: float = 1.0,
+        **slots: Unpack[LossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.num_classes = num_classes
+        self.embedding_size = embedding_size
+        self.weight_init = self.default_init if weight_init is None else weight_init
+        self.weight_regularizer = weight_regularizer
+        self.weight_reg_weight = weight_reg_weight
+        self.proxies = nn.Parameter(torch.empty(num_classes, embedding_size))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the proxies anew."""
+        INITS[self.weight_init](self.proxies)
+
+    def classes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The proxies in the type of the embeddings, and their labels, after checking the batch against them.
+
+        Raises:
+            InputError: another embedding size, a separate reference set, or labels that are no classes.
+        """
+        labels, size = batch.anchor_labels, batch.anchors.shape[1]
+        if size != self.embedding_size:
+            raise InputError(
+                f"{type(self).__name__} has embedding_size {self.embedding_size}; the embeddings have {size}"
+            )
+        if batch.references is not batch.anchors:
+            raise InputError(f"{type(self).__name__} compares embeddings with its proxies and takes no ref_embeddings")
+        if labels is None:
+            raise InputError(f"{type(self).__name__} needs labels: the classes 0 to {self.num_classes - 1}")
+        if labels.device.type == "cpu" and len(labels):  # on a GPU, looking would wait for it; indexing asserts there
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= self.num_classes:
+                raise InputError(
+                    f"{type(self).__name__} has num_classes {self.num_classes}, so labels are 0 to "
+                    f"{self.num_classes - 1}; found {low} to {high}"
+                )
+        return self.proxies.to(batch.anchors.dtype), torch.arange(self.num_classes, device=batch.anchors.device)
+
+    def once(self, batch: Batch) -> Terms:
+        """The weighted penalty on the proxies, if there is a regularizer."""
+        if self.weight_regularizer is None:
+            return {}
+        penalty = self.weight_reg_weight * self.weight_regularizer(self.proxies)
+        return {"weight_reg_loss": Scalar((penalty,), lambda value: value)}
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The distance, reducer and initialisation in use."""
+        return super().effective_arguments() | {"weight_init": self.weight_init}

@@ -1,0 +1,83 @@
+"""Proxy anchor loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance, Reducer
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.proxy import ProxyLoss, ProxySlots, WeightInit
+from metricreg.reducers import DivisorReducer
+from metricreg.term import Term
+
+
+class ProxyAnchorLoss(ProxyLoss):
+    r"""Compares each class proxy, as the anchor, with all embeddings.
+
+    $$\frac{1}{|C^+|} \sum_{c \in C^+} \log \left( 1 + \sum_{x \in X_c^+} e^{-\alpha (s(x, c) - m)} \right)
+    + \frac{1}{|C|} \sum_{c \in C} \log \left( 1 + \sum_{x \in X_c^-} e^{\alpha (s(x, c) + m)} \right)$$
+
+    The first sum is over the proxies that have a positive in the batch. Kim et al. 2020, "Proxy Anchor Loss for Deep
+    Metric Learning".
+
+    Args:
+        num_classes: C, at least 1; labels are 0 to C - 1.
+        embedding_size: the dimension of the embeddings, at least 1.
+        margin: m, in units of the similarity.
+        alpha: sharpness, greater than 0.
+    """
+
+    default_init: ClassVar[WeightInit] = "kaiming_normal"
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, Field(gt=0)],
+        embedding_size: Annotated[int, Field(gt=0)],
+        margin: float = 0.1,
+        alpha: Annotated[float, Field(gt=0)] = 32.0,
+        **slots: Unpack[ProxySlots],
+    ) -> None:
+        super().__init__(num_classes, embedding_size, **slots)
+        self.margin = margin
+        self.alpha = alpha
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The sums over the numbers of proxies in the formula."""
+        return DivisorReducer()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The proxies are the anchors, and the embeddings the references."""
+        proxies, classes = self.classes(batch)
+        weights = batch.row_weights()
+        return Batch(
+            anchors=proxies,
+            references=batch.references,
+            anchor_labels=classes,
+            reference_labels=batch.reference_labels,
+            whole={} if weights is None else {"weights": weights},
+        )
+
+    def terms(self, batch: Batch) -> Terms:
+        """`pos_loss` and `neg_loss`: a value a proxy, `[C]`."""
+        s = self.distance(batch.anchors, batch.references)
+        shift = batch.whole["weights"] - 1.0 if "weights" in batch.whole else 0.0
+        positive = masked_logsumexp(self.alpha * self.distance.margin(s, self.margin) + shift, batch.positives)
+        negative = masked_logsumexp(self.alpha * self.distance.margin(-self.margin, s) + shift, batch.negatives)
+        present = batch.positives.any(1)
+        return {
+            "pos_loss": Term(log_one_plus_exp(positive), divisor=present.long()),
+            "neg_loss": Term(log_one_plus_exp(negative), divisor=torch.ones_like(present, dtype=torch.long)),
+        }

@@ -1,0 +1,117 @@
+"""Triplet margin loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.kinds import Distance, Loss, LossSlots, Reducer
+from metricreg.kinds.loss import Terms
+from metricreg.reducers import AvgNonZeroReducer
+from metricreg.selection import Triplets
+from metricreg.term import HingeTriplets, Term
+
+
+class TripletMarginLoss(Loss):
+    r"""Wants each positive nearer to the anchor than each negative, by a margin.
+
+    $$\ell = \left[ d(a, p) - d(a, n) + m \right]_+^{\text{power}}$$
+
+    All triplets of a batch are meant unless tuples, a miner or `triplets_per_anchor` say otherwise. The plain hinge is
+    summed without listing them, in O(A M log K). Weinberger and Saul 2009, "Distance Metric Learning for Large Margin
+    Nearest Neighbor Classification".
+
+    Args:
+        margin: m, in units of the distance.
+        swap: use the negative's distance to the positive where it is nearer than to the anchor.
+        smooth: softplus in place of the hinge.
+        power: exponent of the loss of a triplet.
+        triplets_per_anchor: how many random triplets to draw for each anchor, or `"all"`.
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.05,
+        swap: bool = False,
+        smooth: bool = False,
+        power: float = 1.0,
+        triplets_per_anchor: Annotated[int, Field(gt=0)] | Literal["all"] = "all",
+        **slots: Unpack[LossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.margin = margin
+        self.swap = swap
+        self.smooth = smooth
+        self.power = power
+        self.triplets_per_anchor = triplets_per_anchor
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Euclidean, of unit embeddings."""
+        return LpDistance()
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The mean over the triplets that cost something."""
+        return AvgNonZeroReducer()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Draw random triplets, if only some are wanted and none are given."""
+        if batch.selection is not None or self.triplets_per_anchor == "all":
+            return batch
+        return batch.replace(selection=random_triplets(batch, int(self.triplets_per_anchor)))
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: `[A, K, M]`, or a list `[T]` where triplets are listed."""
+        d = self.distance(batch.anchors, batch.references)
+        if isinstance(batch.selection, Triplets):
+            rows, positive, negative = batch.selection.columns()
+            to_negative = d[rows, negative]
+            if self.swap:
+                swapped = self.distance.pairwise(batch.references[positive], batch.references[negative])
+                to_negative = self.distance.nearest(to_negative, swapped)
+            violation = self.distance.margin(d[rows, positive], to_negative) + self.margin
+            return {"loss": Term(self._cost(violation), kind="triplet", rows=rows)}
+        index, counts = batch.positive_index
+        to_positive = d.gather(1, index)
+        if self._is_plain_hinge:
+            sign = -1.0 if self.distance.is_inverted else 1.0
+            return {"loss": HingeTriplets(sign * to_positive + self.margin, counts, -sign * d, batch.negatives)}
+        to_negative = d[:, None, :]
+        if self.swap:
+            swapped = self.distance(batch.references[index.flatten()], batch.references)
+            to_negative = self.distance.nearest(to_negative, swapped.unflatten(0, index.shape))
+        violation = self.distance.margin(to_positive[:, :, None], to_negative) + self.margin
+        return {"loss": Term(self._cost(violation), counts[:, :, None] * batch.negatives[:, None, :], kind="triplet")}
+
+    def width(self, batch: Batch) -> int:
+        """M values an anchor where the hinges are summed unlisted, K · M where each triplet is made."""
+        references = len(batch.references)
+        if isinstance(batch.selection, Triplets) or (self._is_plain_hinge and not self.reducer.needs_values):
+            return references
+        return references * max(1, batch.positive_index[0].shape[1])
+
+    @property
+    def _is_plain_hinge(self) -> bool:
+        return not (self.swap or self.smooth) and self.power == 1.0
+
+    def _cost(self, violation: Tensor) -> Tensor:
+        cost = torch.nn.functional.softplus(violation, threshold=40) if self.smooth else violation.relu()
+        return cost if self.power == 1.0 else cost**self.power
+
+
+def random_triplets(batch: Batch, each: int) -> Triplets:
+    """`each` triplets an anchor that has a positive and a negative, both drawn uniformly, with replacement."""
+    positives, negatives = batch.positives, batch.negatives
+    rows = (positives.any(1) & negatives.any(1)).nonzero()[:, 0]
+    if not len(rows):
+        return Triplets(rows, rows, rows)
+    positive = torch.multinomial(positives[rows].float(), each, replacement=True).flatten()
+    negative = torch.multinomial(negatives[rows].float(), each, replacement=True).flatten()
+    return Triplets(rows.repeat_interleave(each), positive, negative)

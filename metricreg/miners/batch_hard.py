@@ -1,0 +1,40 @@
+"""Batch-hard miner."""
+
+from __future__ import annotations
+
+import torch
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.kinds import Distance, Miner
+from metricreg.selection import Triplets
+
+
+class BatchHardMiner(Miner):
+    """One triplet an anchor: its farthest positive and its nearest negative.
+
+    An anchor without positives or without negatives has none. Hermans et al. 2017, "In Defense of the Triplet Loss for
+    Person Re-Identification".
+
+    Args:
+        distance: what far and near are measured by; Euclidean of unit embeddings if None.
+    """
+
+    def __init__(self, distance: Distance | None = None) -> None:
+        super().__init__(distance)
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Euclidean, of unit embeddings."""
+        return LpDistance()
+
+    def select(self, batch: Batch) -> Triplets:
+        """The hardest triplet of each of some anchors."""
+        closeness = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        positives, negatives = batch.positives != 0, batch.negatives != 0
+        rows = (positives.any(1) & negatives.any(1)).nonzero()[:, 0]
+        if not len(rows):
+            return Triplets(rows, rows, rows)
+        positive = closeness.masked_fill(~positives, torch.inf).argmin(1)
+        negative = closeness.masked_fill(~negatives, -torch.inf).argmax(1)
+        return Triplets(rows, positive[rows], negative[rows])

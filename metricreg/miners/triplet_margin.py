@@ -1,0 +1,55 @@
+"""Triplet margin miner."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.kinds import Distance, Miner
+from metricreg.selection import Triplets
+
+
+class TripletMarginMiner(Miner):
+    r"""Keeps the triplets whose negative is not farther than the positive by the margin.
+
+    With $$g = d(a, n) - d(a, p)$$, `all` keeps g ≤ margin; of those `hard` keeps g ≤ 0 and `semihard` g > 0; `easy`
+    keeps g > margin. Schroff et al. 2015, "FaceNet: A Unified Embedding for Face Recognition and Clustering".
+
+    Args:
+        margin: in units of the distance.
+        type_of_triplets: `all`, `hard`, `semihard` or `easy`.
+        distance: what hard is measured by; Euclidean of unit embeddings if None.
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        type_of_triplets: Literal["all", "hard", "semihard", "easy"] = "all",
+        distance: Distance | None = None,
+    ) -> None:
+        super().__init__(distance)
+        self.margin = margin
+        self.type_of_triplets = type_of_triplets
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Euclidean, of unit embeddings."""
+        return LpDistance()
+
+    def select(self, batch: Batch) -> Triplets:
+        """The wanted triplets of some anchors."""
+        d = self.distance(batch.anchors, batch.references)
+        index, counts = batch.positive_index
+        gap = self.distance.margin(d[:, None, :], d.gather(1, index)[:, :, None])
+        if self.type_of_triplets == "easy":
+            kept = gap > self.margin
+        else:
+            kept = gap <= self.margin
+            if self.type_of_triplets == "hard":
+                kept = kept & (gap <= 0)
+            elif self.type_of_triplets == "semihard":
+                kept = kept & (gap > 0)
+        wanted = kept & counts[:, :, None] & (batch.negatives != 0)[:, None, :]
+        anchor, place, negative = wanted.nonzero(as_tuple=True)
+        return Triplets(anchor, index[anchor, place], negative)

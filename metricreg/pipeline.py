@@ -1,0 +1,142 @@
+"""Pipeline: a built spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from metricreg.batch import Batch
+from metricreg.errors import InputError, SpecError
+from metricreg.fold import Execution
+from metricreg.kinds import Loss, Miner
+from metricreg.plugins import require_plugins
+from metricreg.registry import Registry, default_registry
+from metricreg.spec import VERSION, parse
+from metricreg.term import Scalar, Term
+
+
+class Pipeline(nn.Module):
+    """A training objective: a loss, perhaps a miner, and how to evaluate them.
+
+    Built by `metricreg.build`, or by hand from components. Its parameters, such as class proxies, are to be optimised
+    along with the encoder's.
+
+    Args:
+        loss: what is minimised.
+        miner: which pairs or triplets are used; all if None.
+        execution: dense or tiled; by size if None.
+        requires: distributions and versions that the spec states.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        miner: Miner | None = None,
+        execution: Execution | None = None,
+        requires: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(loss, Loss):
+            raise SpecError(f"a Pipeline needs a Loss instance; got {type(loss).__name__}; specs go to metricreg.build")
+        if miner is not None and not isinstance(miner, Miner):
+            raise SpecError(f"a Pipeline needs a Miner instance or None; got {type(miner).__name__}")
+        self.loss = loss
+        self.miner = miner
+        self.execution = execution
+        self.requires = dict(requires or {})
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Any = None,
+        *,
+        tuples: Any = None,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+    ) -> Tensor:
+        """The objective of a batch.
+
+        Args:
+            embeddings: `[N, D]`, floating point; half precision is computed in float32.
+            labels: `[N]` integers of any value. Not needed with tuples, or by a loss without labels.
+            tuples: `metricreg.Pairs`, `metricreg.Triplets`, or index tuples: (anchors, positives, negatives) or
+                (anchors, positives, anchors, negatives); for pipelines without a miner.
+            ref_embeddings: `[M, D]`, a separate set to compare with; the batch itself if None.
+            ref_labels: `[M]` integers.
+
+        Returns:
+            A scalar; or the terms by name, where a reducer is `do_nothing`.
+
+        Raises:
+            InputError: arguments that do not fit together.
+        """
+        batch = self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels)
+        return self.loss.evaluate(batch, self.execution or Execution())
+
+    def terms(
+        self,
+        embeddings: Tensor,
+        labels: Any = None,
+        *,
+        tuples: Any = None,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+    ) -> dict[str, Term | Scalar]:
+        """The unreduced values by name, made dense; the arguments are those of a call."""
+        return self.loss.all_terms(self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels))
+
+    def _batch(
+        self, embeddings: Tensor, labels: Any, tuples: Any, ref_embeddings: Tensor | None, ref_labels: Any
+    ) -> Batch:
+        batch = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        if self.miner is None:
+            return batch
+        if tuples is not None:
+            raise InputError("this pipeline has a miner, which chooses the tuples; leave one of the two out")
+        return batch.replace(selection=self.miner.selection(batch))
+
+    def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
+        """The spec that builds this pipeline again.
+
+        Args:
+            defaults: give every parameter, also those left at their defaults.
+            registry: whose names are used; the default registry if None.
+
+        Raises:
+            SpecError: a component that is not registered.
+        """
+        spec: dict[str, Any] = {"version": VERSION}
+        for key, component in (("loss", self.loss), ("miner", self.miner)):
+            if component is not None:
+                part = component.to_spec(defaults=defaults, registry=registry)
+                spec[key] = part if defaults or len(part) > 1 else part["name"]
+        if self.requires:
+            spec["requires"] = dict(self.requires)
+        if defaults or self.execution is not None:
+            execution = self.execution or Execution()
+            spec["execution"] = {"plan": execution.plan} | ({} if execution.tile is None else {"tile": execution.tile})
+        return spec
+
+
+def build(spec: Any, *, registry: Registry | None = None, strict: bool | None = None) -> Pipeline:
+    """Build the pipeline that a spec describes.
+
+    Args:
+        spec: a dict, such as `metricreg.load` returns; see the page "The spec" of the documentation.
+        registry: where names are looked up; the default registry, with everything installed, if None.
+        strict: raise `PluginError` if any installed plugin was left out, even one the spec does not name. None leaves
+            that to the environment variable METRICREG_STRICT.
+
+    Raises:
+        SpecError: listing every problem of the spec, each with a JSON pointer.
+        PluginError: see `strict`.
+    """
+    registry = default_registry() if registry is None else registry
+    if strict:
+        require_plugins(registry)
+    parsed, _ = parse(spec, registry)
+    nodes: Any = parsed
+    miner = None if nodes.miner is None else nodes.miner.construct(("miner",))
+    execution = None if parsed.execution is None else parsed.execution.execution()
+    return Pipeline(nodes.loss.construct(("loss",)), miner, execution, parsed.requires)

@@ -1,0 +1,121 @@
+"""From pydantic's errors to problems that a person can act on: pointer, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from metricreg.errors import Problem
+
+SHOWN = 100
+Branch = tuple[tuple[str | int, ...], int, str | int]
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, or as Python shows it, cut to 100 characters."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        try:
+            text = repr(value)
+        except Exception:
+            text = f"<{type(value).__name__}>"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean ...?`, or the list of what is known."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, 1, 0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else "none is allowed here"
+
+
+def problems_of(
+    error: ValidationError, document: Any, known: Callable[[Any], Sequence[str]] = lambda node: ()
+) -> list[Problem]:
+    """Turn pydantic's line errors into problems.
+
+    Args:
+        error: what validation raised.
+        document: what was validated, as it was given.
+        known: for an object of the document, the keys that may stand in it.
+    """
+    found = [_Located(line, document) for line in error.errors(include_url=False)]
+    # Of a union that failed, pydantic reports every branch. The branch that got furthest is what was meant.
+    depth: dict[Branch, int] = {}
+    for line in found:
+        for branch in line.branches:
+            depth[branch] = max(depth.get(branch, 0), len(line.path))
+    best: dict[Any, int] = {}
+    for (path, position, _), reached in depth.items():
+        best[path, position] = max(best.get((path, position), 0), reached)
+    kept = [line for line in found if all(depth[b] == best[b[0], b[1]] for b in line.branches)]
+    merged: dict[tuple[str, str | None], list[str]] = {}
+    for line in kept:
+        message = line.message(known)
+        messages = merged.setdefault((pointer(line.path), line.given), [])
+        if message not in messages:
+            messages.append(message)
+    problems = []
+    for (where, given), messages in merged.items():
+        if len(messages) > 1 and all(m.startswith("should be ") for m in messages):
+            messages = [", or ".join([messages[0], *(m.removeprefix("should be ") for m in messages[1:])])]
+        problems += [Problem(where, message, given) for message in messages]
+    return problems
+
+
+def _stands_in(step: str | int, node: Any) -> bool:
+    if isinstance(node, dict):
+        return isinstance(step, str) and step in node
+    return isinstance(node, list | tuple) and isinstance(step, int) and step < len(node)
+
+
+class _Located:
+    """A line error with its place in the document: the steps that resolve there, union tags dropped."""
+
+    def __init__(self, line: Any, document: Any) -> None:
+        self.type: str = line["type"]
+        self.text: str = line["msg"]
+        self.path: tuple[str | int, ...] = ()
+        self.branches: list[Branch] = []
+        node: Any = document
+        parent: Any = None
+        loc = line["loc"]
+        for position, step in enumerate(loc):
+            if _stands_in(step, node):
+                parent, node = node, node[step]
+            elif self.type == "missing" and position == len(loc) - 1:
+                break
+            else:
+                self.branches.append((self.path, position, step))
+                continue
+            self.path += (step,)
+        self.parent = parent
+        self.last = loc[-1] if loc else ""
+        hidden = self.type in ("missing", "extra_forbidden") or (isinstance(node, dict | list) and not self._is_type)
+        self.given = None if hidden else shown(node)
+
+    @property
+    def _is_type(self) -> bool:
+        return self.type.endswith("_type")
+
+    def message(self, known: Callable[[Any], Sequence[str]]) -> str:
+        if self.type == "missing":
+            return f"'{self.last}' is required and missing"
+        if self.type == "extra_forbidden":
+            return f"unknown parameter '{self.last}'; {nearest(str(self.last), known(self.parent))}"
+        text = self.text.removeprefix("Value error, ")
+        if text.startswith("Input should be a valid dictionary"):
+            text = "Input should be an object"
+        return "should " + text.removeprefix("Input should ") if text.startswith("Input should ") else text

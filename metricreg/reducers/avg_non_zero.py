@@ -1,0 +1,32 @@
+"""Mean of the positive values."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metricreg.kinds import Reducer
+from metricreg.term import Term
+
+
+class AvgNonZeroReducer(Reducer):
+    r"""Mean of the values greater than zero: of what still has something to teach.
+
+    $$\operatorname{mean}\,\{\ell_i : \ell_i > 0\}$$
+
+    No positive value gives 0. A NaN counts, so that none is hidden.
+    """
+
+    needs_values = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        """Sum and count of the values greater than zero."""
+        total, count = term.per_anchor(low=0.0)
+        return total.sum(), count.sum()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        """Sum over count."""
+        total, count = statistics
+        return total / count.clamp(min=1)

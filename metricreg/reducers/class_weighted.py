@@ -1,0 +1,51 @@
+"""Class-weighted mean."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from metricreg.errors import InputError
+from metricreg.kinds import Reducer
+from metricreg.term import Term
+
+
+class ClassWeightedReducer(Reducer):
+    r"""Mean of the values, each times the weight of its anchor's class.
+
+    $$\frac{1}{n} \sum_{i=1}^n w_{y_i} \ell_i$$
+
+    The labels must be 0 to C - 1.
+
+    Args:
+        weights: a factor for each of the C classes.
+    """
+
+    needs_values = False
+
+    weights: Tensor
+
+    def __init__(self, weights: Annotated[list[float], Field(min_length=1)]) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        """Weighted sum, and count."""
+        total, count = term.per_anchor()
+        if term.labels is None:
+            raise InputError("the reducer class_weighted needs labels")
+        if term.labels.device.type == "cpu" and len(term.labels):  # on a GPU, looking would wait for it
+            low, high = int(term.labels.min()), int(term.labels.max())
+            if low < 0 or high >= len(self.weights):
+                raise InputError(
+                    f"class_weighted has weights for the labels 0 to {len(self.weights) - 1}; found {low} to {high}"
+                )
+        return (total * self.weights.to(total.dtype)[term.labels.long()]).sum(), count.sum()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        """Sum over count."""
+        total, count = statistics
+        return total / count.clamp(min=1)

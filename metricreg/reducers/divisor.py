@@ -1,0 +1,37 @@
+"""Divisor reducer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metricreg.errors import InputError
+from metricreg.kinds import Reducer
+from metricreg.term import Term
+
+
+class DivisorReducer(Reducer):
+    r"""Sum of the values over a divisor that the loss states, such as the number of proxies with a positive.
+
+    $$\frac{1}{d} \sum_i \ell_i$$
+
+    A divisor of 0 gives 0. Only for losses whose terms state one.
+    """
+
+    needs_values = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        """Sum, and divisor."""
+        if term.divisor is None:
+            raise InputError(
+                f"the term '{term.name}' states no divisor, so the reducer divisor cannot reduce it; use mean, or "
+                "a loss that states one (proxy_anchor)"
+            )
+        return term.sum(), term.divisor.sum()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        """Sum over divisor."""
+        total, divisor = statistics
+        return (total / divisor.where(divisor != 0, 1)).where(divisor != 0, total * 0.0)

@@ -1,0 +1,17 @@
+"""Do-nothing reducer."""
+
+from __future__ import annotations
+
+from metricreg.kinds import Reducer
+from metricreg.term import Term
+
+
+class DoNothingReducer(Reducer):
+    """Leaves the terms as they are: the loss returns a mapping of terms instead of a scalar, from the dense plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def reduce(self, term: Term) -> Term:
+        """The term itself."""
+        return term

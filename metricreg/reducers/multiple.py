@@ -1,0 +1,57 @@
+"""A reducer for each term."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from metricreg.errors import InputError
+from metricreg.kinds import Reducer
+from metricreg.problems import nearest
+from metricreg.reducers.mean import MeanReducer
+from metricreg.term import Term
+
+
+class MultipleReducers(Reducer):
+    """A reducer for each term of a loss, by the term's name.
+
+    Args:
+        reducers: *name of a term → reducer*. A name that the loss has no term for is an error.
+        default: the reducer of all other terms; mean if None.
+    """
+
+    def __init__(self, reducers: dict[str, Reducer], default: Reducer | None = None) -> None:
+        super().__init__()
+        self.reducers = torch.nn.ModuleDict(reducers)
+        self.default = MeanReducer() if default is None else default
+        self.needs_values = self.default.needs_values or any(r.needs_values for r in reducers.values())
+
+    @property
+    def additive(self) -> bool:
+        """Whether all of them are."""
+        return all(self.for_term(name).additive for name in self.reducers) and self.default.additive
+
+    def for_term(self, name: str) -> Reducer:
+        """The reducer given for the term, or the default."""
+        found: Any = dict(self.reducers).get(name, self.default)
+        reducer: Reducer = found.for_term(name)
+        return reducer
+
+    def check_terms(self, names: Iterable[str]) -> None:
+        """Refuse a reducer for a term that the loss does not have."""
+        names = list(names)
+        for name in self.reducers:
+            if name not in names:
+                raise InputError(
+                    f"a reducer is given for the term '{name}', which this loss lacks; {nearest(name, names)}"
+                )
+
+    def reduce(self, term: Term) -> Any:
+        """What the reducer of that term makes of it."""
+        return self.for_term(term.name).reduce(term)
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The default in use."""
+        return {"default": self.default}

@@ -1,0 +1,28 @@
+"""Sum reducer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metricreg.kinds import Reducer
+from metricreg.term import Term
+
+
+class SumReducer(Reducer):
+    r"""Sum of all values that count.
+
+    $$\sum_i \ell_i$$
+    """
+
+    needs_values = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        """The sum."""
+        return (term.sum(),)
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        """The sum."""
+        return statistics[0]

@@ -1,0 +1,43 @@
+"""Threshold reducer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metricreg.kinds import Reducer
+from metricreg.term import Term
+
+
+class ThresholdReducer(Reducer):
+    r"""Mean of the values strictly between two bounds.
+
+    $$\operatorname{mean}\,\{\ell_i : \text{low} < \ell_i < \text{high}\}$$
+
+    At least one bound is needed; low must be under high. No value between them gives 0. A NaN is inside any bounds, so
+    that none is hidden.
+
+    Args:
+        low: values must be greater.
+        high: values must be less.
+    """
+
+    needs_values = False
+
+    def __init__(self, low: float | None = None, high: float | None = None) -> None:
+        super().__init__()
+        if low is None and high is None:
+            raise ValueError("give low, high, or both")
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"no value lies strictly between low = {low} and high = {high}; low must be under high")
+        self.low = low
+        self.high = high
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        """Sum and count of the values between the bounds."""
+        total, count = term.per_anchor(self.low, self.high)
+        return total.sum(), count.sum()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        """Sum over count."""
+        total, count = statistics
+        return total / count.clamp(min=1)

@@ -1,0 +1,229 @@
+"""Which name stands for which class. Needs neither torch nor pluggy, so that listing components stays fast."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from metricreg.errors import RegistrationError, SpecError
+
+if TYPE_CHECKING:
+    from metricreg.plugins import PluginReport
+
+KINDS = ("distance", "loss", "reducer", "regularizer", "miner")
+OWN_DISTRIBUTION = "metricreg"
+LOCAL_NAMESPACE = "local"
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAMESPACE = re.compile(r"[a-z][a-z0-9_-]*")
+_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component: a class, or the `"package.module:Class"` where it is defined."""
+
+    kind: str
+    name: str
+    target: type | str
+    distribution: str
+
+    @property
+    def path(self) -> str:
+        """The defining module and class, as `package.module:Class`."""
+        return self.target if isinstance(self.target, str) else import_path(self.target)
+
+
+def import_path(cls: type) -> str:
+    """`package.module:Class` of a class."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def check_kind(kind: str) -> None:
+    """Refuse anything but one of the five kinds."""
+    if kind not in KINDS:
+        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}")
+
+
+@dataclass
+class Registry:
+    """Maps (kind, name) to a class, or to the path of a class that is imported when it is first needed.
+
+    Args:
+        loader: called once, with the registry, before it is first looked at. The default registry is filled from
+            entry points this way; a registry made without one is empty.
+    """
+
+    loader: Callable[[Registry], None] | None = None
+    _entries: dict[tuple[str, str], Entry] = field(default_factory=dict, init=False, repr=False)
+    _resolved: dict[tuple[str, str], type] = field(default_factory=dict, init=False, repr=False)
+    _names: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
+    _reports: list[PluginReport] = field(default_factory=list, init=False, repr=False)
+
+    def _load(self) -> None:
+        loader, self.loader = self.loader, None
+        if loader is not None:
+            try:
+                loader(self)
+            except BaseException:
+                self.loader = loader  # a strict load that failed is tried again, not taken for an empty registry
+                self._entries.clear()
+                self._names.clear()
+                self._reports.clear()
+                raise
+
+    def add(self, entry: Entry, *, replace: bool = False) -> None:
+        """Register one component. A taken name is an error unless `replace`."""
+        self._load()
+        check_kind(entry.kind)
+        if isinstance(entry.target, str) and not _IMPORT_PATH.fullmatch(entry.target):
+            raise RegistrationError(
+                f"{entry.kind} '{entry.name}' is registered as '{entry.target}'; expected 'package.module:Class'"
+            )
+        key = (entry.kind, entry.name)
+        taken = self._entries.get(key)
+        if taken is not None and not replace:
+            raise RegistrationError(
+                f"{entry.kind} '{entry.name}' is registered twice: as {taken.path} by {taken.distribution} "
+                f"and as {entry.path} by {entry.distribution}"
+            )
+        if taken is not None:
+            self._names[entry.kind].pop(taken.path, None)
+        self._entries[key] = entry
+        self._resolved.pop(key, None)
+        self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The names registered for a kind: metricreg's own first, then each namespace, alphabetically."""
+        check_kind(kind)
+        self._load()
+        return tuple(sorted((name for k, name in self._entries if k == kind), key=lambda name: ("/" in name, name)))
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The registration of a name, without importing what it points to."""
+        check_kind(kind)
+        self._load()
+        try:
+            return self._entries[kind, name]
+        except KeyError:
+            raise SpecError(self.explain_unknown(kind, name)) from self.failure(name)
+
+    def get(self, kind: str, name: str) -> type[Any]:
+        """The class registered under a name, imported now if need be.
+
+        Raises:
+            SpecError: no such name; the message has the closest one, or why its plugin was left out.
+            RegistrationError: the class cannot be a component of this kind, or cannot be imported.
+        """
+        entry = self.entry(kind, name)
+        cls = self._resolved.get((kind, name))
+        if cls is None:
+            cls = _import(entry) if isinstance(entry.target, str) else entry.target
+            check = getattr(cls, "check_declaration", None)
+            if check is None:
+                raise RegistrationError(f"{kind} '{name}' is {import_path(cls)}, which is not a metricreg component")
+            check(kind)
+            self._resolved[kind, name] = cls
+            self._names[kind].setdefault(import_path(cls), name)  # registered under a re-exporting module
+        return cls
+
+    def name_of(self, kind: str, cls: type) -> str | None:
+        """The name a class is registered under, or None."""
+        self._load()
+        return self._names.get(kind, {}).get(import_path(cls))
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All registrations, by kind and name."""
+        self._load()
+        return (self._entries[kind, name] for kind in KINDS for name in self.names(kind))
+
+    # -- what is known about plugins ------------------------------------------------------------------------------
+
+    @property
+    def reports(self) -> tuple[PluginReport, ...]:
+        """One report an entry point, in the order they were loaded."""
+        self._load()
+        return tuple(self._reports)
+
+    def add_report(self, report: PluginReport) -> None:
+        """Keep what happened to a plugin."""
+        self._reports.append(report)
+
+    def failure(self, name: str) -> BaseException | None:
+        """The exception because of which the plugin that owns `name` was left out, if there is one."""
+        return next((r.exception for r in self._left_out(name) if r.exception is not None), None)
+
+    def _left_out(self, name: str) -> list[PluginReport]:
+        namespace = name.partition("/")[0] if "/" in name else OWN_DISTRIBUTION
+        return [r for r in self.reports if r.name == namespace and r.status != "active"]
+
+    def explain_unknown(self, kind: str, name: str, requires: Mapping[str, str] | None = None) -> str:
+        """Why a name is not known, and how to mend it."""
+        self._load()
+        known = self.names(kind)
+        left_out = self._left_out(name)
+        if left_out:
+            causes = "; ".join(f"{r.name} ({r.distribution} {r.version}) is {r.status}: {r.problem}" for r in left_out)
+            return f"{kind} '{name}' belongs to a plugin that was left out: {causes}"
+        namespace, slash, _ = name.partition("/")
+        if slash and namespace == LOCAL_NAMESPACE:
+            return f"unknown {kind} '{name}': 'local/' names exist after metricreg.register(cls) in the same process"
+        if slash and not any(known_name.startswith(namespace + "/") for k in KINDS for known_name in self.names(k)):
+            candidates = [d for d in requires or {} if namespace in re.split(r"[-_.]+", d.lower())]
+            candidates = candidates or list(requires or {})
+            install = (
+                "pip install " + " ".join(f"'{d}{(requires or {})[d]}'" for d in candidates)
+                if candidates
+                else f"install the distribution that provides the plugin '{namespace}'"
+            )
+            return f"unknown {kind} '{name}': no installed plugin has the namespace '{namespace}'; {install}"
+        return f"unknown {kind} '{name}'; {_suggest(kind, name, known, self)}"
+
+
+def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
+    close = difflib.get_close_matches(name, known, 1, 0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    other = [k for k in KINDS if k != kind and name in registry.names(k)]
+    if other:
+        return f"'{name}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
+    return f"known: {_listed(known)}"
+
+
+def _listed(known: tuple[str, ...], most: int = 20) -> str:
+    if not known:
+        return "none (is metricreg's own plugin blocked or metricreg not installed?)"
+    return ", ".join(known[:most]) + (f", ... ({len(known) - most} more: metricreg list)" if len(known) > most else "")
+
+
+def _import(entry: Entry) -> type:
+    module_name, _, class_name = str(entry.target).partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's module may raise anything, SystemExit included
+        raise RegistrationError(
+            f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be imported from {entry.target}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(cls, type):
+        raise RegistrationError(f"{entry.kind} '{entry.name}': {entry.target} is {type(cls).__name__}, not a class")
+    return cls
+
+
+_default: Registry = Registry()
+
+
+def default_registry() -> Registry:
+    """The registry that specs are resolved in unless another is passed: everything installed, plus `register`."""
+    return _default
+
+
+def set_default_loader(loader: Callable[[Registry], None]) -> None:
+    """Say how the default registry is filled when it is first looked at. Called by `metricreg.plugins`."""
+    _default.loader = loader

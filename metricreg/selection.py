@@ -1,0 +1,171 @@
+"""Which pairs or triplets of a batch are meant: what a miner returns, or what a caller lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg.errors import InputError
+
+
+def _offsets(anchor: Tensor, first: int, last: int) -> tuple[int, int]:
+    """Where the entries of anchors `first` to `last` stand in a sorted list. Waits for the device, if it is one."""
+    bounds = torch.searchsorted(anchor, torch.tensor([first, last], device=anchor.device, dtype=anchor.dtype))
+    start, stop = bounds.tolist()
+    return start, stop
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Positive pairs (anchor, positive) and negative pairs (anchor2, negative), each sorted by anchor.
+
+    Args:
+        anchor: rows of the anchors of positive pairs, `[P]`.
+        positive: columns, among the references, of their positives, `[P]`.
+        anchor2: rows of the anchors of negative pairs, `[Q]`.
+        negative: columns of their negatives, `[Q]`.
+        repeats: whether a pair may stand in the list more than once, and then counts as often.
+    """
+
+    anchor: Tensor
+    positive: Tensor
+    anchor2: Tensor
+    negative: Tensor
+    repeats: bool = field(default=True, kw_only=True)
+
+    @classmethod
+    def of(cls, anchor: Tensor, positive: Tensor, anchor2: Tensor, negative: Tensor, repeats: bool = True) -> Pairs:
+        """Sort by anchor, which is what lets a tile of anchors take a slice."""
+        order, order2 = anchor.argsort(stable=True), anchor2.argsort(stable=True)
+        return cls(anchor[order], positive[order], anchor2[order2], negative[order2], repeats=repeats)
+
+    def rows(self, i: int, j: int) -> Pairs:
+        """The pairs of anchors i to j, which become rows 0 to j - i."""
+        p, q = slice(*_offsets(self.anchor, i, j)), slice(*_offsets(self.anchor2, i, j))
+        return Pairs(self.anchor[p] - i, self.positive[p], self.anchor2[q] - i, self.negative[q], repeats=self.repeats)
+
+    def shifted(self, i: int) -> Pairs:
+        """The same pairs with their anchors counted from row i on."""
+        return replace(self, anchor=self.anchor + i, anchor2=self.anchor2 + i)
+
+    def positives(self, rows: int, columns: int) -> Tensor:
+        """How often each pair is listed as positive, `[A, M]`; bool where no pair repeats."""
+        return _counted(self.anchor, self.positive, rows, columns, self.repeats)
+
+    def negatives(self, rows: int, columns: int) -> Tensor:
+        """How often each pair is listed as negative, `[A, M]`; bool where no pair repeats."""
+        return _counted(self.anchor2, self.negative, rows, columns, self.repeats)
+
+    def columns(self) -> tuple[Tensor, ...]:
+        """The four index lists."""
+        return self.anchor, self.positive, self.anchor2, self.negative
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Triplets (anchor, positive, negative), sorted by anchor.
+
+    Args:
+        anchor: rows of the anchors, `[T]`.
+        positive: columns, among the references, of their positives, `[T]`.
+        negative: columns of their negatives, `[T]`.
+    """
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    @classmethod
+    def of(cls, anchor: Tensor, positive: Tensor, negative: Tensor) -> Triplets:
+        """Sort by anchor, which is what lets a tile of anchors take a slice."""
+        order = anchor.argsort(stable=True)
+        return cls(anchor[order], positive[order], negative[order])
+
+    def rows(self, i: int, j: int) -> Triplets:
+        """The triplets of anchors i to j, which become rows 0 to j - i."""
+        t = slice(*_offsets(self.anchor, i, j))
+        return Triplets(self.anchor[t] - i, self.positive[t], self.negative[t])
+
+    def shifted(self, i: int) -> Triplets:
+        """The same triplets with their anchors counted from row i on."""
+        return replace(self, anchor=self.anchor + i)
+
+    def positives(self, rows: int, columns: int) -> Tensor:
+        """In how many triplets each pair is the anchor and its positive, `[A, M]`."""
+        return _counted(self.anchor, self.positive, rows, columns, True)
+
+    def negatives(self, rows: int, columns: int) -> Tensor:
+        """In how many triplets each pair is the anchor and its negative, `[A, M]`."""
+        return _counted(self.anchor, self.negative, rows, columns, True)
+
+    def columns(self) -> tuple[Tensor, ...]:
+        """The three index lists."""
+        return self.anchor, self.positive, self.negative
+
+
+Selection = Pairs | Triplets
+
+
+def _counted(row: Tensor, column: Tensor, rows: int, columns: int, repeats: bool) -> Tensor:
+    if not repeats:
+        return torch.zeros(rows, columns, dtype=torch.bool, device=row.device).index_put_(
+            (row, column), torch.ones_like(row, dtype=torch.bool)
+        )
+    counts = torch.zeros(rows, columns, dtype=torch.int32, device=row.device)
+    return counts.index_put_((row, column), torch.ones_like(row, dtype=torch.int32), accumulate=True)
+
+
+def selection_of(tuples: Any, rows: int, columns: int, device: torch.device) -> Selection:
+    """Read `Pairs`, `Triplets`, or index tuples as other libraries list them: three lists a triplet, four for pairs.
+
+    Args:
+        tuples: the selection, or (anchors, positives, negatives), or (anchors, positives, anchors, negatives). A pair
+            that is listed twice counts twice.
+        rows: number of anchors.
+        columns: number of references.
+        device: where the embeddings are.
+
+    Raises:
+        InputError: another shape or type, or an index out of range.
+    """
+    if isinstance(tuples, Pairs | Triplets):
+        lists = tuple(column.to(device) for column in tuples.columns())
+        make: Any = partial(Pairs.of, repeats=tuples.repeats) if isinstance(tuples, Pairs) else Triplets.of
+    elif isinstance(tuples, tuple | list) and len(tuples) in (3, 4):
+        lists = tuple(_indices(column, device) for column in tuples)
+        make = Pairs.of if len(lists) == 4 else Triplets.of
+    else:
+        raise InputError(
+            "tuples must be Pairs, Triplets, or a tuple of 3 (triplets) or 4 (pairs) index tensors; "
+            f"got {_shape(tuples)}"
+        )
+    lengths = [len(column) for column in lists]
+    groups = (lengths,) if len(lists) == 3 else (lengths[:2], lengths[2:])
+    if any(len(set(group)) != 1 for group in groups):
+        raise InputError(f"the index lists of tuples differ in length: {lengths}")
+    names = (
+        ("anchors", "positives", "negatives") if len(lists) == 3 else ("anchors", "positives", "anchors", "negatives")
+    )
+    for name, column in zip(names, lists, strict=True):
+        limit = rows if name == "anchors" else columns
+        if len(column) and (int(column.min()) < 0 or int(column.max()) >= limit):
+            raise InputError(
+                f"tuples: {name} must be in 0..{limit - 1}; found {int(column.min())}..{int(column.max())}"
+            )
+    selection: Selection = make(*lists)
+    return selection
+
+
+def _indices(column: Any, device: torch.device) -> Tensor:
+    index = torch.as_tensor(column, device=device)
+    if index.ndim != 1 or (index.numel() and (index.is_floating_point() or index.dtype is torch.bool)):
+        raise InputError(f"tuples hold 1-D integer tensors; got {_shape(index)} of {index.dtype}")
+    return index.long()
+
+
+def _shape(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"

@@ -1,0 +1,241 @@
+"""Term: the unreduced values of a loss, which of them count, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from metricreg.errors import MetricregError
+
+TermKind = Literal["element", "pos_pair", "neg_pair", "triplet"]
+
+
+class TermError(MetricregError, ValueError):
+    """A loss returned terms whose shapes do not fit its batch."""
+
+
+class Term:
+    """Many unreduced values of some anchors.
+
+    Args:
+        values: `[A]`, `[A, M]` or `[A, K, M]`, anchors first; or `[T]` with `rows`.
+        weight: which values count (bool), or how often (integers), in the shape of `values` or broadcasting to it;
+            None for all, once.
+        kind: what a value belongs to: an `element`, a `pos_pair`, a `neg_pair` or a `triplet`.
+        rows: `[T]`, the anchor of each value, for values that are a list.
+        divisor: what `DivisorReducer` divides by, as amounts `[A]` that add up over anchors.
+
+    Attributes:
+        name: what the loss calls this term. Set by the engine, as are:
+        anchors: the number of anchors A.
+        labels: the anchors' labels `[A]`, or None.
+    """
+
+    def __init__(
+        self,
+        values: Tensor,
+        weight: Tensor | None = None,
+        kind: TermKind = "element",
+        rows: Tensor | None = None,
+        divisor: Tensor | None = None,
+    ) -> None:
+        self._values, self._weight = values, weight
+        self.kind, self.rows, self.divisor = kind, rows, divisor
+        self.name = ""
+        self.anchors = values.shape[0] if values.ndim and rows is None else 0
+        self.labels: Tensor | None = None
+
+    @property
+    def values(self) -> Tensor:
+        """The values; where `weight` is zero they mean nothing."""
+        return self._values
+
+    @property
+    def weight(self) -> Tensor | None:
+        """Which values count, and how often; None for all, once."""
+        return self._weight
+
+    def bind(self, name: str, anchors: int, labels: Tensor | None) -> Term:
+        """Say which batch the term is of, and check its shapes against it. The engine does this."""
+        self.name, self.anchors, self.labels = name, anchors, labels
+        values = self.values
+        first = values.shape[0] if values.ndim else None
+        if self.rows is None and first != anchors:
+            raise TermError(
+                f"term '{name}' has values of shape {tuple(values.shape)} for {anchors} anchors; put the anchors "
+                "first, or say with rows= whose each value is"
+            )
+        if self.rows is not None and (values.ndim != 1 or self.rows.shape != values.shape):
+            raise TermError(f"term '{name}' has values {tuple(values.shape)} and rows {tuple(self.rows.shape)}")
+        if self.weight is not None and not _fits(self.weight, values):
+            raise TermError(
+                f"term '{name}' has values {tuple(values.shape)} and a weight {tuple(self.weight.shape)} that does "
+                "not broadcast to it"
+            )
+        return self
+
+    def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
+        """Sum `[A]` and count `[A]` (int64) of each anchor's values, only those strictly between the bounds if given.
+
+        A NaN is inside any bounds, so that none is hidden.
+        """
+        kept = self._kept(low, high)
+        return self._by_anchor(_weighted(self.values, kept)), self._count(kept)
+
+    def sum(self, values: Tensor | None = None) -> Tensor:
+        """Sum of the values that count, as often as they count; or of other values in their place."""
+        values = self.values if values is None else values
+        return _weighted(values, self.weight).sum()
+
+    def count(self, where: Tensor | None = None) -> Tensor:
+        """How many values count (int64, repetitions included), of all or of those where a condition holds."""
+        kept = self.weight if where is None else _and(where, self.weight)
+        return self._count(kept).sum()
+
+    def _kept(self, low: float | None, high: float | None) -> Tensor | None:
+        kept = self.weight
+        if low is not None:
+            kept = _and(~(self.values <= low), kept)
+        if high is not None:
+            kept = _and(~(self.values >= high), kept)
+        return kept
+
+    def _count(self, kept: Tensor | None) -> Tensor:
+        shape, device = self.values.shape, self.values.device
+        if kept is None:
+            if self.rows is None:
+                each = self.values[0].numel() if self.anchors else 0
+                return torch.full((self.anchors,), each, dtype=torch.int64, device=device)
+            kept = torch.ones(shape, dtype=torch.bool, device=device)
+        kept = (kept != 0) if kept.is_floating_point() else kept
+        return self._by_anchor(kept.expand(shape), torch.int64)
+
+    def _by_anchor(self, values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        if self.rows is not None:
+            dtype = dtype or values.dtype
+            zeros = torch.zeros(self.anchors, dtype=dtype, device=values.device)
+            return zeros.index_add(0, self.rows, values.to(dtype))
+        if values.ndim == 1:
+            return values if dtype is None else values.to(dtype)
+        return values.flatten(1).sum(1, dtype=dtype)
+
+
+def _fits(weight: Tensor, values: Tensor) -> bool:
+    try:
+        return weight.expand_as(values).shape == values.shape
+    except RuntimeError:
+        return False
+
+
+def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return values
+    if weight.dtype is torch.bool:
+        return torch.where(weight, values, 0.0)
+    return torch.where(weight != 0, values, 0.0) * weight
+
+
+def _and(condition: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return condition
+    return condition & weight if weight.dtype is torch.bool else condition * weight
+
+
+class HingeTriplets(Term):
+    """relu(x + y) over all positives times all negatives of each anchor, without making them.
+
+    Sum and count within bounds come from the sorted `x` and its running sums, in O(M log K) an anchor and O(M)
+    memory. The `[A, K, M]` values are made only if something asks for `values`.
+
+    Args:
+        x: `[A, K]`, one entry a positive.
+        wx: bool `[A, K]`, which positives count.
+        y: `[A, M]`, one entry a reference.
+        wy: `[A, M]`, bool or counts: which references are negatives, and how often.
+    """
+
+    def __init__(self, x: Tensor, wx: Tensor, y: Tensor, wy: Tensor) -> None:
+        self.x, self.wx, self.y, self.wy = x, wx, y, wy
+        self._made: Tensor | None = None
+        self.kind, self.rows, self.divisor = "triplet", None, None
+        self.name, self.anchors, self.labels = "", x.shape[0], None
+
+    @property
+    def values(self) -> Tensor:
+        """relu(x + y), `[A, K, M]`; made now, and large."""
+        if self._made is None:
+            self._made = (self.x[:, :, None] + self.y[:, None, :]).relu()
+        return self._made
+
+    @property
+    def weight(self) -> Tensor:
+        """Which triplets count, `[A, K, M]`."""
+        return (
+            self.wx[:, :, None] & self.wy[:, None, :]
+            if self.wy.dtype is torch.bool
+            else (self.wx[:, :, None] * self.wy[:, None, :])
+        )
+
+    def bind(self, name: str, anchors: int, labels: Tensor | None) -> Term:
+        """Say which batch the term is of, and check its shapes against it."""
+        self.name, self.anchors, self.labels = name, anchors, labels
+        if not (
+            self.x.shape == self.wx.shape and self.y.shape == self.wy.shape and len(self.x) == len(self.y) == anchors
+        ):
+            shapes = [tuple(t.shape) for t in (self.x, self.wx, self.y, self.wy)]
+            raise TermError(f"term '{name}' needs x, wx [A, K] and y, wy [A, M] with A = {anchors}; got {shapes}")
+        return self
+
+    def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
+        """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
+        x, order = self.x.where(self.wx, 0.0).sort(1)
+        wx = self.wx.gather(1, order)
+        totals, counts = _suffix(x.where(wx, 0.0)), _suffix(wx.long())
+
+        def above(bound: float, right: bool) -> tuple[Tensor, Tensor]:  # of hinges > bound, or >= bound
+            first = torch.searchsorted(x.detach(), (bound - self.y.detach()).contiguous(), right=right)
+            number = counts.gather(1, first)
+            total = totals.gather(1, first) + number * self.y
+            return torch.where(self.wy != 0, total, 0.0) * self.wy, number * self.wy
+
+        total, number = above(0.0 if low is None else max(low, 0.0), right=True)
+        if low is None or low < 0.0:  # hinges of exactly zero count, and add nothing
+            number = counts[:, :1] * self.wy
+        if high is not None and high > 0.0:
+            cut, cut_number = above(high, right=False)
+            total, number = total - cut, number - cut_number
+        elif high is not None:  # no hinge is below zero
+            total, number = total * 0.0, number * 0
+        poison = totals[:, 0] * 0.0  # searchsorted may step over a NaN in x; this keeps it in the sum
+        return total.sum(1) + poison, number.sum(1)
+
+    def sum(self, values: Tensor | None = None) -> Tensor:
+        """Sum of the hinges; or of other values `[A, K, M]` in their place."""
+        return self.per_anchor()[0].sum() if values is None else super().sum(values)
+
+    def count(self, where: Tensor | None = None) -> Tensor:
+        """How many triplets count, of all or of those where a condition `[A, K, M]` holds."""
+        return (self.wx.sum(1) * self.wy.sum(1)).sum() if where is None else super().count(where)
+
+
+def _suffix(values: Tensor) -> Tensor:
+    """Sums of the entries from each position on, and 0 at the end: `[A, K]` to `[A, K + 1]`."""
+    return torch.nn.functional.pad(values.flip(1).cumsum(1).flip(1), (0, 1))
+
+
+class Scalar:
+    """A term with a reduction of its own, for what is no list of values.
+
+    Args:
+        statistics: tensors that add up over disjoint sets of anchors.
+        finalize: a pure function from their totals to a scalar.
+    """
+
+    def __init__(self, statistics: tuple[Tensor, ...], finalize: Callable[..., Tensor]) -> None:
+        self.statistics, self.finalize = statistics, finalize
+
+
+__all__ = ["HingeTriplets", "Scalar", "Term", "TermError", "TermKind"]
