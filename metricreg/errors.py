@@ -42,7 +42,9 @@ class SpecError(MetricregError, ValueError):
 
     def __str__(self) -> str:
         if len(self.problems) == 1:
-            return f"{self.title}: {self.problems[0]}"
+            (problem,) = self.problems
+            where = str(problem) if problem.pointer else problem.message
+            return f"{self.title}: {where}" if self.title else where
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         return f"{self.title}: {len(self.problems)} problems{lines}"
 

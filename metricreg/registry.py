@@ -46,7 +46,7 @@ def import_path(cls: type) -> str:
 def check_kind(kind: str) -> None:
     """Refuse anything but one of the five kinds."""
     if kind not in KINDS:
-        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}")
+        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Registry:
         try:
             return self._entries[kind, name]
         except KeyError:
-            raise SpecError(self.explain_unknown(kind, name)) from self.failure(name)
+            raise SpecError(self.explain_unknown(kind, name), "") from self.failure(name)
 
     def get(self, kind: str, name: str) -> type[Any]:
         """The class registered under a name, imported now if need be.

@@ -48,12 +48,12 @@ class ProxyLoss(Loss):
     Args:
         num_classes: C, at least 1.
         embedding_size: E, the dimension D of the embeddings, at least 1.
-        weight_init: how the proxies are drawn at first; `default_init` if None.
+        weight_init: how the proxies are drawn at first; `default_weight_init` if None.
         weight_regularizer: a penalty on the proxies, added to the loss as `weight_reg_loss`.
         weight_reg_weight: the factor of that penalty.
     """
 
-    default_init: ClassVar[WeightInit] = "normal"
+    default_weight_init: ClassVar[WeightInit] = "normal"
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ProxyLoss(Loss):
         super().__init__(**slots)
         self.num_classes = num_classes
         self.embedding_size = embedding_size
-        self.weight_init = self.default_init if weight_init is None else weight_init
+        self.weight_init = self.default_weight_init if weight_init is None else weight_init
         self.weight_regularizer = weight_regularizer
         self.weight_reg_weight = weight_reg_weight
         self.proxies = nn.Parameter(torch.empty(num_classes, embedding_size))

@@ -34,7 +34,7 @@ class ProxyAnchorLoss(ProxyLoss):
         alpha: sharpness, greater than 0.
     """
 
-    default_init: ClassVar[WeightInit] = "kaiming_normal"
+    default_weight_init: ClassVar[WeightInit] = "kaiming_normal"
 
     def __init__(
         self,

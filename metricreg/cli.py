@@ -1,0 +1,221 @@
+"""The command line: what is installed, what a spec says, and training from an experiment file."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metricreg.errors import MetricregError, PluginWarning, Problem
+from metricreg.registry import KINDS, Registry, default_registry
+
+app = typer.Typer(
+    help="Deep metric learning objectives from JSON specs.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(text)}[/red]")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Print what a user can mend as a message, and a plugin that was left out as one line; exit with 1 on errors."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def line(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+            if category is PluginWarning:
+                Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{escape(str(message))}[/yellow]")
+            else:
+                show(message, category, *rest, **more)
+
+        warnings.showwarning = line
+        try:
+            yield
+        except MetricregError as error:
+            _complain(str(error))
+            raise typer.Exit(1) from None
+
+
+def _dump(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Deep metric learning objectives from JSON specs."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"metricreg {installed('metricreg')}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; all if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the installed components. Imports none of them."""
+    with _errors():
+        registry = default_registry()
+        if kind is not None:
+            registry.names(kind)  # refuses an unknown kind
+        entries = [entry for entry in registry if kind in (None, entry.kind)]
+        if as_json:
+            _dump([{"kind": e.kind, "name": e.name, "class": e.path, "distribution": e.distribution} for e in entries])
+            return
+        table = _table("kind", "name", "distribution", "class")
+        for e in entries:
+            table.add_row(e.kind, e.name, e.distribution, e.path)
+        _print(table)
+
+
+@app.command()
+def describe(kind: str, name: str, as_json: Json = False) -> None:
+    """Describe a component: what it computes, its parameters with types, ranges and defaults, and a spec of it."""
+    with _errors():
+        from metricreg.description import describe as described
+
+        found = described(kind, name)
+        if as_json:
+            _dump(found.as_json())
+            return
+        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+        console.print(f"[bold]{found.kind} {found.name}[/bold]  ({found.path}, {found.distribution})\n")
+        console.print(escape(found.text) + "\n")
+        if found.parameters:
+            table = _table("parameter", "type", "default", "")
+            for p in found.parameters:
+                table.add_row(p.name, escape(p.type), escape(p.default), escape(p.text))
+            console.print(table)
+        console.print("\n[bold]In a spec[/bold]  " + escape(json.dumps(found.example)))
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Specs, or experiment files: .json, .toml, .yaml.")],
+    as_json: Json = False,
+) -> None:
+    """Check specs, and list every problem with its JSON pointer. Exits with 1 if there is any."""
+    with _errors():
+        from metricreg.document import load
+        from metricreg.errors import SpecError
+        from metricreg.spec import validate as check
+
+        found: dict[str, list[Problem]] = {}
+        notes: dict[str, list[Problem]] = {}
+        for file in files:
+            try:
+                document = load(file)
+                inside = "/pipeline" if "pipeline" in document and "loss" not in document else ""
+                report = check(document["pipeline"] if inside else document)
+            except SpecError as error:
+                found[str(file)] = list(error.problems)
+                continue
+            found[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.problems]
+            notes[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.unchecked]
+    if as_json:
+        _dump({file: [vars(problem) for problem in problems] for file, problems in found.items()})
+    else:
+        for file, problems in found.items():
+            typer.echo(f"{file}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
+            for problem in problems:
+                typer.echo(f"  {problem}")
+            for note in notes.get(file, []):
+                typer.echo(f"  note: {note}")
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file to write; printed if left out.")] = None,
+) -> None:
+    """Print the JSON Schema of specs, with every installed component; for editors."""
+    with _errors():
+        from metricreg.schema import json_schema
+
+        text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+        if output is None:
+            typer.echo(text, nl=False)
+            return
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            _complain(f"cannot write {output}: {error.strerror}")
+            raise typer.Exit(1) from None
+
+
+@app.command("plugins")
+def plugins_(as_json: Json = False) -> None:
+    """List the installed plugins: status, version, components, load time, and why one was left out."""
+    with _errors():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PluginWarning)  # the table says the same
+            registry: Registry = default_registry()
+            reports = registry.reports
+        if as_json:
+            fields = ("name", "status", "distribution", "version", "components", "seconds", "problem")
+            _dump([{field: getattr(report, field) for field in fields} for report in reports])
+            return
+        table = _table("plugin", "status", "distribution", "components", "ms", "problem")
+        colours = {"active": "green", "blocked": "dim"}
+        for r in reports:
+            status = f"[{colours.get(r.status, 'red')}]{r.status}[/]"
+            distribution = f"{r.distribution} {r.version}"
+            table.add_row(
+                r.name, status, distribution, str(len(r.components)), f"{1000 * r.seconds:.1f}", escape(r.problem or "")
+            )
+        _print(table)
+
+
+@app.command()
+def train(
+    experiment: Annotated[Path, typer.Argument(help="An experiment file: .json, .toml, .yaml.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder for results; runs/<experiment> if left out.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the checkpoint in the output folder.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty the output folder first.")] = False,
+) -> None:
+    """Train an embedding as an experiment file says, and measure retrieval on held-out data before and after."""
+    with _errors():
+        from metricreg.training.run import run
+
+        run(experiment, output, resume=resume, overwrite=overwrite, report=typer.echo)
+
+
+if __name__ == "__main__":
+    app()
