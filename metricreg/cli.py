@@ -147,11 +147,11 @@ def validate(
     if as_json:
         _dump({file: [vars(problem) for problem in problems] for file, problems in found.items()})
     else:
-        for file, problems in found.items():
-            typer.echo(f"{file}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
+        for name, problems in found.items():
+            typer.echo(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
             for problem in problems:
                 typer.echo(f"  {problem}")
-            for note in notes.get(file, []):
+            for note in notes.get(name, []):
                 typer.echo(f"  note: {note}")
     if any(found.values()):
         raise typer.Exit(1)

@@ -109,7 +109,7 @@ def _hint(hint: Any) -> str:
     if hint is type(None):
         return "null"
     words = {float: "number", int: "integer", bool: "boolean", str: "string"}
-    return words.get(hint) or getattr(hint, "kind", "") or getattr(hint, "__name__", str(hint))
+    return str(words.get(hint) or getattr(hint, "kind", "") or getattr(hint, "__name__", hint))
 
 
 def _bounds(extra: Any) -> list[str]:

@@ -38,8 +38,8 @@ class Loss(Component):
     implement `prepare`, `once` and `commit` too.
 
     Args:
-        distance: how embeddings are compared; `default_distance` if None.
-        reducer: how each term becomes a scalar; `default_reducer` if None.
+        distance: how embeddings are compared; if None, what the loss names as its default.
+        reducer: how each term becomes a scalar; if None, what the loss names as its default.
         embedding_regularizer: a penalty on the embeddings, added to the loss.
         embedding_reg_weight: the factor of that penalty.
     """

@@ -21,7 +21,7 @@ class Miner(Component):
     A subclass implements `select`, which is asked for some anchors at a time; or `mine`, if it has to see all at once.
 
     Args:
-        distance: what hard and easy are measured by; `default_distance` if None.
+        distance: what hard and easy are measured by; if None, what the miner names as its default.
     """
 
     kind: ClassVar[str] = "miner"

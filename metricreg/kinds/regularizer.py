@@ -28,7 +28,7 @@ class Regularizer(Component):
     A subclass implements `terms`, as a loss does.
 
     Args:
-        reducer: how the values of the rows become one; `default_reducer` if None.
+        reducer: how the values of the rows become one; if None, what the regularizer names as its default.
     """
 
     kind: ClassVar[str] = "regularizer"

@@ -48,7 +48,7 @@ class ProxyLoss(Loss):
     Args:
         num_classes: C, at least 1.
         embedding_size: E, the dimension D of the embeddings, at least 1.
-        weight_init: how the proxies are drawn at first; `default_weight_init` if None.
+        weight_init: how the proxies are drawn at first; if None, what the loss names as its default.
         weight_regularizer: a penalty on the proxies, added to the loss as `weight_reg_loss`.
         weight_reg_weight: the factor of that penalty.
     """

@@ -1,0 +1,131 @@
+"""Everything that can be wrong with an experiment is found here, before anything is written."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError
+from metricreg.training.dataset import Dataset
+from metricreg.training.experiment import TITLE, Experiment
+from metricreg.training.sampler import MPerClassSampler
+from metricreg.training.scaled_encoder import ScaledEncoder
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """An experiment that is ready to run.
+
+    Args:
+        experiment: what the file said.
+        dataset: all rows.
+        train_rows: `[N, *shape]`.
+        train_labels: `[N]`, numbered 0 to C-1 over the classes that training sees.
+        train_classes: those C classes, as the user wrote them.
+        test_rows: `[T, *shape]`, held out.
+        test_labels: `[T]`, indices into `dataset.classes`.
+        encoder: with fresh weights.
+        pipeline: the objective.
+        sampler: over the training rows.
+        resolved: the experiment with every default, as `experiment.json` shows it.
+        spec: the pipeline's spec with every default.
+    """
+
+    experiment: Experiment
+    dataset: Dataset
+    train_rows: Tensor
+    train_labels: Tensor
+    train_classes: list[str | int]
+    test_rows: Tensor
+    test_labels: Tensor
+    encoder: ScaledEncoder
+    pipeline: nn.Module
+    sampler: MPerClassSampler
+    resolved: dict[str, Any]
+    spec: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """Of figures and tables."""
+        return self.experiment.name or self.experiment.data.name
+
+
+def prepare(experiment: Experiment, folder: Path) -> Preparation:
+    """Read the data, build encoder and pipeline, and try them on one batch.
+
+    Args:
+        experiment: already checked on its own.
+        folder: what relative paths in it are relative to.
+    """
+    dataset = experiment.data.load(folder)
+    train, test = experiment.data.split.divide(dataset)
+    present, numbers = torch.unique(torch.from_numpy(dataset.labels[train]), return_inverse=True)
+    sampler = experiment.sampler.build(numbers.numpy(), experiment.trainer.seed)
+    rows = torch.from_numpy(dataset.features)
+    torch.manual_seed(experiment.trainer.seed)
+    encoder = ScaledEncoder(experiment.encoder.build(dataset.shape), dataset.shape)
+    if experiment.data.standardized:
+        encoder.fit_scale(rows[train])
+    pipeline, spec = _pipeline(experiment)
+    preparation = Preparation(
+        experiment=experiment,
+        dataset=dataset,
+        train_rows=rows[train],
+        train_labels=numbers,
+        train_classes=[dataset.classes[number] for number in present.tolist()],
+        test_rows=rows[test],
+        test_labels=torch.from_numpy(dataset.labels[test]),
+        encoder=encoder,
+        pipeline=pipeline,
+        sampler=sampler,
+        resolved=experiment.resolved(spec, folder),
+        spec=spec,
+    )
+    _try_one_batch(preparation)
+    return preparation
+
+
+def _pipeline(experiment: Experiment) -> tuple[nn.Module, dict[str, Any]]:
+    from metricreg.pipeline import build
+
+    try:
+        pipeline = build(experiment.pipeline)
+        return pipeline, pipeline.to_spec(defaults=True)
+    except SpecError as error:
+        problems = [Problem(f"/pipeline{found.pointer}", found.message, found.given) for found in error.problems]
+        raise SpecError(problems, TITLE) from error
+
+
+def _try_one_batch(ready: Preparation) -> None:
+    """Run forward and backward once on copies, so that neither proxies, memories nor running statistics move."""
+    batch = ready.sampler.last_classes()
+    rows, labels = ready.train_rows[batch], ready.train_labels[batch]
+    encoder, pipeline = copy.deepcopy(ready.encoder), copy.deepcopy(ready.pipeline)
+    embeddings = encoder(rows)
+    given = f"embeddings {list(embeddings.shape)}, labels 0 to {len(ready.train_classes) - 1}"
+    try:
+        loss = pipeline(embeddings, labels)
+        if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
+            torch.autograd.backward(loss)
+    except Exception as error:  # a component, perhaps a plugin's, may raise anything
+        said = str(error) if isinstance(error, MetricregError) else f"{type(error).__name__}: {error}"
+        raise ExperimentError(
+            f"the pipeline cannot take a batch of this experiment ({given}): {said}. Compare its num_classes with "
+            f"the {len(ready.train_classes)} training classes, and its embedding_size with encoder.embedding_size "
+            f"{ready.experiment.encoder.embedding_size}"
+        ) from error
+    if not isinstance(loss, Tensor) or loss.ndim != 0:
+        shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise ExperimentError(f"the pipeline gives {shape} for a batch, not a single number; choose another reducer")
+    if not loss.requires_grad:
+        raise ExperimentError("the pipeline's loss does not depend on the embeddings, so there is nothing to learn")
+    if not torch.isfinite(loss):
+        raise ExperimentError(
+            f"the loss of the first batch is {loss.item()} ({given}); look at the scale of the features and at the "
+            "parameters of the loss"
+        )

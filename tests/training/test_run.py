@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metricreg.errors import ExperimentError, SpecError
+from metricreg.training.run import run
+from metricreg.training.weights import load_encoder
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.json"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_digits_example_reaches_ninety_percent_and_leaves_every_file(tmp_path):
+    metrics = run(EXAMPLE, tmp_path / "out", report=silent)
+    assert 0.50 < metrics["before"]["map_at_r"] < 0.56
+    assert metrics["after"]["map_at_r"] >= 0.90
+    assert metrics["seconds"] < 60
+    assert metrics["training"]["loss"][-1] < metrics["training"]["loss"][0]
+    out = tmp_path / "out"
+    left = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert left == {
+        *("spec.json", "experiment.json", "labels.json", "metrics.json", "encoder.safetensors"),
+        *("loss.png", "embedding.png", "checkpoints/last.ckpt"),
+    }
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    for name in ("loss.png", "embedding.png"):
+        assert (out / name).read_bytes().startswith(PNG)
+        assert (out / name).stat().st_size > 5000
+
+
+def test_resolved_experiment_runs_again_from_another_folder_with_the_same_result(write_experiment, tmp_path):
+    first = run(write_experiment(), tmp_path / "a", report=silent)
+    second = run(tmp_path / "a" / "experiment.json", tmp_path / "b", report=silent)
+    assert second["after"] == first["after"]
+    assert second["training"]["loss"] == first["training"]["loss"]
+    assert (tmp_path / "a" / "experiment.json").read_text() == (tmp_path / "b" / "experiment.json").read_text()
+
+
+def test_resolved_experiment_and_spec_show_every_default(write_experiment, tmp_path):
+    run(write_experiment(), tmp_path / "out", report=silent)
+    experiment = json.loads((tmp_path / "out" / "experiment.json").read_text())
+    assert experiment["optimizer"]["schedule"] == "none"
+    assert experiment["data"]["split"] == {"by": "sample", "test_fraction": 0.5, "seed": 0}
+    assert experiment["pipeline"] == json.loads((tmp_path / "out" / "spec.json").read_text())
+    assert experiment["pipeline"]["loss"]["name"] == "multi_similarity"
+
+
+def test_output_defaults_to_runs_and_the_name_of_the_file(write_experiment, tmp_path, monkeypatch):
+    path = write_experiment("mine.json")
+    monkeypatch.chdir(tmp_path)
+    run(path, report=silent)
+    assert (tmp_path / "runs" / "mine" / "metrics.json").is_file()
+
+
+def test_split_by_class_trains_on_some_classes_and_measures_on_others(write_experiment, tmp_path):
+    data = {"name": "npz", "path": "blobs.npz", "split": {"by": "class"}}
+    path = write_experiment(data=data, sampler={"m": 4, "batch_size": 8})
+    metrics = run(path, tmp_path / "out", report=silent)
+    labels = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert metrics["data"]["training_classes"] == len(labels["training_classes"]) == 2
+    assert metrics["data"]["classes"] == 4
+    assert metrics["after"]["queries"] == 24
+
+
+def test_standardized_table_trains_from_toml_and_its_encoder_takes_rows_as_they_were_read(tmp_path, blobs):
+    import pandas as pd
+
+    features, labels = blobs()
+    table = pd.DataFrame(features * [1, 1e4, 1, 1, 1e-4, 1] + 7, columns=list("abcdef"))
+    table.assign(kind=[f"k{label}" for label in labels]).to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "e.toml").write_text(
+        """
+        [pipeline]
+        version = 1
+        loss = {name = "contrastive"}
+        [data]
+        name = "table"
+        path = "t.csv"
+        label = "kind"
+        [sampler]
+        batch_size = 16
+        [trainer]
+        epochs = 2
+        accelerator = "cpu"
+        """
+    )
+    metrics = run(tmp_path / "e.toml", tmp_path / "out", report=silent)
+    assert metrics["before"]["rows"] == "standardized features"
+    assert metrics["data"]["features"] == list("abcdef")
+    encoder = load_encoder(tmp_path / "out" / "encoder.safetensors")
+    scaled = encoder.scale(torch.tensor(table.to_numpy(np.float32)))
+    assert scaled.std(0).sub(1).abs().max() < 0.4
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "conv"])
+def test_each_encoder_trains_on_images(write_experiment, tmp_path, name):
+    generator = np.random.default_rng(0)
+    labels = np.repeat([3, -7, 2**40], 16)
+    features = generator.random((48, 5, 7)) + (labels == 3)[:, None, None]
+    path = write_experiment(encoder={"name": name}, sampler={"m": 2, "batch_size": 6})
+    document = json.loads(path.read_text())
+    document["encoder"] = {"name": name, "embedding_size": 5}
+    path.write_text(json.dumps(document))
+    np.savez(tmp_path / "blobs.npz", embeddings=features, labels=labels)
+    run(path, tmp_path / "out", report=silent)
+    assert json.loads((tmp_path / "out" / "labels.json").read_text())["classes"] == [-7, 3, 2**40]
+    encoder = load_encoder(tmp_path / "out" / "encoder.safetensors")
+    assert encoder(torch.zeros(2, 1, 5, 7)).shape == (2, 5)
+
+
+def test_objective_with_weights_is_trained_at_its_own_rate_and_saved(write_experiment, tmp_path):
+    pipeline = {"version": 1, "loss": {"name": "arcface", "num_classes": 4, "embedding_size": 4}}
+    path = write_experiment(pipeline=pipeline, optimizer={"objective_lr": 0.5, "weight_decay": 0.1})
+    metrics = run(path, tmp_path / "out", report=silent)
+    assert (tmp_path / "out" / "objective.safetensors").stat().st_size > 4 * 16
+    assert metrics["training"]["epochs"] == 3
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_other_precisions_train(write_experiment, tmp_path, precision):
+    path = write_experiment(trainer={"precision": precision, "gradient_clip": 1.0})
+    assert run(path, tmp_path / "out", report=silent)["after"]["map_at_r"] > 0.3
+    load_encoder(tmp_path / "out" / "encoder.safetensors")
+
+
+def test_rows_alone_in_their_class_are_reported_as_skipped(write_experiment, tmp_path, blobs):
+    path = write_experiment(sampler={"m": 2, "batch_size": 8})
+    features, labels = blobs()
+    np.savez(tmp_path / "blobs.npz", features=np.vstack([features, features[:2]]), labels=[*labels, 9, 9])
+    lines: list[str] = []
+    metrics = run(path, tmp_path / "out", report=lines.append)
+    assert metrics["after"]["skipped"] == 1
+    assert any("alone in their class" in line for line in lines)
+
+
+def test_run_leaves_the_random_state_of_the_caller_alone(write_experiment, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    run(write_experiment(), tmp_path / "out", report=silent)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_piped_output_is_a_few_plain_lines_and_nothing_of_lightning(write_experiment, tmp_path):
+    path = write_experiment(trainer={"epochs": 40})
+    code = "import sys, pathlib; from metricreg.training.run import run; run(*map(pathlib.Path, sys.argv[1:]))"
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", code, path, tmp_path / "out"],
+        capture_output=True, text=True, env={**environment, "PYTHONIOENCODING": "ascii"}, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "\r" not in done.stdout
+    assert sum(line.startswith("epoch") for line in done.stdout.splitlines()) == 10
+    assert "MAP@R" in done.stdout
+    assert "raw features" in done.stdout
+    assert len(done.stdout.splitlines()) < 30
+
+
+class TestRefusedBeforeAnythingIsWritten:
+    def refused(self, path: Path, out: Path, **options: bool) -> str:
+        with pytest.raises((ExperimentError, SpecError)) as caught:
+            run(path, out, report=silent, **options)
+        assert not out.exists()
+        return str(caught.value)
+
+    def test_missing_experiment_file(self, tmp_path):
+        assert "no experiment file" in self.refused(tmp_path / "none.json", tmp_path / "out")
+
+    def test_folder_as_experiment_file(self, tmp_path):
+        assert "it is a folder" in self.refused(tmp_path, tmp_path / "out")
+
+    def test_experiment_file_of_unknown_extension(self, tmp_path):
+        (tmp_path / "e.ini").write_text("")
+        assert "extension '.ini'" in self.refused(tmp_path / "e.ini", tmp_path / "out")
+
+    def test_wrong_experiment(self, write_experiment, tmp_path):
+        assert "/trainer/epochs" in self.refused(write_experiment(trainer={"epochs": 0}), tmp_path / "out")
+
+    def test_missing_data(self, write_experiment, tmp_path):
+        path = write_experiment(data={"name": "npz", "path": "gone.npz"})
+        assert "'gone.npz' is not there" in self.refused(path, tmp_path / "out")
+
+    def test_conv_on_flat_rows(self, write_experiment, tmp_path):
+        path = write_experiment()
+        document = json.loads(path.read_text()) | {"encoder": {"name": "conv"}}
+        path.write_text(json.dumps(document))
+        assert "conv needs images" in self.refused(path, tmp_path / "out")
+
+    def test_more_classes_a_batch_than_there_are(self, write_experiment, tmp_path):
+        path = write_experiment(sampler={"m": 2, "batch_size": 32})
+        assert "lower batch_size to 8" in self.refused(path, tmp_path / "out")
+
+    @pytest.mark.parametrize(("classes", "size"), [(3, 4), (4, 7)])
+    def test_loss_that_does_not_fit_classes_or_embeddings(self, write_experiment, tmp_path, classes, size):
+        loss = {"name": "arcface", "num_classes": classes, "embedding_size": size}
+        message = self.refused(write_experiment(pipeline={"version": 1, "loss": loss}), tmp_path / "out")
+        assert "cannot take a batch" in message
+        assert "4 training classes" in message
+        assert "encoder.embedding_size 4" in message
+
+    def test_gpu_where_there_is_none(self, write_experiment, tmp_path):
+        if torch.cuda.is_available() or torch.backends.mps.is_available():
+            pytest.skip("has a GPU")
+        message = self.refused(write_experiment(trainer={"accelerator": "gpu"}), tmp_path / "out")
+        assert "accelerator 'gpu'" in message
+
+    def test_resume_without_checkpoint(self, write_experiment, tmp_path):
+        assert "no checkpoint" in self.refused(write_experiment(), tmp_path / "out", resume=True)
+
+    def test_resume_and_overwrite_at_once(self, write_experiment, tmp_path):
+        message = self.refused(write_experiment(), tmp_path / "out", resume=True, overwrite=True)
+        assert "one of the two" in message
+
+
+def test_full_output_folder_is_refused_and_left_alone(write_experiment, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "precious.txt").write_text("mine")
+    with pytest.raises(ExperimentError, match=r"not empty; --resume .* --overwrite"):
+        run(write_experiment(), out, report=silent)
+    assert [path.name for path in out.iterdir()] == ["precious.txt"]
+
+
+def test_overwrite_replaces_results_and_leaves_other_files(write_experiment, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "precious.txt").write_text("mine")
+    (out / "objective.safetensors").write_text("of an earlier run")
+    run(write_experiment(), out, overwrite=True, report=silent)
+    assert (out / "precious.txt").read_text() == "mine"
+    assert (out / "metrics.json").is_file()
+    assert not (out / "objective.safetensors").exists()
+
+
+def test_file_in_place_of_the_output_folder_is_refused(write_experiment, tmp_path):
+    with pytest.raises(ExperimentError, match="is a file"):
+        run(write_experiment(), write_experiment("other.json"), report=silent)
+
+
+def test_missing_extra_says_what_to_install(write_experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr("metricreg.training.extras.find_spec", lambda name: None if name == "lightning" else object())
+    with pytest.raises(ExperimentError, match=r"\(lightning\): pip install \"metricreg\[train\]\""):
+        run(write_experiment(), tmp_path / "out", report=silent)
+
+
+def test_importing_the_package_and_the_experiment_needs_no_torch():
+    code = (
+        "import sys, metricreg.training.run, metricreg.training.extras, metricreg.training.output;"
+        "assert not {'torch', 'lightning', 'matplotlib', 'sklearn', 'pandas'} & sys.modules.keys(), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
