@@ -60,7 +60,8 @@ class Batch:
             embeddings: `[N, D]`, floating point.
             labels: `[N]` integers; a tensor on any device, an array or a list.
             tuples: `Pairs`, `Triplets`, or index tuples; see `selection_of`.
-            ref_embeddings: `[M, D]`, a separate reference set; the batch itself if None.
+            ref_embeddings: `[M, D]`, a separate reference set; the batch itself if None, or if it is the very tensor
+                `embeddings`, and then no row is compared with itself.
             ref_labels: `[M]` integers.
 
         Raises:
@@ -72,6 +73,8 @@ class Batch:
             if ref_embeddings is None and ref_labels is not None:
                 raise InputError("ref_labels were given without ref_embeddings")
             references, reference_labels = anchors, anchor_labels
+            if ref_labels is not None:
+                reference_labels = _labels("ref_labels", ref_labels, "ref_embeddings", references)
             self_index: Tensor | None = torch.arange(len(anchors), device=anchors.device)
         else:
             references = _embeddings("ref_embeddings", ref_embeddings)
@@ -82,6 +85,8 @@ class Batch:
                     f"embeddings are {tuple(anchors.shape)} on {anchors.device} and ref_embeddings "
                     f"{tuple(references.shape)} on {references.device}; they need one dimension and one device"
                 )
+            dtype = torch.promote_types(anchors.dtype, references.dtype)
+            anchors, references = anchors.to(dtype), references.to(dtype)
             if tuples is None and (anchor_labels is None) != (reference_labels is None):
                 raise InputError("give both labels and ref_labels, or neither")
         selection = None

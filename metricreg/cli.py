@@ -138,11 +138,15 @@ def validate(
             try:
                 document = load(file)
                 inside = "/pipeline" if "pipeline" in document and "loss" not in document else ""
+                if inside:
+                    from metricreg.training.experiment import Experiment
+
+                    Experiment.parse(document)
                 report = check(document["pipeline"] if inside else document)
             except SpecError as error:
                 found[str(file)] = list(error.problems)
                 continue
-            found[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.problems]
+            found[str(file)] = list(report.problems)
             notes[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.unchecked]
     if as_json:
         _dump({file: [vars(problem) for problem in problems] for file, problems in found.items()})

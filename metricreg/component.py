@@ -6,6 +6,7 @@ import enum
 import inspect
 import re
 from abc import ABCMeta
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
@@ -13,9 +14,10 @@ from pydantic_core import core_schema
 
 from metricreg.composition import Node, Resolution, cause_of, construct, resolve, validated
 from metricreg.errors import MetricregError, RegistrationError, SpecError
+from metricreg.hints import Declared
 from metricreg.problems import pointer, problems_of
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
-from metricreg.signature import Declared, call_signature, parameters_model
+from metricreg.signature import call_signature, parameters_model
 
 C = TypeVar("C", bound="Component")
 KIND_MARK = "x-metricreg-kind"
@@ -39,8 +41,7 @@ class ComponentMeta(ABCMeta):
         try:
             values = validated(model, given, None)
         except ValidationError as error:
-            problems = problems_of(error, given, lambda _: list(model.model_fields))
-            raise SpecError(problems, f"invalid arguments of {cls.__name__}") from None
+            raise SpecError(problems_of(error, given), f"invalid arguments of {cls.__name__}") from None
         try:
             return construct(cls, values)
         except MetricregError:
@@ -85,7 +86,7 @@ class Component(Declared, metaclass=ComponentMeta):
     `to_spec` all come from the signature; nothing is declared twice.
     """
 
-    _construction: tuple[type[Declared], dict[str, Any]]
+    _construction: tuple[type[Declared], dict[str, Any], dict[str, Any]]
 
     @classmethod
     def check_declaration(cls, kind: str) -> None:
@@ -111,11 +112,7 @@ class Component(Declared, metaclass=ComponentMeta):
         Raises:
             SpecError: a class that is not registered, or one component with state that stands in two places.
         """
-        return _Describer(default_registry() if registry is None else registry, defaults).spec(self, ())
-
-    def effective_arguments(self) -> dict[str, Any]:
-        """What stands for the arguments that were not given, where that is not the default in the signature."""
-        return {}
+        return _Describer(registry, defaults).spec(self, ())
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -133,8 +130,8 @@ class Component(Declared, metaclass=ComponentMeta):
 class _Describer:
     """Writes the spec of a tree of components."""
 
-    def __init__(self, registry: Registry, defaults: bool) -> None:
-        self.registry, self.defaults = registry, defaults
+    def __init__(self, registry: Registry | None, defaults: bool) -> None:
+        self.registry, self.defaults = default_registry() if registry is None else registry, defaults
         self.seen: dict[int, tuple[str | int, ...]] = {}
 
     def spec(self, component: Component, path: tuple[str | int, ...]) -> dict[str, Any]:
@@ -142,7 +139,7 @@ class _Describer:
         if recorded is None:
             parameters_model(type(component))  # says why it cannot be described
             raise SpecError(f"{type(component).__name__} at '{pointer(path)}' was not constructed by calling its class")
-        cls, values = recorded
+        cls, values, effective = recorded
         name = self.registry.name_of(cls.kind, cls)
         if name is None:
             raise SpecError(
@@ -157,9 +154,9 @@ class _Describer:
                     "a spec is a tree and cannot say that two places share it"
                 )
         if self.defaults:
-            model = parameters_model(cls)
-            values = {f: i.default for f, i in model.model_fields.items()} | values
-            values |= {k: v for k, v in component.effective_arguments().items() if values.get(k) is None}
+            fields = parameters_model(cls).model_fields
+            values = {name: field.default for name, field in fields.items()} | values
+            values |= {k: v for k, v in effective.items() if k in fields and values[k] is None}
         return {"name": name} | {key: self.value(value, (*path, key)) for key, value in values.items()}
 
     def value(self, value: Any, path: tuple[str | int, ...]) -> Any:
@@ -173,7 +170,13 @@ class _Describer:
         return value.value if isinstance(value, enum.Enum) else value
 
 
-def create(kind: str, name: str, *, registry: Registry | None = None, **parameters: Any) -> Any:
+def specs_of(parts: Mapping[str, Component], registry: Registry | None, defaults: bool) -> dict[str, Any]:
+    """The specs of components that stand side by side, among which no state may be shared either."""
+    describer = _Describer(registry, defaults)
+    return {key: describer.value(component, (key,)) for key, component in parts.items()}
+
+
+def create(kind: str, name: str, /, *, registry: Registry | None = None, **parameters: Any) -> Any:
     """Construct one registered component; parameters are values, instances, or specs of components.
 
     Example:
@@ -181,20 +184,19 @@ def create(kind: str, name: str, *, registry: Registry | None = None, **paramete
 
     Raises:
         SpecError: an unknown kind, name or parameter, or a value that does not fit.
+        RegistrationError: the name stands for something that cannot be imported, or is no component.
     """
     registry = default_registry() if registry is None else registry
     cls: type[Component] = registry.get(kind, name)
     context = Resolution(registry, check=False)
     try:
-        node = Node(cls, validated(parameters_model(cls), parameters, context))
+        return Node(cls, validated(parameters_model(cls), parameters, context)).construct()
+    except SpecError as error:
+        raise SpecError(error.problems, f"invalid parameters of the {kind} '{name}'") from error.__cause__
     except ValidationError as error:
-        fields = list(parameters_model(cls).model_fields)
-        known = {id(parameters): fields}
-        problems = problems_of(
-            error, parameters, lambda node: known.get(id(node)) or context.known_keys(node) or fields
-        )
+        context.classes[id(parameters)] = cls
+        problems = problems_of(error, parameters, context.known_keys)
         raise SpecError(problems, f"invalid parameters of the {kind} '{name}'") from cause_of(error)
-    return node.construct()
 
 
 def register(cls: type[C], name: str | None = None, *, registry: Registry | None = None) -> type[C]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
 from pydantic import BaseModel, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
+from torch.overrides import TorchFunctionMode
 
-from metricreg.errors import MetricregError, Problem, RegistrationError, SpecError
-from metricreg.problems import pointer, shown
+from metricreg.errors import MetricregError, Problem, RegistrationError, SpecError, cut
+from metricreg.hints import Declared
+from metricreg.problems import pointer
 from metricreg.registry import Registry
-from metricreg.signature import Declared, parameters_model
+from metricreg.signature import parameters_model
 
 D = TypeVar("D", bound=Declared)
+MAX_COMPONENTS = 1000
 
 
 @dataclass
@@ -27,29 +30,54 @@ class Resolution:
         registry: where names are looked up.
         requires: distributions the spec says it needs; named in the error for an unknown namespace.
         check: construct each component on the meta device, to see that its `__init__` accepts its arguments.
+        components: how many were named so far.
+        classes: the class that an object of the document, by its id, names.
     """
 
     registry: Registry
     requires: Mapping[str, str] = field(default_factory=dict)
     check: bool = True
+    components: int = 0
     classes: dict[int, type[Declared]] = field(default_factory=dict)
 
-    def known_keys(self, node: Any) -> list[str]:
-        """The keys that may stand in an object of the document that named a component."""
+    def known_keys(self, node: Any) -> list[str] | None:
+        """The keys that may stand in an object of the document, if it names a component."""
         cls = self.classes.get(id(node))
-        return [] if cls is None else list(parameters_model(cls).model_fields)
-
-
-UNCHECKED = "component_unchecked"
+        return None if cls is None else list(parameters_model(cls).model_fields)
 
 
 @dataclass
 class Node:
-    """A validated component of a spec, not yet constructed."""
+    """A validated component of a spec, not yet constructed.
+
+    Args:
+        cls: its class.
+        values: its arguments, with nodes for the components among them.
+        specimen: it, constructed on the meta device; None if that was not tried or not possible.
+        unchecked: why it was not possible.
+    """
 
     cls: type[Declared]
     values: dict[str, Any]
     specimen: Declared | None = None
+    unchecked: str | None = None
+
+    def check(self) -> None:
+        """Construct on the meta device, which allocates nothing.
+
+        Raises:
+            ValueError: `__init__` refuses its arguments.
+        """
+        specimens = {key: _specimens(value) for key, value in self.values.items()}
+        if any(node.specimen is None for node, _ in nodes_in(self.values)):
+            return  # the unchecked one is reported
+        try:
+            with torch.device("meta"), _Undrawn():
+                self.specimen = construct(self.cls, specimens)
+        except ValueError:
+            raise
+        except Exception as error:
+            self.unchecked = f"{self.cls.__name__} cannot be checked without constructing it: {_reason(error)}"
 
     def construct(self, path: tuple[str | int, ...] = ()) -> Declared:
         """Construct this component and those inside it.
@@ -63,6 +91,31 @@ class Node:
         except Exception as error:
             problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
             raise SpecError([problem]) from error
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the drawing of random values on the meta device, for which torch would import its compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        drawn = args[0] if args else kwargs.get("tensor")  # torch.nn.init passes it by name
+        if getattr(func, "__name__", "") in _DRAWS and isinstance(drawn, torch.Tensor) and drawn.is_meta:
+            return drawn
+        return func(*args, **kwargs)
+
+
+_DRAWS = frozenset({"normal_", "uniform_", "random_", "exponential_", "bernoulli_", "cauchy_", "log_normal_"})
+
+
+def nodes_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Node, tuple[str | int, ...]]]:
+    """The components in a value and in those components, with their paths in the document."""
+    if isinstance(value, Node):
+        yield value, path
+        value = value.values
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from nodes_in(item, (*path, key))
 
 
 def _filled(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -104,7 +157,7 @@ def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
         raise _custom(
             "component_instance",
             f"should be a {cls.__name__} instance; names and objects are for specs: "
-            f"metricreg.create('{cls.kind}', {shown(value)})",
+            f"metricreg.create('{cls.kind}', {_as_arguments(value)})",
         )
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name, parameters = value["name"], {k: v for k, v in value.items() if k != "name"}
@@ -119,6 +172,9 @@ def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
 
 def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution) -> Node:
     registry = context.registry
+    context.components += 1
+    if context.components > MAX_COMPONENTS:
+        raise _custom("component_limit", f"a spec names at most {MAX_COMPONENTS:,} components")
     if name not in registry.names(cls.kind):
         message = registry.explain_unknown(cls.kind, name, context.requires)
         raise _custom("component_unknown", message, registry.failure(name))
@@ -129,22 +185,29 @@ def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any
     if not issubclass(found, cls):
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
-    node = Node(found, validated(parameters_model(found), parameters, context))
+    try:
+        node = Node(found, validated(parameters_model(found), parameters, context))
+    except ValidationError:
+        raise
+    except Exception as error:  # a validator in a hint may raise anything
+        raise _custom("component_rule", f"{found.__name__} cannot be checked: {_reason(error)}", error) from error
     if context.check:
         try:
-            with torch.device("meta"):
-                node.specimen = construct(found, _specimens(node.values))
+            node.check()
         except ValueError as error:
             raise _custom("component_rule", _reason(error), error) from error
-        except Exception as error:
-            message = f"{found.__name__} cannot be checked without constructing it: {_reason(error)}"
-            raise _custom(UNCHECKED, message, error) from error
     return node
+
+
+def _as_arguments(value: Any) -> str:
+    if isinstance(value, str):
+        return cut(repr(value))
+    return f"{cut(str(value['name']))!r}, ..." if isinstance(value, dict) and "name" in value else "..."
 
 
 def cause_of(error: ValidationError) -> BaseException | None:
     """The first exception that a component or plugin raised behind a validation error."""
-    contexts = (line.get("ctx") or {} for line in error.errors(include_url=False))
+    contexts = (line.get("ctx") or {} for line in error.errors(include_url=False, include_input=False))
     return next((ctx["cause"] for ctx in contexts if isinstance(ctx.get("cause"), BaseException)), None)
 
 
@@ -162,7 +225,7 @@ def construct(cls: type[D], values: dict[str, Any]) -> D:
     self = cast(D, ABCMeta.__call__(cls, **values))
     if "_modules" not in vars(self):
         raise MetricregError(f"{cls.__name__}.__init__ does not call super().__init__(), which torch.nn.Module needs")
-    object.__setattr__(self, "_construction", (cls, _copied(values)))
+    object.__setattr__(self, "_construction", (cls, _copied(values), self.effective_arguments()))
     return self
 
 

@@ -16,6 +16,7 @@ from metricreg.problems import pointer, shown
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 MAX_BYTES = 16 * 2**20
+MAX_BITS = 1023
 
 Path_ = tuple[str | int, ...]
 
@@ -31,12 +32,9 @@ def plain(document: Any) -> Any:
     result: list[Any] = [None]
     # what to copy, where to, under which key, at which path, inside which containers
     todo: list[tuple[Any, Any, Any, Path_, tuple[int, ...]]] = [(document, result, 0, (), ())]
-    nodes = 0
+    nodes = 1
     while todo and len(problems) < MAX_PROBLEMS:
         value, target, key, path, inside = todo.pop()
-        nodes += 1
-        if nodes > MAX_NODES:
-            raise SpecError(f"the document has more than {MAX_NODES:,} values")
         if isinstance(value, dict | list | tuple):
             if id(value) in inside:
                 problems.append(Problem(pointer(path), "a container that contains itself is no JSON"))
@@ -44,16 +42,14 @@ def plain(document: Any) -> Any:
             if len(inside) >= MAX_DEPTH:
                 problems.append(Problem(pointer(path), f"more than {MAX_DEPTH} nested objects and lists"))
                 continue
-            if len(value) > MAX_NODES:
+            nodes += len(value)  # counted before they are queued: shared containers would queue up without end
+            if nodes > MAX_NODES:
                 raise SpecError(f"the document has more than {MAX_NODES:,} values")
             inside += (id(value),)
             if isinstance(value, dict):
                 copy: Any = {k: None for k in value if type(k) is str}
-                problems += [
-                    Problem(pointer(path), f"the keys of an object are strings; got {k!r:.60}")
-                    for k in value
-                    if type(k) is not str
-                ]
+                strange = [k for k in value if type(k) is not str or not _is_text(k)]
+                problems += [Problem(pointer(path), f"the keys of an object are text; got {k!r:.60}") for k in strange]
                 children = [(k, value[k]) for k in copy]
             else:
                 copy = [None] * len(value)
@@ -69,9 +65,21 @@ def plain(document: Any) -> Any:
             problems.append(Problem(pointer(path), message, shown(value)))
         elif type(value) is float and not math.isfinite(value):
             problems.append(Problem(pointer(path), "numbers are finite", repr(value)))
+        elif type(value) is int and value.bit_length() > MAX_BITS:
+            problems.append(Problem(pointer(path), "numbers are at most as large as a float"))
+        elif type(value) is str and not _is_text(value):
+            problems.append(Problem(pointer(path), "half of a surrogate pair is no text", shown(value)))
     if problems:
         raise SpecError(problems)
     return result[0]
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can escape and UTF-8 cannot write
+        return False
+    return True
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -147,9 +155,10 @@ def _yaml(text: str) -> Any:
         """Plain data only, and no key twice."""
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
         found: dict[Any, Any] = {}
         for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # merged merges grow without bound
+                raise ValueError(f"merge keys (<<) are not supported; write the values out{key_node.start_mark}")
             key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise ValueError(f"the keys of an object are strings; got {key!r:.60}{key_node.start_mark}")

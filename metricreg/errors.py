@@ -6,6 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_PROBLEMS = 100
+SHOWN = 100
+
+
+def cut(text: str, most: int = SHOWN) -> str:
+    """A text of at most so many characters, with dots where the rest was."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class MetricregError(Exception):
@@ -28,7 +34,7 @@ class Problem:
 
     def __str__(self) -> str:
         shown = "" if self.given is None else f" (given: {self.given})"
-        return f"{self.pointer or '(top level)'}: {self.message}{shown}"
+        return f"{cut(self.pointer, 3 * SHOWN) or '(top level)'}: {self.message}{shown}"
 
 
 class SpecError(MetricregError, ValueError):

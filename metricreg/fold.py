@@ -15,6 +15,7 @@ number, and none of the four for a loss that is never differentiated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.errors import MetricregError
+from metricreg.running_state import RunningState
 from metricreg.term import Scalar, Term
 
 Terms = Mapping[str, Term | Scalar]
@@ -95,6 +97,7 @@ def fold(
     *,
     tile: int | None,
     parameters: Sequence[Tensor] = (),
+    state: RunningState | None = None,
 ) -> Folded:
     """Evaluate terms of a batch and reduce them.
 
@@ -104,10 +107,11 @@ def fold(
         batch: prepared; each of its floating tensors that requires grad gets its gradient.
         tile: anchors a tile; None for the dense plan.
         parameters: tensors that `terms` uses besides the batch, and that get a gradient if they require it.
+        state: buffers that `terms` reads and that change before the backward pass.
     """
     if tile is None:
         return dense(bound(terms(batch), batch), reducer)
-    sweep = _Sweep(terms, reducer, batch, tile, [p for p in parameters if p.requires_grad])
+    sweep = _Sweep(terms, reducer, batch, tile, [p for p in parameters if p.requires_grad], state)
     totals = sweep.totals()
     values, statistics = {}, {}
     for name, finalize, part in sweep.layout:
@@ -156,10 +160,16 @@ class _Sweep:
     """All tiles of one batch."""
 
     def __init__(
-        self, terms: Callable[[Batch], Terms], reducer: Additive, batch: Batch, tile: int, parameters: list[Tensor]
+        self,
+        terms: Callable[[Batch], Terms],
+        reducer: Additive,
+        batch: Batch,
+        tile: int,
+        parameters: list[Tensor],
+        state: RunningState | None,
     ) -> None:
         self.terms, self.reducer, self.batch, self.tile = terms, reducer, batch, tile
-        self.parameters = parameters
+        self.parameters, self.state = parameters, state
         self.compared_with_itself = batch.anchors is batch.references
         self.leaves = [leaf for leaf in self._leaves() if leaf.value.is_floating_point() and leaf.value.requires_grad]
         self.layout: list[tuple[str, Callable[..., Tensor], slice]] = []
@@ -189,19 +199,22 @@ class _Sweep:
         """
         totals: list[Tensor] = []
         gradients = None if slopes is None else [torch.zeros_like(t) for t in self._inputs()]
+        carriers: set[int] = set()  # of all tiles: one without positives, say, may carry less than the next
         for i, j in self.batch.tiles(self.tile):
             with torch.set_grad_enabled(gradients is not None):
                 tracked, part = self._track(i, j)
                 statistics = self._statistics(part)
                 if gradients is not None:
-                    self.carriers = carriers = [k for k, s in enumerate(statistics) if s.requires_grad]
-                    if not slopes and (len(carriers) > 1 or any(statistics[k].ndim for k in carriers)):
-                        gradients = None  # the first tile shows it: slopes are needed first
-                    elif carriers:
-                        weighed = [(slopes[k] * statistics[k]).sum() if slopes else statistics[k] for k in carriers]
+                    here = [k for k, s in enumerate(statistics) if s.requires_grad]
+                    carriers.update(here)
+                    if not slopes and (len(carriers) > 1 or any(statistics[k].ndim for k in here)):
+                        gradients = None  # several slopes are needed, and they are known only in the backward pass
+                    elif here:
+                        weighed = [(slopes[k] * statistics[k]).sum() if slopes else statistics[k] for k in here]
                         self._accumulate(gradients, sum(weighed[1:], weighed[0]), tracked, i, j)
             done = [s.detach() for s in statistics]
             totals = [a + b for a, b in zip(totals, done, strict=True)] if totals else done
+        self.carriers = sorted(carriers)
         return totals, gradients
 
     def _inputs(self) -> list[Tensor]:
@@ -278,6 +291,8 @@ class _Fold(torch.autograd.Function):
         if ctx.single:
             scale = sum(slopes[k] for k in sweep.carriers)  # of none or one
             return (None, *(scale * gradient for gradient in saved))
-        _, gradients = sweep.run(slopes)
+        then = nullcontext() if sweep.state is None else sweep.state.restored()
+        with then, torch.autocast(sweep.batch.anchors.device.type, enabled=False):  # all as in the forward pass
+            _, gradients = sweep.run(slopes)
         assert gradients is not None
         return (None, *gradients)

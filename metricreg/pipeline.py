@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
+from metricreg.component import Component, specs_of
 from metricreg.errors import InputError, SpecError
 from metricreg.fold import Execution
 from metricreg.kinds import Loss, Miner
@@ -107,10 +108,8 @@ class Pipeline(nn.Module):
             SpecError: a component that is not registered.
         """
         spec: dict[str, Any] = {"version": VERSION}
-        for key, component in (("loss", self.loss), ("miner", self.miner)):
-            if component is not None:
-                part = component.to_spec(defaults=defaults, registry=registry)
-                spec[key] = part if defaults or len(part) > 1 else part["name"]
+        parts: dict[str, Component] = {"loss": self.loss} | ({} if self.miner is None else {"miner": self.miner})
+        spec |= specs_of(parts, registry, defaults)
         if self.requires:
             spec["requires"] = dict(self.requires)
         if defaults or self.execution is not None:

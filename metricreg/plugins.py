@@ -7,11 +7,11 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from typing import Any, Literal
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -81,7 +81,24 @@ def load_entry_points(registry: Registry) -> None:
     The loop is our own: pluggy's `load_setuptools_entrypoints` stops at the first plugin that raises and drops the
     second of two with one name.
     """
-    load(registry, entry_points(group=GROUP))
+    load(registry, _installed())
+
+
+def _installed() -> list[EntryPoint]:
+    try:
+        return list(entry_points(group=GROUP))
+    except Exception:  # one distribution, perhaps of something else, has a list that cannot be read
+        pass
+    found: dict[tuple[str, str], EntryPoint] = {}
+    for distribution in distributions():
+        try:
+            for point in distribution.entry_points.select(group=GROUP):
+                found.setdefault((point.name, point.value), point)
+        except Exception as error:
+            at = getattr(distribution, "_path", distribution)
+            message = f"the entry points of {at} cannot be read: {type(error).__name__}: {error}"
+            warnings.warn(PluginWarning(message), stacklevel=2)
+    return list(found.values())
 
 
 def load(registry: Registry, points: Iterable[EntryPoint]) -> None:
@@ -120,8 +137,9 @@ class _Source:
         self.distribution, self.version = "(unknown distribution)", "(unknown version)"
         try:
             if dist is not None:
-                self.distribution = dist.metadata["Name"] or self.distribution
-                self.version = dist.version or self.version
+                metadata: Any = dist.metadata
+                self.distribution = metadata.get("Name") or self.distribution
+                self.version = metadata.get("Version") or self.version
                 self.requires = list(dist.requires or [])
         except Exception as error:
             self.problem = f"its metadata cannot be read: {type(error).__name__}: {error}"
@@ -142,10 +160,11 @@ class _Source:
         for text in self.requires:
             try:
                 requirement = Requirement(text)
-                applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            except InvalidRequirement:
-                continue
-            if canonicalize_name(requirement.name) != OWN_DISTRIBUTION or not applies:
+                if canonicalize_name(requirement.name) != OWN_DISTRIBUTION:
+                    continue
+                if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                    continue
+            except ValueError:  # not a requirement, or a marker that means nothing here
                 continue
             versions = {running, Version(running.base_version)} if running.is_devrelease else {running}
             if not any(requirement.specifier.contains(v, prereleases=True) for v in versions):
@@ -185,8 +204,7 @@ def _load_one(
     start = time.perf_counter()
     try:
         entries = _ask(source)
-        for entry in entries:
-            registry.add(entry)
+        registry.add(*entries)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything at import, SystemExit included

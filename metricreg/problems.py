@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metricreg.errors import Problem
+from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, cut
 
-SHOWN = 100
 Branch = tuple[tuple[str | int, ...], int, str | int]
 
 
@@ -24,7 +23,7 @@ def shown(value: Any) -> str:
             text = repr(value)
         except Exception:
             text = f"<{type(value).__name__}>"
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return cut(text)
 
 
 def pointer(path: Iterable[str | int]) -> str:
@@ -42,16 +41,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def problems_of(
-    error: ValidationError, document: Any, known: Callable[[Any], Sequence[str]] = lambda node: ()
+    error: ValidationError, document: Any, known: Callable[[Any], Sequence[str] | None] = lambda node: None
 ) -> list[Problem]:
     """Turn pydantic's line errors into problems.
 
     Args:
         error: what validation raised.
         document: what was validated, as it was given.
-        known: for an object of the document, the keys that may stand in it.
+        known: for an object of the document, the keys that may stand in it; None if they are not known.
     """
-    found = [_Located(line, document) for line in error.errors(include_url=False)]
+    found = [_Located(line, document) for line in error.errors(include_url=False, include_input=False)]
     # Of a union that failed, pydantic reports every branch. The branch that got furthest is what was meant.
     depth: dict[Branch, int] = {}
     for line in found:
@@ -63,7 +62,9 @@ def problems_of(
     kept = [line for line in found if all(depth[b] == best[b[0], b[1]] for b in line.branches)]
     merged: dict[tuple[str, str | None], list[str]] = {}
     for line in kept:
-        message = line.message(known)
+        if len(merged) > MAX_PROBLEMS:
+            break
+        message = cut(line.message(known), 10 * SHOWN)
         messages = merged.setdefault((pointer(line.path), line.given), [])
         if message not in messages:
             messages.append(message)
@@ -101,20 +102,22 @@ class _Located:
                 self.branches.append((self.path, position, step))
                 continue
             self.path += (step,)
-        self.parent = parent
+        self.node, self.parent = node, parent
         self.last = loc[-1] if loc else ""
-        hidden = self.type in ("missing", "extra_forbidden") or (isinstance(node, dict | list) and not self._is_type)
-        self.given = None if hidden else shown(node)
 
     @property
-    def _is_type(self) -> bool:
-        return self.type.endswith("_type")
+    def given(self) -> str | None:
+        """The value as a text, where it says more than the message."""
+        of_many = isinstance(self.node, dict | list) and not self.type.endswith("_type")
+        return None if of_many or self.type in ("missing", "extra_forbidden") else shown(self.node)
 
-    def message(self, known: Callable[[Any], Sequence[str]]) -> str:
+    def message(self, known: Callable[[Any], Sequence[str] | None]) -> str:
         if self.type == "missing":
             return f"'{self.last}' is required and missing"
         if self.type == "extra_forbidden":
-            return f"unknown parameter '{self.last}'; {nearest(str(self.last), known(self.parent))}"
+            keys = known(self.parent)
+            hint = "" if keys is None else f"; {nearest(str(self.last), keys)}"
+            return f"unknown parameter '{cut(str(self.last))}'{hint}"
         text = self.text.removeprefix("Value error, ")
         if text.startswith("Input should be a valid dictionary"):
             text = "Input should be an object"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from metricreg.errors import RegistrationError, SpecError
+from metricreg.errors import RegistrationError, SpecError, cut
 
 if TYPE_CHECKING:
     from metricreg.plugins import PluginReport
@@ -63,36 +64,50 @@ class Registry:
     _resolved: dict[tuple[str, str], type] = field(default_factory=dict, init=False, repr=False)
     _names: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
     _reports: list[PluginReport] = field(default_factory=list, init=False, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
     def _load(self) -> None:
-        loader, self.loader = self.loader, None
-        if loader is not None:
+        with self._lock:  # another thread waits for the whole of it; this one may come back while it loads
+            loader, self.loader = self.loader, None
+            if loader is None:
+                return
             try:
                 loader(self)
             except BaseException:
                 self.loader = loader  # a strict load that failed is tried again, not taken for an empty registry
                 self._entries.clear()
+                self._resolved.clear()
                 self._names.clear()
                 self._reports.clear()
                 raise
 
-    def add(self, entry: Entry, *, replace: bool = False) -> None:
-        """Register one component. A taken name is an error unless `replace`."""
+    def add(self, *entries: Entry, replace: bool = False) -> None:
+        """Register components, all or none. A taken name is an error unless `replace`."""
         self._load()
+        with self._lock:
+            for entry in entries:
+                self._check(entry, replace)
+            for entry in entries:
+                self._add(entry)
+
+    def _check(self, entry: Entry, replace: bool) -> None:
         check_kind(entry.kind)
         if isinstance(entry.target, str) and not _IMPORT_PATH.fullmatch(entry.target):
             raise RegistrationError(
-                f"{entry.kind} '{entry.name}' is registered as '{entry.target}'; expected 'package.module:Class'"
+                f"{entry.kind} '{entry.name}' is registered as '{cut(entry.target)}'; expected 'package.module:Class'"
             )
-        key = (entry.kind, entry.name)
-        taken = self._entries.get(key)
+        taken = self._entries.get((entry.kind, entry.name))
         if taken is not None and not replace:
             raise RegistrationError(
                 f"{entry.kind} '{entry.name}' is registered twice: as {taken.path} by {taken.distribution} "
                 f"and as {entry.path} by {entry.distribution}"
             )
-        if taken is not None:
-            self._names[entry.kind].pop(taken.path, None)
+
+    def _add(self, entry: Entry) -> None:
+        key = (entry.kind, entry.name)
+        taken = self._entries.get(key)
+        if taken is not None and self._names[entry.kind].get(taken.path) == entry.name:
+            del self._names[entry.kind][taken.path]
         self._entries[key] = entry
         self._resolved.pop(key, None)
         self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
@@ -163,25 +178,25 @@ class Registry:
 
     def explain_unknown(self, kind: str, name: str, requires: Mapping[str, str] | None = None) -> str:
         """Why a name is not known, and how to mend it."""
-        self._load()
         known = self.names(kind)
         left_out = self._left_out(name)
         if left_out:
             causes = "; ".join(f"{r.name} ({r.distribution} {r.version}) is {r.status}: {r.problem}" for r in left_out)
-            return f"{kind} '{name}' belongs to a plugin that was left out: {causes}"
+            return f"{kind} '{cut(name)}' belongs to a plugin that was left out: {causes}"
         namespace, slash, _ = name.partition("/")
+        unknown = f"unknown {kind} '{cut(name)}'"
         if slash and namespace == LOCAL_NAMESPACE:
-            return f"unknown {kind} '{name}': 'local/' names exist after metricreg.register(cls) in the same process"
+            return f"{unknown}: 'local/' names exist after metricreg.register(cls) in the same process"
         if slash and not any(known_name.startswith(namespace + "/") for k in KINDS for known_name in self.names(k)):
             candidates = [d for d in requires or {} if namespace in re.split(r"[-_.]+", d.lower())]
             candidates = candidates or list(requires or {})
             install = (
-                "pip install " + " ".join(f"'{d}{(requires or {})[d]}'" for d in candidates)
+                "pip install " + " ".join(f"'{cut(d + (requires or {})[d])}'" for d in candidates[:3])
                 if candidates
-                else f"install the distribution that provides the plugin '{namespace}'"
+                else f"install the distribution that provides the plugin '{cut(namespace)}'"
             )
-            return f"unknown {kind} '{name}': no installed plugin has the namespace '{namespace}'; {install}"
-        return f"unknown {kind} '{name}'; {_suggest(kind, name, known, self)}"
+            return f"{unknown}: no installed plugin has the namespace '{cut(namespace)}'; {install}"
+        return f"{unknown}; {_suggest(kind, name, known, self)}"
 
 
 def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
@@ -190,7 +205,7 @@ def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -
         return f"did you mean '{close[0]}'?"
     other = [k for k in KINDS if k != kind and name in registry.names(k)]
     if other:
-        return f"'{name}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
+        return f"'{cut(name)}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
     return f"known: {_listed(known)}"
 
 

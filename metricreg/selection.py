@@ -133,7 +133,7 @@ def selection_of(tuples: Any, rows: int, columns: int, device: torch.device) -> 
         InputError: another shape or type, or an index out of range.
     """
     if isinstance(tuples, Pairs | Triplets):
-        lists = tuple(column.to(device) for column in tuples.columns())
+        lists = tuple(_indices(column, device) for column in tuples.columns())
         make: Any = partial(Pairs.of, repeats=tuples.repeats) if isinstance(tuples, Pairs) else Triplets.of
     elif isinstance(tuples, tuple | list) and len(tuples) in (3, 4):
         lists = tuple(_indices(column, device) for column in tuples)
@@ -161,7 +161,10 @@ def selection_of(tuples: Any, rows: int, columns: int, device: torch.device) -> 
 
 
 def _indices(column: Any, device: torch.device) -> Tensor:
-    index = torch.as_tensor(column, device=device)
+    try:
+        index = torch.as_tensor(column, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"tuples hold 1-D integer tensors; got {type(column).__name__}: {error}") from error
     if index.ndim != 1 or (index.numel() and (index.is_floating_point() or index.dtype is torch.bool)):
         raise InputError(f"tuples hold 1-D integer tensors; got {_shape(index)} of {index.dtype}")
     return index.long()

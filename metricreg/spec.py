@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import Annotated, Any, Literal, overload
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from metricreg.composition import UNCHECKED, Resolution, cause_of
+from metricreg.composition import Resolution, cause_of, nodes_in
 from metricreg.document import plain
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
 from metricreg.fold import Execution, PlanName
+from metricreg.hints import as_int, no_bool
 from metricreg.kinds import Loss, Miner
-from metricreg.problems import problems_of, shown
+from metricreg.problems import pointer, problems_of, shown
 from metricreg.registry import Registry, default_registry
-from metricreg.signature import as_int, no_bool
 
 VERSION = 1
+MAX_REQUIRES = 1000
 
 
 class ExecutionSpec(BaseModel):
@@ -54,9 +56,13 @@ def _requirement(distribution: str, specifier: str) -> str:
 
 
 def _requirements(given: dict[str, str]) -> dict[str, str]:
-    unmet = [problem for name, specifier in given.items() if (problem := _requirement(name, specifier))]
-    if unmet:
-        raise PydanticCustomError("requirement", "{message}", {"message": "; ".join(unmet)})
+    unmet = ((name, given[name], problem) for name in given if (problem := _requirement(name, given[name])))
+    lines = [
+        InitErrorDetails(type=PydanticCustomError("requirement", "{message}", {"message": m}), loc=(name,), input=spec)
+        for name, spec, m in islice(unmet, MAX_PROBLEMS)
+    ]
+    if lines:
+        raise ValidationError.from_exception_data("requires", lines)
     return given
 
 
@@ -69,7 +75,7 @@ class PipelineSpec(BaseModel):
     version: Annotated[Literal[1], BeforeValidator(no_bool)] = Field(1, description="the version of this format")
     loss: Loss = Field(description="what is minimised")
     miner: Miner | None = Field(None, description="which pairs or triplets are used; all without one")
-    requires: Annotated[dict[str, StrictStr], AfterValidator(_requirements)] = Field(
+    requires: Annotated[dict[str, StrictStr], Field(max_length=MAX_REQUIRES), AfterValidator(_requirements)] = Field(
         {}, description='distributions that must be installed, with their versions: {"acme-reducers": ">=1.2,<2"}'
     )
     execution: ExecutionSpec | None = Field(None, description="how it is evaluated")
@@ -137,23 +143,18 @@ def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, tu
             [Problem("", 'this is a component; a spec holds it as {"loss": {"name": ...}}', shown(document))]
         )
     requires = document.get("requires")
-    context = Resolution(registry, requires if isinstance(requires, dict) else {})
+    stated = requires.items() if isinstance(requires, dict) and len(requires) <= MAX_REQUIRES else ()
+    context = Resolution(registry, {name: versions for name, versions in stated if isinstance(versions, str)})
     try:
-        return _parsed(document, context), ()
+        parsed = PipelineSpec.model_validate(document, context=context)
     except ValidationError as error:
         problems = problems_of(error, document, lambda node: _known_keys(node, document, context))
-        lines = error.errors(include_url=False)
-        if any(line["type"] != UNCHECKED for line in lines):
-            raise SpecError(problems[:MAX_PROBLEMS]) from cause_of(error)
-    context.check = False  # only what cannot be tried on the meta device is left
-    return _parsed(document, context), tuple(problems)
+        raise SpecError(problems) from cause_of(error)
+    nodes = nodes_in({"loss": parsed.loss, "miner": parsed.miner})
+    return parsed, tuple(Problem(pointer(path), node.unchecked) for node, path in nodes if node.unchecked)
 
 
-def _parsed(document: dict[str, Any], context: Resolution) -> PipelineSpec:
-    return PipelineSpec.model_validate(document, context=context)
-
-
-def _known_keys(node: Any, document: Mapping[str, Any], context: Resolution) -> list[str]:
+def _known_keys(node: Any, document: Mapping[str, Any], context: Resolution) -> list[str] | None:
     if node is document:
         return [field.alias or name for name, field in PipelineSpec.model_fields.items()]
     if node is document.get("execution"):

@@ -70,6 +70,8 @@ class Term:
             )
         if self.rows is not None and (values.ndim != 1 or self.rows.shape != values.shape):
             raise TermError(f"term '{name}' has values {tuple(values.shape)} and rows {tuple(self.rows.shape)}")
+        if self.divisor is not None and self.divisor.shape != (anchors,):
+            raise TermError(f"term '{name}' has a divisor {tuple(self.divisor.shape)} for {anchors} anchors")
         if self.weight is not None and not _fits(self.weight, values):
             raise TermError(
                 f"term '{name}' has values {tuple(values.shape)} and a weight {tuple(self.weight.shape)} that does "
@@ -194,12 +196,13 @@ class HingeTriplets(Term):
         x, order = self.x.where(self.wx, 0.0).sort(1)
         wx = self.wx.gather(1, order)
         totals, counts = _suffix(x.where(wx, 0.0)), _suffix(wx.long())
+        alive = (self.wy != 0) & wx.any(1, keepdim=True)
 
         def above(bound: float, right: bool) -> tuple[Tensor, Tensor]:  # of hinges > bound, or >= bound
             first = torch.searchsorted(x.detach(), (bound - self.y.detach()).contiguous(), right=right)
             number = counts.gather(1, first)
             total = totals.gather(1, first) + number * self.y
-            return torch.where(self.wy != 0, total, 0.0) * self.wy, number * self.wy
+            return torch.where(alive, total, 0.0) * self.wy, number * self.wy
 
         total, number = above(0.0 if low is None else max(low, 0.0), right=True)
         if low is None or low < 0.0:  # hinges of exactly zero count, and add nothing
@@ -209,7 +212,8 @@ class HingeTriplets(Term):
             total, number = total - cut, number - cut_number
         elif high is not None:  # no hinge is below zero
             total, number = total * 0.0, number * 0
-        poison = totals[:, 0] * 0.0  # searchsorted may step over a NaN in x; this keeps it in the sum
+        # searchsorted may step over a NaN in x; this keeps it in the sum, where there is a triplet to keep it
+        poison = torch.where(alive.any(1), totals[:, 0] * 0.0, 0.0)
         return total.sum(1) + poison, number.sum(1)
 
     def sum(self, values: Tensor | None = None) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from metricreg.at_zero import unit_rows
 from metricreg.kinds import Distance
 
 
@@ -28,7 +28,7 @@ class CosineSimilarity(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows; a zero row stays zero."""
-        return torch.nn.functional.normalize(x, dim=-1)
+        return unit_rows(x)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products of unit rows `[X, Y]`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from metricreg.at_zero import unit_rows
 from metricreg.kinds import Distance
 
 
@@ -28,7 +28,7 @@ class DotProductSimilarity(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`; a zero row stays zero."""
-        return torch.nn.functional.normalize(x, dim=-1) if self.normalize else x
+        return unit_rows(x) if self.normalize else x
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products `[X, Y]`."""

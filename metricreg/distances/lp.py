@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from metricreg.at_zero import root, unit_rows
 from metricreg.kinds import Distance
 
 RESOLUTION = 8.0
@@ -21,15 +22,8 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
     """
     xx, yy = x.square().sum(-1, keepdim=True), y.square().sum(-1, keepdim=True)
     squares = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1) @ torch.cat([y, torch.ones_like(yy), yy], -1).mT
-    scale = xx.detach() + (yy.detach().amax(-2, keepdim=True) if yy.shape[-2] else 0.0)
-    noise = RESOLUTION * torch.finfo(squares.dtype).eps * scale
+    noise = RESOLUTION * torch.finfo(squares.dtype).eps * (xx.detach() + yy.detach().mT)
     return squares.masked_fill(squares <= noise, 0.0)
-
-
-def root(squares: Tensor) -> Tensor:
-    """Square root with gradient 0 at 0, where the true one is infinite."""
-    zero = squares == 0.0
-    return squares.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
 
 
 class LpDistance(Distance):
@@ -53,7 +47,7 @@ class LpDistance(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`; a zero row stays zero."""
-        return torch.nn.functional.normalize(x, p=self.p, dim=-1) if self.normalize else x
+        return unit_rows(x, self.p) if self.normalize else x
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Lp distances `[X, Y]`."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from metricreg.at_zero import unit_rows
 from metricreg.distances.lp import squared_euclidean
 from metricreg.kinds import Distance
 
@@ -15,7 +18,7 @@ class SNRDistance(Distance):
     $$d(x, y) = \frac{\operatorname{var}(x - y)}{\operatorname{var}(x)}$$
 
     Variances are over the D features, and come from the Gram matrix of centred rows. An anchor without variance counts
-    as having the smallest that the type resolves, so that the result stays finite. Yuan et al. 2019, "Signal-to-Noise
+    as having the least that leaves the result finite. Yuan et al. 2019, "Signal-to-Noise
     Ratio: A Robust Distance Metric for Deep Metric Learning".
 
     Args:
@@ -29,10 +32,11 @@ class SNRDistance(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`, less their mean over the features."""
-        x = torch.nn.functional.normalize(x, dim=-1) if self.normalize else x
+        x = unit_rows(x) if self.normalize else x
         return x - x.mean(-1, keepdim=True)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Ratios `[X, Y]`; rows of x are the anchors."""
         signal = x.square().sum(-1, keepdim=True)
-        return squared_euclidean(x, y) / signal.clamp(min=torch.finfo(x.dtype).eps)
+        least = torch.finfo(x.dtype).eps if self.normalize else math.sqrt(torch.finfo(x.dtype).tiny)
+        return squared_euclidean(x, y) / signal.clamp(min=least)

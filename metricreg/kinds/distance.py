@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from metricreg.at_zero import raised
 from metricreg.component import Component
 
 
@@ -40,15 +41,12 @@ class Distance(Component):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
         prepared = self.prepare(x)
-        return self._raised(self.matrix(prepared, prepared if y is None or y is x else self.prepare(y)))
+        return raised(self.matrix(prepared, prepared if y is None or y is x else self.prepare(y)), self.power)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
         x, y = self.prepare(x), self.prepare(y)
-        return self._raised(self.matrix(x[:, None], y[:, None])[:, 0, 0])
-
-    def _raised(self, values: Tensor) -> Tensor:
-        return values if self.power == 1.0 else values**self.power
+        return raised(self.matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
 
     def margin(self, x: Tensor | float, y: Tensor | float) -> Tensor:
         """By how much x is farther than y: x - y of distances, y - x of similarities."""

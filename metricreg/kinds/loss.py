@@ -17,6 +17,7 @@ from metricreg.fold import Execution, Folded, bound, dense, fold
 from metricreg.kinds.distance import Distance
 from metricreg.kinds.reducer import Reducer
 from metricreg.kinds.regularizer import Regularizer
+from metricreg.running_state import RunningState
 from metricreg.term import Scalar, Term
 
 Terms = Mapping[str, Term | Scalar]
@@ -135,11 +136,14 @@ class Loss(Component):
             prepared = self.prepare(batch)
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             parameters = list(self.parameters())
-            folded = fold(self.terms, self.reducer, prepared, tile=tile, parameters=parameters)
+            state = None if type(self).commit is Loss.commit else RunningState(self)
+            folded = fold(self.terms, self.reducer, prepared, tile=tile, parameters=parameters, state=state)
             once = dense(bound(self._once(prepared, batch, folded), prepared), self.reducer)
             values = {**folded.values, **once.values}
             self.reducer.check_terms(values)
-            self.commit({**folded.statistics, **once.statistics})
+            if state is not None:
+                state.part()
+                self.commit({**folded.statistics, **once.statistics})
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
             return _total(list(values.values()), batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from metricreg.at_zero import raised
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
@@ -50,9 +51,7 @@ class ContrastiveLoss(Loss):
         d = self.distance(batch.anchors, batch.references)
         positive = self.distance.margin(d, self.pos_margin).relu()
         negative = self.distance.margin(self.neg_margin, d).relu()
-        if self.power != 1.0:
-            positive, negative = positive**self.power, negative**self.power
         return {
-            "pos_loss": Term(positive, batch.positives, kind="pos_pair"),
-            "neg_loss": Term(negative, batch.negatives, kind="neg_pair"),
+            "pos_loss": Term(raised(positive, self.power), batch.positives, kind="pos_pair"),
+            "neg_loss": Term(raised(negative, self.power), batch.negatives, kind="neg_pair"),
         }

@@ -11,7 +11,8 @@ def masked_logsumexp(x: Tensor, weight: Tensor) -> Tensor:
     if weight.dtype is not torch.bool:
         x = x + weight.clamp(min=1).to(x.dtype).log()
         weight = weight != 0
-    return x.masked_fill(~weight, -torch.inf).logsumexp(1)
+    nothing = ~weight.any(1)  # torch differentiates the sum of no exponentials to NaN
+    return x.masked_fill(~(weight | nothing[:, None]), -torch.inf).logsumexp(1).masked_fill(nothing, -torch.inf)
 
 
 def log_one_plus_exp(x: Tensor) -> Tensor:

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
+from metricreg.errors import InputError
 from metricreg.fold import Execution
 from metricreg.kinds import Distance, Loss, Miner, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.problems import nearest
 from metricreg.reducers import MeanReducer
+from metricreg.reducers.multiple import modules_by_name
 from metricreg.term import Scalar, Term
 
 
@@ -42,8 +44,8 @@ class MultipleLosses(Loss):
             raise ValueError("losses is empty; give at least one")
         given = {} if weights is None else _matched("weights", weights, losses, whole=True)
         mining = {} if miners is None else _matched("miners", miners, losses, whole=isinstance(losses, list))
-        self.losses = torch.nn.ModuleDict(named)
-        self.miners = torch.nn.ModuleDict({key: miner for key, miner in mining.items() if miner is not None})
+        self.losses = modules_by_name("a loss", named)
+        self.miners = nn.ModuleDict({key: miner for key, miner in mining.items() if miner is not None})
         self.weights = {key: float(given.get(key, 1.0)) for key in named}
 
     @classmethod
@@ -67,7 +69,7 @@ class MultipleLosses(Loss):
         for key, loss, part in self._parts(batch):
             value = loss.evaluate(part, execution)
             if not isinstance(value, Tensor):
-                raise TypeError(f"the loss '{key}' returns terms (do_nothing), which cannot be summed; reduce them")
+                raise InputError(f"the loss '{key}' returns terms (do_nothing), which cannot be summed; reduce them")
             values.append(self.weights[key] * value)
         return torch.stack(values).sum()
 

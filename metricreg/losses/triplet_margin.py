@@ -9,8 +9,10 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
+from metricreg.at_zero import raised
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
+from metricreg.fold import CPU_VALUES
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.reducers import AvgNonZeroReducer
@@ -103,11 +105,20 @@ class TripletMarginLoss(Loss):
 
     def _cost(self, violation: Tensor) -> Tensor:
         cost = torch.nn.functional.softplus(violation, threshold=40) if self.smooth else violation.relu()
-        return cost if self.power == 1.0 else cost**self.power
+        return raised(cost, self.power)
 
 
 def random_triplets(batch: Batch, each: int) -> Triplets:
-    """`each` triplets an anchor that has a positive and a negative, both drawn uniformly, with replacement."""
+    """`each` triplets an anchor that has a positive and a negative, both drawn uniformly, with replacement.
+
+    In the memory of a tile of anchors.
+    """
+    size = max(1, CPU_VALUES // max(len(batch.references), 1))
+    parts = [_drawn(batch.rows(i, j), each).shifted(i).columns() for i, j in batch.tiles(size)]
+    return Triplets(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _drawn(batch: Batch, each: int) -> Triplets:
     positives, negatives = batch.positives, batch.negatives
     rows = (positives.any(1) & negatives.any(1)).nonzero()[:, 0]
     if not len(rows):

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
+from torch import nn
 
 from metricreg.errors import InputError
 from metricreg.kinds import Reducer
 from metricreg.problems import nearest
 from metricreg.reducers.mean import MeanReducer
 from metricreg.term import Term
+
+
+def modules_by_name(what: str, modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
+    """A module that holds others by the names that a user gave.
+
+    Raises:
+        ValueError: a name that torch cannot give to a module.
+    """
+    for name in modules:
+        if not name or "." in name or hasattr(nn.ModuleDict, name):
+            raise ValueError(f"{what} cannot be named '{name}'; torch has another use for it. Choose another name")
+    return nn.ModuleDict(modules)
 
 
 class MultipleReducers(Reducer):
@@ -24,7 +36,7 @@ class MultipleReducers(Reducer):
 
     def __init__(self, reducers: dict[str, Reducer], default: Reducer | None = None) -> None:
         super().__init__()
-        self.reducers = torch.nn.ModuleDict(reducers)
+        self.reducers = modules_by_name("a reducer", reducers)
         self.default = MeanReducer() if default is None else default
         self.needs_values = self.default.needs_values or any(r.needs_values for r in reducers.values())
 

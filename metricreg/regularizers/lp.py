@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
+from metricreg.at_zero import raised
 from metricreg.kinds import Regularizer, RegularizerSlots
 from metricreg.term import Scalar, Term
 
@@ -33,5 +34,4 @@ class LpRegularizer(Regularizer):
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
         """The norm of each row `[N]`."""
-        norms = torch.linalg.vector_norm(x, self.p, dim=1)
-        return {"loss": Term(norms if self.power == 1.0 else norms**self.power)}
+        return {"loss": Term(raised(torch.linalg.vector_norm(x, self.p, dim=1), self.power))}

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
+from metricreg.at_zero import root
 from metricreg.distances import CosineSimilarity
-from metricreg.distances.lp import root, squared_euclidean
+from metricreg.distances.lp import squared_euclidean
 from metricreg.errors import InputError
 from metricreg.kinds import Reducer, Regularizer, RegularizerSlots
 from metricreg.reducers import DivisorReducer
@@ -54,6 +55,6 @@ class SparseCentersRegularizer(Regularizer):
         units = self.distance.prepare(x).reshape(classes, centers, -1)
         i, j = torch.triu_indices(centers, centers, 1, device=x.device)
         chords = root(squared_euclidean(units, units))[:, i, j]
-        pairs = torch.full((classes,), centers * (centers - 1), device=x.device)
+        pairs = torch.full((len(x),), centers - 1, device=x.device)
         rows = torch.arange(classes, device=x.device).repeat_interleave(len(i))
         return {"loss": Term(chords.flatten(), rows=rows * centers, divisor=pairs)}

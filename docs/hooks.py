@@ -1,0 +1,90 @@
+"""Pages about components, made from the registry when the documentation is built: one page a kind, and an index."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import TYPE_CHECKING, Any
+
+from metricreg.description import Description, describe
+from metricreg.registry import KINDS, default_registry
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+PLURALS = {
+    "distance": "distances",
+    "loss": "losses",
+    "reducer": "reducers",
+    "regularizer": "regularizers",
+    "miner": "miners",
+}
+ROLES = {
+    "distance": "How far, or how similar, two embeddings are.",
+    "loss": "What the unreduced values of an objective are.",
+    "reducer": "How the many values of a term become one.",
+    "regularizer": "A penalty on embeddings, class weights or proxies.",
+    "miner": "Which pairs or triplets of a batch are used.",
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages to those that MkDocs found."""
+    from mkdocs.structure.files import File
+
+    for path, content in pages().items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def pages() -> dict[str, str]:
+    """Path below `docs/` → Markdown."""
+    described = {kind: [describe(kind, name) for name in default_registry().names(kind)] for kind in KINDS}
+    made = {f"components/{PLURALS[kind]}.md": _page(kind, found) for kind, found in described.items()}
+    return made | {"components/index.md": _index(described)}
+
+
+def spec_of(kind: str, component: Any) -> dict[str, Any]:
+    """A whole spec in which a component stands where its kind stands."""
+    slots = {"distance": "distance", "reducer": "reducer", "regularizer": "embedding_regularizer"}
+    if kind == "loss":
+        return {"loss": component}
+    if kind == "miner":
+        return {"loss": "contrastive", "miner": component}
+    return {"loss": {"name": "contrastive", slots[kind]: component}}
+
+
+def _index(described: dict[str, list[Description]]) -> str:
+    lines = ["# Components", "", "What is installed where this documentation was built.", ""]
+    for kind, found in described.items():
+        lines += [f"## {PLURALS[kind].capitalize()}", "", ROLES[kind], "", "| name | |", "|---|---|"]
+        for d in found:
+            first = " ".join(d.text.split("\n\n")[0].split())
+            lines.append(f"| [`{d.name}`]({PLURALS[kind]}.md#{_anchor(d.name)}) | {_cell(first)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _page(kind: str, found: list[Description]) -> str:
+    lines = [f"# {PLURALS[kind].capitalize()}", "", ROLES[kind], ""]
+    for d in found:
+        lines += [f"## {d.name} {{ #{_anchor(d.name)} }}", "", d.text, ""]
+        if d.parameters:
+            lines += ["| parameter | type | default | |", "|---|---|---|---|"]
+            lines += [
+                f"| `{p.name}` | {_cell(html.escape(p.type))} | `{_cell(p.default)}` | {_cell(p.text)} |"
+                for p in d.parameters
+            ]
+            lines.append("")
+        spec = json.dumps(spec_of(kind, d.example), ensure_ascii=False)
+        lines += ["```json", spec, "```", "", f"`{d.path}`, shipped by {d.distribution}.", ""]
+    return "\n".join(lines)
+
+
+def _anchor(name: str) -> str:
+    return name.replace("/", "-")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

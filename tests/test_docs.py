@@ -1,0 +1,157 @@
+"""Every fenced block of the README and the documentation is run or checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.documentation import ROOT, Page, blocks_of, tomllib
+
+# Blocks that nothing runs: page and reason, as the marker gives it.
+NOT_RUN: set[tuple[str, str]] = set()
+
+WRITTEN = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")], key=lambda path: path.as_posix()
+)
+
+
+def _hooks() -> Any:
+    specification = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+GENERATED: dict[str, str] = _hooks().pages()
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_block_of_a_page_holds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Page(path.name, path.read_text(encoding="utf-8"), tmp_path, monkeypatch).run()
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_every_example_of_a_generated_page_builds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Page(name, GENERATED[name], tmp_path, monkeypatch).run() > 0 or name.endswith("index.md")
+
+
+def test_blocks_that_nothing_runs_are_listed_here() -> None:
+    found = {
+        (path.name, block.marker.removeprefix("not run ").strip("()"))
+        for path in WRITTEN
+        for block in blocks_of(path.read_text(encoding="utf-8"))
+        if block.marker.startswith("not run")
+    }
+    assert found == NOT_RUN
+
+
+# -- the README's two commands ----------------------------------------------------------------------------------------
+
+
+def _commands() -> list[str]:
+    blocks = blocks_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    return [block.text.strip() for block in blocks if block.language == "sh"][:2]
+
+
+def test_the_first_command_of_the_readme_sets_up_and_trains_and_can_be_run_again() -> None:
+    train, _ = _commands()
+    assert "\n" not in train
+    assert train.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[train]' && ")
+    assert train.endswith(".venv/bin/metricreg train examples/digits.json --overwrite")
+
+
+def test_the_second_command_of_the_readme_sets_up_and_runs_tox() -> None:
+    _, test = _commands()
+    assert "\n" not in test
+    assert test.startswith("python3 -m venv .venv-tox && .venv-tox/bin/pip install -c constraints.txt 'tox")
+    assert test.endswith("&& .venv-tox/bin/tox")
+    assert (ROOT / "tox.ini").is_file()
+    assert (ROOT / "constraints.txt").is_file()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_pages_outside_the_documentation_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / name).read_text(encoding="utf-8"))
+    gone = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not gone
+
+
+# -- the architecture -------------------------------------------------------------------------------------------------
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_layers_on_the_page_are_those_that_import_linter_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    checked = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    drawn = [block.text for block in blocks_of(ARCHITECTURE) if block.marker == "illustration"]
+    assert drawn == ["\n".join(layers).replace("metricreg.", "") + "\n" for layers in checked]
+
+
+def test_the_page_says_what_every_module_does() -> None:
+    modules = {path.stem for path in (ROOT / "metricreg").glob("*.py")} - {"__init__"}
+    packages = {path.parent.name for path in (ROOT / "metricreg").glob("*/__init__.py")}
+    table = ARCHITECTURE.partition("## What each module does")[2].partition("\n## ")[0]
+    described = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    assert described == modules | packages
+
+
+# -- the checker itself -----------------------------------------------------------------------------------------------
+
+BROKEN = {
+    "python that raises": "```python\n1 / 0\n```",
+    "python that does not parse": "```python\nif\n```",
+    "a name that the page does not define": "```python\nprint(undefined)\n```",
+    "other output": "```python\nprint(1)\n```\n\n```text\n2\n```",
+    "output of nothing": "words\n\n```text\n2\n```",
+    "a spec that does not build": '```json\n{"loss": "contrastiv"}\n```',
+    "a spec that is called invalid and is not": '<!-- docs: invalid -->\n```json\n{"loss": "ntxent"}\n```',
+    "an experiment with a misspelt section": '```json\n{"pipeline": {"loss": "ntxent"}, "dta": {}}\n```',
+    "json that does not parse": '```json\n{"loss": }\n```',
+    "json that is nothing known": '```json\n{"a": 1}\n```',
+    "toml that does not parse": "```toml\nloss = \n```",
+    "a yaml spec with a misspelt parameter": "```yaml\nloss: {name: ntxent, temprature: 1}\n```",
+    "a component of another kind": '<!-- docs: component miner -->\n```json\n"ntxent"\n```',
+    "a command that does not exist": "```sh\nmetricreg lst\n```",
+    "a command that fails": "```sh\nmetricreg describe loss contrastiv\n```",
+    "a command that should fail and does not": "<!-- docs: exit 1 -->\n```sh\nmetricreg list\n```",
+    "an option that train lacks": "```sh\nmetricreg train examples/digits.json --owerwrite\n```",
+    "an experiment file that is not there": "```sh\nmetricreg train examples/digts.json\n```",
+    "a program that nothing checks": "```sh\nmake all\n```",
+    "an extra that is not there": "```sh\npip install -e '.[trian]'\n```",
+    "a constraints file that is not there": "```sh\npip install -c constraint.txt -e .\n```",
+    "a tox environment that is not there": "```sh\ntox -e lnt\n```",
+    "a block of no language": "```\nwords\n```",
+    "a block of an unknown language": "```ruby\nputs 1\n```",
+    "a fence that is never closed": "```python\nprint(1)\n",
+    "an unknown marker": "<!-- docs: skip -->\n```python\nprint(1)\n```",
+    "a block that is not run without a reason": "<!-- docs: not run -->\n```python\nprint(1)\n```",
+}
+
+
+@pytest.mark.parametrize("markdown", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_block_fails(markdown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError):
+        Page("broken.md", markdown, tmp_path, monkeypatch).run()
+
+
+def test_a_failure_names_page_line_and_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page("page.md", "# Title\n\n```python\nx = 1\n```\n\n```python\nx / 0\n```\n", tmp_path, monkeypatch)
+    with pytest.raises(AssertionError, match=r"page\.md:7 \(python\): ZeroDivisionError"):
+        page.run()
+
+
+def test_a_broken_plugin_on_a_page_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    broken = page.replace('return {"clipped_mean"', 'raise OSError("no disk")\n    return {"clipped_mean"')
+    assert broken != page
+    with pytest.raises(AssertionError, match=r"(?s)plugins\.md:\d+ \(sh\).*no disk"):
+        Page("plugins.md", broken, tmp_path, monkeypatch).run()
