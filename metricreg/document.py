@@ -17,6 +17,7 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 MAX_BYTES = 16 * 2**20
 MAX_BITS = 1023
+MAX_DIGITS = 400
 
 Path_ = tuple[str | int, ...]
 
@@ -152,7 +153,21 @@ def _yaml(text: str) -> Any:
         raise ValueError("YAML files need PyYAML: pip install 'metricreg[yaml]'") from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
-        """Plain data only, and no key twice."""
+        """Plain data only, of a size that is parsed in seconds, and no key twice."""
+
+        nodes = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.nodes += index is not None  # None for a key
+            if self.nodes > MAX_NODES:
+                raise ValueError(f"the document has more than {MAX_NODES:,} values")
+            return super().compose_node(parent, index)
+
+    def number(loader: Any, node: Any) -> Any:
+        if len(str(node.value)) > MAX_DIGITS:  # 1:59:59:... is one number to YAML, and takes the square of its length
+            raise ValueError(f"a number has more than {MAX_DIGITS} digits{node.start_mark}")
+        kind = node.tag.rpartition(":")[2]
+        return getattr(loader, f"construct_yaml_{kind}")(node)
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
@@ -167,6 +182,8 @@ def _yaml(text: str) -> Any:
             found[key] = loader.construct_object(value_node, deep=True)
         return found
 
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", number)
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         return yaml.load(text, Loader)

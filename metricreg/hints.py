@@ -110,13 +110,12 @@ def strict(hint: Any) -> Any:
         constraints = [c for m in metadata if isinstance(m, FieldInfo) for c in m.metadata]
         members = [m for m in _members(base) if m is not type(None)]
         if constraints and len(members) == 1 and members[0] is not base:  # on the member it reaches the JSON Schema
-            base = Annotated.__class_getitem__((members[0], *constraints)) | None
+            base = _annotated(members[0], *constraints) | None
             rest = [m for m in metadata if not isinstance(m, FieldInfo)]
             rest += [Field(default=m.default) for m in metadata if isinstance(m, FieldInfo) and not m.is_required()]
-            return Annotated.__class_getitem__((strict(base), *rest)) if rest else strict(base)
+            return _annotated(strict(base), *rest) if rest else strict(base)
         scalar = [Strict(), BeforeValidator(_SCALARS[base])] if base in _SCALARS else []
-        parts = (base if scalar else strict(base), *metadata, *scalar)
-        return Annotated.__class_getitem__(parts)
+        return _annotated(base if scalar else strict(base), *metadata, *scalar)
     if hint in _SCALARS:
         return Annotated[hint, Strict(), BeforeValidator(_SCALARS[hint])]
     if origin in (Union, types.UnionType):
@@ -134,6 +133,11 @@ def strict(hint: Any) -> Any:
     if _is_enum(hint) and not any(isinstance(member.value, bool) for member in hint):
         return Annotated[hint, BeforeValidator(no_bool)]
     return hint
+
+
+def _annotated(*parts: Any) -> Any:
+    annotated: Any = Annotated
+    return annotated[parts]
 
 
 def _item(value: Any) -> Any:

@@ -94,7 +94,7 @@ def _installed() -> list[EntryPoint]:
         try:
             for point in distribution.entry_points.select(group=GROUP):
                 found.setdefault((point.name, point.value), point)
-        except Exception as error:
+        except Exception as error:  # noqa: PERF203 - each for itself
             at = getattr(distribution, "_path", distribution)
             message = f"the entry points of {at} cannot be read: {type(error).__name__}: {error}"
             warnings.warn(PluginWarning(message), stacklevel=2)

@@ -11,6 +11,9 @@ from pydantic import ValidationError
 
 from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, cut
 
+MAX_LINES = 20 * MAX_PROBLEMS
+"""How many of pydantic's errors are looked at: of a union it gives several for one problem."""
+
 Branch = tuple[tuple[str | int, ...], int, str | int]
 
 
@@ -50,7 +53,8 @@ def problems_of(
         document: what was validated, as it was given.
         known: for an object of the document, the keys that may stand in it; None if they are not known.
     """
-    found = [_Located(line, document) for line in error.errors(include_url=False, include_input=False)]
+    lines = error.errors(include_url=False, include_input=False)[:MAX_LINES]
+    found = [_Located(line, document) for line in lines]
     # Of a union that failed, pydantic reports every branch. The branch that got furthest is what was meant.
     depth: dict[Branch, int] = {}
     for line in found:

@@ -35,8 +35,8 @@ class RunningState:
     def restored(self) -> Iterator[None]:
         """The module with the buffers of then."""
         now = [owner._buffers[name] for owner, name, _ in self._buffers]
-        for owner, name, buffer in self._buffers:
-            owner._buffers[name] = buffer
+        for owner, name, then in self._buffers:
+            owner._buffers[name] = then
         try:
             yield
         finally:

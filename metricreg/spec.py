@@ -9,6 +9,8 @@ from itertools import islice
 from typing import Annotated, Any, Literal, overload
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -22,7 +24,7 @@ from metricreg.problems import pointer, problems_of, shown
 from metricreg.registry import Registry, default_registry
 
 VERSION = 1
-MAX_REQUIRES = 1000
+MAX_REQUIRES = 100
 
 
 class ExecutionSpec(BaseModel):
@@ -45,14 +47,16 @@ def _requirement(distribution: str, specifier: str) -> str:
         wanted = SpecifierSet(specifier)
     except InvalidSpecifier:
         return f"'{specifier}' is no version specifier; write for example '>=1.2,<2'"
+    mend = f"pip install '{distribution}{specifier}'"
     try:
-        found = version(distribution)
-    except (PackageNotFoundError, ValueError):
-        return f"'{distribution}' is not installed; pip install '{distribution}{specifier}'"
-    if not wanted.contains(found, prereleases=True):
-        mend = f"pip install '{distribution}{specifier}'"
-        return f"{distribution} {found} is installed, and this spec needs {specifier}; {mend}"
-    return ""
+        found = version(canonicalize_name(distribution, validate=True))
+    except (PackageNotFoundError, InvalidName):
+        return f"'{distribution}' is not installed; {mend}"
+    try:
+        fits = wanted.contains(found, prereleases=True)
+    except (InvalidVersion, TypeError):  # damaged metadata
+        fits = False
+    return "" if fits else f"{distribution} {found} is installed, and this spec needs {specifier}; {mend}"
 
 
 def _requirements(given: dict[str, str]) -> dict[str, str]:
