@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.errors import MetricregError
+from metricreg.errors import MetricregError, SpecError
 from metricreg.running_state import RunningState
 from metricreg.term import Scalar, Term
 
@@ -66,6 +66,10 @@ class Execution:
 
     plan: PlanName = "auto"
     tile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.plan not in ("auto", "dense", "tiled") or (self.tile is not None and self.tile < 1):
+            raise SpecError(f"plan is 'auto', 'dense' or 'tiled', and tile None or at least 1; got {self}")
 
     def tile_for(self, batch: Batch, width: int) -> int | None:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
@@ -172,6 +176,7 @@ class _Sweep:
         self.parameters, self.state = parameters, state
         self.compared_with_itself = batch.anchors is batch.references
         self.leaves = [leaf for leaf in self._leaves() if leaf.value.is_floating_point() and leaf.value.requires_grad]
+        self.inputs = [leaf.value for leaf in self.leaves] + parameters
         self.layout: list[tuple[str, Callable[..., Tensor], slice]] = []
         self.carriers: list[int] = []
 
@@ -186,9 +191,8 @@ class _Sweep:
 
     def totals(self) -> tuple[Tensor, ...]:
         """The statistics of the whole batch, differentiable with respect to the leaves and the parameters."""
-        inputs = [leaf.value for leaf in self.leaves] + self.parameters
-        if inputs and torch.is_grad_enabled():
-            return _Fold.apply(self, *inputs)  # type: ignore[no-any-return, no-untyped-call]
+        if self.inputs and torch.is_grad_enabled():
+            return _Fold.apply(self, *self.inputs)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
             return tuple(self.run(None)[0])
 
@@ -198,7 +202,7 @@ class _Sweep:
         An empty list of slopes asks for the gradient if, and only if, a single scalar statistic carries one.
         """
         totals: list[Tensor] = []
-        gradients = None if slopes is None else [torch.zeros_like(t) for t in self._inputs()]
+        gradients = None if slopes is None else [torch.zeros_like(t) for t in self.inputs]
         carriers: set[int] = set()  # of all tiles: one without positives, say, may carry less than the next
         for i, j in self.batch.tiles(self.tile):
             with torch.set_grad_enabled(gradients is not None):
@@ -216,9 +220,6 @@ class _Sweep:
             totals = [a + b for a, b in zip(totals, done, strict=True)] if totals else done
         self.carriers = sorted(carriers)
         return totals, gradients
-
-    def _inputs(self) -> list[Tensor]:
-        return [leaf.value for leaf in self.leaves] + self.parameters
 
     def _track(self, i: int, j: int) -> tuple[list[Tensor], Batch]:
         """The batch of one tile, on leaves of its own, and those leaves."""

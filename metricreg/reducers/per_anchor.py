@@ -16,7 +16,8 @@ class PerAnchorReducer(Reducer):
 
     $$\operatorname{reduce}_a \left( \frac{1}{n_a} \sum_{i=1}^{n_a} \ell_{a,i} \right)$$
 
-    An anchor without values counts as 0. `ntxent` with it equals the SupCon paper's loss.
+    An anchor without values counts as 0. Where each anchor has one positive, `ntxent` with it is `supcon` with the
+    mean; with several, `supcon` has the other positives in its denominators, and `ntxent` has not.
 
     Args:
         reducer: how the anchors' values become one; mean if None.
