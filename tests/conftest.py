@@ -1,0 +1,14 @@
+"""One thread, here and in the processes that tests start.
+
+On tensors as small as the tests', threads cost more in waiting for each other than they do in work; and runs that are
+compared with each other must add in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"

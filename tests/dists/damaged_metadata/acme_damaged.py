@@ -1,0 +1,8 @@
+"""Its METADATA is not UTF-8."""
+
+import metricreg
+
+
+@metricreg.hookimpl
+def metricreg_reducers():
+    return {"half": "acme_lazy_half:Half"}

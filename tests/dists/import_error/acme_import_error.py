@@ -1,0 +1,3 @@
+"""Needs what is not installed."""
+
+import acme_is_not_installed  # noqa: F401

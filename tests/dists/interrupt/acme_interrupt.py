@@ -1,0 +1,3 @@
+"""The user pressed Ctrl-C while this was imported."""
+
+raise KeyboardInterrupt

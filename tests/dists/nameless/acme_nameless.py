@@ -1,0 +1,8 @@
+"""Its METADATA is empty."""
+
+import metricreg
+
+
+@metricreg.hookimpl
+def metricreg_reducers():
+    return {"half": "acme_lazy_half:Half"}

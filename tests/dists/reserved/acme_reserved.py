@@ -1,0 +1,8 @@
+"""Claims the namespaces that are metricreg's."""
+
+import metricreg
+
+
+@metricreg.hookimpl
+def metricreg_reducers():
+    return {"mean": "acme_lazy_half:Half"}

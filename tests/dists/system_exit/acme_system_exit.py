@@ -1,0 +1,3 @@
+"""Ends the process when imported."""
+
+raise SystemExit(3)

@@ -1,0 +1,517 @@
+"""The tiled plan against the dense one, and what the engine promises to those who write losses and reducers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from metricreg import Batch, Distance, Execution, InputError, Loss, MetricregError, Reducer, Scalar, SpecError, Term
+from metricreg import distances as D
+from metricreg import losses as L
+from metricreg import reducers as R
+from metricreg.fold import CPU_VALUES
+from tests.largest_tensor import LargestTensor
+from tests.oracle import (
+    BALANCED,
+    DIM,
+    DISTANCES,
+    LOSSES,
+    PAIR_LOSSES,
+    REDUCERS,
+    SCENARIOS,
+    assert_close,
+    batch,
+    rows,
+    value_and_gradients,
+    with_references,
+)
+
+DENSE = Execution("dense")
+LABELS = torch.tensor(BALANCED)
+
+
+def tiles(size: int) -> Execution:
+    return Execution("tiled", tile=size)
+
+
+def assert_tiled_is_dense(
+    loss: Loss, x: Tensor, labels: Any, tolerance: float = 1e-12, sizes: tuple[int, ...] = (1, 3, 7, 100), **more: Any
+) -> list[Tensor]:
+    leaves = [x, *(v for v in more.values() if isinstance(v, Tensor) and v.requires_grad), *loss.parameters()]
+    want = value_and_gradients(loss(x, labels, execution=DENSE, **more), leaves)
+    for size in sizes:
+        got = value_and_gradients(loss(x, labels, execution=tiles(size), **more), leaves)
+        assert_close(got, want, tolerance, f"tiles of {size}")
+    return want
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("reducer", REDUCERS)
+@pytest.mark.parametrize("name", PAIR_LOSSES)
+def test_tiled_is_dense_for_every_loss_reducer_and_distance(name: str, reducer: str, distance: str) -> None:
+    loss = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0](), distance=DISTANCES[distance][0]())
+    assert_tiled_is_dense(loss, rows(10), LABELS, sizes=(3,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reducer", REDUCERS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_tiled_is_dense_in_both_precisions(name: str, reducer: str, dtype: torch.dtype) -> None:
+    loss, case = LOSSES[name](reducer=REDUCERS[reducer][0]()), batch(BALANCED)
+    x = case.x.detach().to(dtype).requires_grad_()
+    assert_tiled_is_dense(loss.to(dtype), x, LABELS, 1e-12 if dtype is torch.float64 else 1e-5)
+
+
+@given(
+    labels=st.lists(st.integers(0, 3), max_size=12),
+    ref_labels=st.none() | st.lists(st.integers(0, 3), max_size=9),
+    size=st.integers(1, 13),
+    name=st.sampled_from(sorted(PAIR_LOSSES)),
+    reducer=st.sampled_from(sorted(REDUCERS)),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_tiled_is_dense_for_any_batch(
+    labels: list[int], ref_labels: list[int] | None, size: int, name: str, reducer: str, seed: int
+) -> None:
+    loss, case = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0]()), batch(labels, seed)
+    more: dict[str, Any] = {}
+    if ref_labels is not None:
+        more = {"ref_embeddings": rows(len(ref_labels), seed + 1), "ref_labels": ref_labels}
+    assert_tiled_is_dense(loss, case.x, case.labels, sizes=(size,), **more)
+
+
+@given(
+    triplets=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7), st.integers(0, 7)), max_size=14),
+    as_pairs=st.booleans(),
+    size=st.integers(1, 7),
+    name=st.sampled_from(sorted(PAIR_LOSSES)),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_tiled_is_dense_for_any_tuples(
+    triplets: list[tuple[int, int, int]], as_pairs: bool, size: int, name: str
+) -> None:
+    a, p, n = ([t[k] for t in triplets] for k in range(3))
+    case = with_references([0, 1, 2, 0, 1, 2], [0, 1, 2, 0, 1, 2, 0, 1])
+    tuples = (a, p, a, n) if as_pairs else (a, p, n)
+    more = {"ref_embeddings": case.ref, "ref_labels": case.ref_labels, "tuples": tuples}
+    assert_tiled_is_dense(PAIR_LOSSES[name](), case.x, case.labels, sizes=(size,), **more)
+
+
+# -- what carries the gradient ----------------------------------------------------------------------------------------
+
+
+class Parts(Loss):
+    """A term of an anchor's own, one that only some anchors have, and a statistic with several entries."""
+
+    def __init__(self, first: bool = True, late: bool = True, wide: bool = True) -> None:
+        super().__init__(reducer=R.SumReducer())
+        self.first, self.late, self.wide = first, late, wide
+
+    def terms(self, batch: Batch) -> dict[str, Term | Scalar]:
+        found: dict[str, Term | Scalar] = {}
+        norms = batch.anchors.square().sum(1)
+        if self.first:
+            found["first"] = Term(norms.sin())
+        if self.late:
+            assert batch.anchor_labels is not None
+            some = batch.anchor_labels == 2
+            late = norms[some].exp().sum() if bool(some.any()) else norms.new_zeros(())  # often without a graph
+            found["late"] = Scalar((late, some.sum()), lambda total, count: (total + count).log())
+        if self.wide:
+            found["wide"] = Scalar((batch.anchors.sum(0),), lambda sums: sums.square().sum())
+        return found
+
+
+@pytest.mark.parametrize(("first", "late", "wide"), [c for c in itertools.product([True, False], repeat=3) if any(c)])
+@pytest.mark.parametrize("labels", [[0, 0, 1, 2, 0, 0], [2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 2]])
+def test_any_statistics_may_carry_the_gradient_in_any_tile(
+    first: bool, late: bool, wide: bool, labels: list[int]
+) -> None:
+    want = assert_tiled_is_dense(Parts(first, late, wide), rows(6), labels, sizes=(1, 2, 3, 6))
+    assert want[1].abs().max() > 0
+
+
+def test_the_gradient_of_the_loss_is_scaled_by_what_follows() -> None:
+    for name in ("ntxent", "contrastive"):  # one carrier, and two
+        x, loss = rows(10), LOSSES[name]()
+        want = value_and_gradients((loss(x, LABELS, execution=DENSE) * 3.0).square(), [x])
+        assert_close(value_and_gradients((loss(x, LABELS, execution=tiles(3)) * 3.0).square(), [x]), want, 1e-12)
+
+
+def test_a_graph_that_is_kept_gives_its_gradient_again() -> None:
+    for name in ("ntxent", "contrastive"):
+        x = rows(10)
+        total = LOSSES[name]()(x, LABELS, execution=tiles(3))
+        (first,) = torch.autograd.grad(total, x, retain_graph=True)
+        (again,) = torch.autograd.grad(2 * total, x)
+        torch.testing.assert_close(again, 2 * first)
+
+
+def test_several_losses_of_one_batch_add_their_gradients() -> None:
+    x, losses = rows(10), [make() for make in LOSSES.values()]
+    sums: list[Tensor] = []
+    for plan in (DENSE, tiles(3)):
+        x.grad = None
+        for loss in losses:
+            loss(x, LABELS, execution=plan).backward()
+        assert x.grad is not None
+        sums.append(x.grad)
+    assert_close([sums[1]], [sums[0]], 1e-12)
+
+
+@pytest.mark.parametrize("name", PAIR_LOSSES)
+def test_references_alone_may_want_a_gradient(name: str) -> None:
+    case = with_references([0, 1, 2], [0, 1, 2, 1, 0])
+    assert case.ref is not None
+    grads = []
+    for plan in (DENSE, tiles(2)):
+        total = PAIR_LOSSES[name]()(
+            case.x.detach(), case.labels, ref_embeddings=case.ref, ref_labels=case.ref_labels, execution=plan
+        )
+        grads.append(value_and_gradients(total, [case.ref]))
+    assert_close(grads[1], grads[0], 1e-12)
+    assert grads[0][1].abs().max() > 0
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_step_of_a_backward_pass_makes_a_nan(name: str) -> None:
+    hard = ("imbalanced, with singletons", "one class", "all classes distinct", "no pairs", "duplicate and zero rows")
+    for case in (SCENARIOS[scenario]() for scenario in hard):
+        for plan in (DENSE, tiles(3)):
+            with torch.autograd.detect_anomaly():
+                LOSSES[name]()(case.x, case.labels, **case.arguments(), execution=plan).backward()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_inference_mode_gives_the_value(name: str) -> None:
+    x = rows(10).detach()
+    want = LOSSES[name]()(x, LABELS)
+    with torch.inference_mode():
+        for plan in (DENSE, tiles(3)):
+            got = LOSSES[name]()(x.clone(), LABELS, execution=plan)
+            torch.testing.assert_close(got.clone(), want.detach(), rtol=1e-12, atol=0)
+
+
+def test_an_upstream_graph_gets_its_gradient() -> None:
+    weight, data = rows(DIM), rows(10, 1).detach()
+    for name in LOSSES:
+        totals = [LOSSES[name]()(data @ weight, LABELS, execution=plan) for plan in (DENSE, tiles(4))]
+        want, got = (value_and_gradients(total, [weight]) for total in totals)
+        assert_close(got, want, 1e-12, name)
+
+
+class Temperature(Loss):
+    """A loss with a parameter of its own."""
+
+    def __init__(self, distance: Distance | None = None, reducer: Reducer | None = None) -> None:
+        super().__init__(distance=distance, reducer=reducer)
+        self.temperature = torch.nn.Parameter(torch.tensor(0.7, dtype=torch.float64))
+
+    def terms(self, batch: Batch) -> dict[str, Term]:
+        d = self.distance(batch.anchors, batch.references) / self.temperature
+        return {"near": Term(d, batch.positives), "far": Term((-d).exp(), batch.negatives)}
+
+
+class Stretched(Distance):
+    """A distance with learned axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.axes = torch.nn.Parameter(torch.linspace(0.5, 1.5, DIM, dtype=torch.float64))
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return x * self.axes
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1)
+
+
+class Scaled(Reducer):
+    """A mean with a learned exponent before, and a learned factor after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exponent = torch.nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+        self.factor = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        return term.sum((term.values + 1e-3) ** self.exponent), term.count()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        total, count = statistics
+        return self.factor * total / count.clamp(min=1)
+
+
+@pytest.mark.parametrize("distance", [D.LpDistance, Stretched])
+@pytest.mark.parametrize("reducer", [R.MeanReducer, Scaled])
+def test_parameters_of_loss_distance_and_reducer_get_their_gradients(
+    distance: Callable[[], Distance], reducer: Callable[[], Reducer]
+) -> None:
+    loss = Temperature(distance(), reducer())
+    want = assert_tiled_is_dense(loss, rows(10), LABELS)
+    assert all(gradient.abs().max() > 0 for gradient in want)
+
+
+def test_a_frozen_parameter_among_them_stays_without_gradient() -> None:
+    loss = Temperature(Stretched(), Scaled())
+    loss.temperature.requires_grad_(False)
+    loss(rows(10), LABELS, execution=tiles(3)).backward()
+    assert loss.temperature.grad is None
+    assert isinstance(loss.distance, Stretched)
+    assert loss.distance.axes.grad is not None
+
+
+class OtherRows(Loss):
+    """Looks at statistics of other rows: `map`, `row` and `whole`."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        spread = batch.map(lambda part: self.distance(part.anchors, part.references).exp().sum(1), size=4)
+        return batch.replace(row={"spread": spread}, whole={"mean": spread.mean(), "all": spread})
+
+    def terms(self, batch: Batch) -> dict[str, Term]:
+        d = self.distance(batch.anchors, batch.references)
+        relative = d * batch.row["spread"][:, None] / batch.whole["mean"] + batch.whole["all"].log()
+        return {"loss": Term(relative, batch.negatives)}
+
+
+class PlainOtherRows(OtherRows):
+    """The same without the engine's help, for the whole batch at once."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        spread = self.distance(batch.anchors, batch.references).exp().sum(1)
+        return batch.replace(row={"spread": spread}, whole={"mean": spread.mean(), "all": spread})
+
+
+def test_statistics_of_other_rows_pass_their_gradient_on() -> None:
+    x = rows(10)
+    want = value_and_gradients(PlainOtherRows()(x, LABELS, execution=DENSE), [x])
+    assert_close(assert_tiled_is_dense(OtherRows(), x, LABELS), want, 1e-12)
+
+
+def test_weights_of_rows_pass_their_gradient_on() -> None:
+    class Weighted(Loss):
+        def prepare(self, batch: Batch) -> Batch:
+            return batch.replace(weights=batch.anchors.norm(dim=1))
+
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            assert batch.weights is not None
+            return {"loss": Term(batch.anchors.sum(1) * batch.weights)}
+
+    want = assert_tiled_is_dense(Weighted(), rows(7), None)
+    assert want[1].abs().max() > 0
+
+
+# -- what cannot be tiled ---------------------------------------------------------------------------------------------
+
+
+def test_a_second_derivative_of_the_tiled_plan_is_refused() -> None:
+    for name in ("ntxent", "contrastive"):
+        x = rows(6)
+        total = LOSSES[name]()(x, LABELS[:6], execution=tiles(2))
+        with pytest.raises(MetricregError, match="no second derivative"):
+            torch.autograd.grad(total, x, create_graph=True)
+
+
+class Median(Reducer):
+    """As a plugin would write what no sums determine."""
+
+    def reduce(self, term: Term) -> Tensor:
+        kept = term.values if term.weight is None else term.values[term.weight != 0]
+        return kept.median() if len(kept) else term.sum()
+
+
+@pytest.mark.parametrize("reducer", [Median, lambda: R.MultipleReducers({"pos_loss": Median()})])
+def test_a_reducer_that_is_not_additive_sees_the_whole_term(reducer: Callable[[], Reducer]) -> None:
+    x, loss = rows(10), L.ContrastiveLoss(reducer=reducer())
+    want = value_and_gradients(loss(x, LABELS, execution=DENSE), [x])
+    assert_close(value_and_gradients(loss(x, LABELS, execution=tiles(3)), [x]), want, 1e-15)
+    distances = loss.distance(x)[LABELS[:, None] == LABELS]
+    assert want[0] > distances[distances > 0].min()
+
+
+def test_do_nothing_returns_the_whole_terms_in_any_plan() -> None:
+    loss = L.ContrastiveLoss(reducer=R.DoNothingReducer())
+    for plan in (DENSE, tiles(3)):
+        terms: Any = loss(rows(10), LABELS, execution=plan)
+        assert list(terms) == ["pos_loss", "neg_loss"]
+        assert terms["pos_loss"].values.shape == (10, 10)
+        assert terms["pos_loss"].values.requires_grad
+
+
+# -- what a third party writes ----------------------------------------------------------------------------------------
+
+
+class Squares(Loss):
+    """A loss as a plugin would write it: nothing about tiles."""
+
+    def __init__(self, margin: float = 0.5) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def terms(self, batch: Batch) -> dict[str, Term]:
+        d = self.distance(batch.anchors, batch.references)
+        return {
+            "near": Term(d.square(), batch.positives, kind="pos_pair"),
+            "far": Term((self.margin - d).relu().square(), batch.negatives, kind="neg_pair"),
+        }
+
+
+class ClippedMean(Reducer):
+    """A reducer as a plugin would write it."""
+
+    def __init__(self, cap: float = 0.8) -> None:
+        super().__init__()
+        self.cap = cap
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        return term.sum(term.values.clamp(max=self.cap)), term.count()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        total, count = statistics
+        return total / count.clamp(min=1)
+
+
+def test_a_loss_that_knows_nothing_of_tiles_is_tiled() -> None:
+    assert_tiled_is_dense(Squares(), rows(10), LABELS)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_reducer_that_knows_nothing_of_tiles_is_tiled(name: str) -> None:
+    x, loss = rows(10), LOSSES[name](reducer=ClippedMean())
+    total = assert_tiled_is_dense(loss, x, LABELS)[0]
+    values = []
+    for term in loss.all_terms(Batch.of(x, LABELS)).values():
+        assert isinstance(term, Term)
+        weight = torch.ones_like(term.values) if term.weight is None else term.weight.expand_as(term.values)
+        kept = term.values[weight != 0].clamp(max=0.8)
+        values.append(float((kept * weight[weight != 0]).sum().detach() / weight.sum()))
+    assert float(total) == pytest.approx(sum(values), rel=1e-12)
+
+
+def test_a_loss_may_have_no_term_of_anchors() -> None:
+    class Whole(Loss):
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            return {}
+
+        def once(self, batch: Batch) -> dict[str, Term | Scalar]:
+            return {"spread": Scalar((batch.anchors.var(0).sum(),), torch.log)}
+
+    want = assert_tiled_is_dense(Whole(), rows(6), None)
+    assert want[1].abs().max() > 0
+
+
+def test_commit_gets_the_total_statistics_detached_in_any_plan() -> None:
+    class Counting(Squares):
+        def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+            self.seen = statistics
+
+    seen = []
+    for plan in (DENSE, tiles(3)):
+        loss = Counting()
+        loss(rows(10), LABELS, execution=plan)
+        assert not any(s.requires_grad for part in loss.seen.values() for s in part)
+        seen.append(loss.seen)
+    assert seen[0].keys() == seen[1].keys() == {"near", "far"}
+    for name in seen[0]:
+        torch.testing.assert_close(seen[0][name], seen[1][name], rtol=1e-12, atol=0)
+
+
+def test_prepare_runs_once_and_terms_never_see_more_than_a_tile() -> None:
+    class Watching(Squares):
+        def prepare(self, batch: Batch) -> Batch:
+            calls.append(("prepare", len(batch)))
+            return batch
+
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            calls.append(("terms", len(batch)))
+            return super().terms(batch)
+
+    calls: list[tuple[str, int]] = []
+    Watching()(rows(10), LABELS, execution=tiles(4)).backward()
+    assert calls == [("prepare", 10), *[("terms", n) for n in (4, 4, 2)] * 2]
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (lambda batch: {"loss": batch.anchors.sum(1)}, "returned Tensor for 'loss'; expected a Term"),
+        (lambda batch: {"loss": Term(batch.anchors.sum())}, "'loss' has values of shape"),
+        (lambda batch: {"loss": Term(batch.anchors, batch.anchors.bool()[:, :2])}, "does not broadcast"),
+        (lambda batch: {"loss": Term(batch.anchors.sum(1), rows=torch.zeros(1))}, "'loss' has values"),
+        (lambda batch: {"loss": Term(batch.anchors, divisor=torch.ones(1))}, "'loss' has a divisor"),
+    ],
+)
+@pytest.mark.parametrize("plan", [DENSE, tiles(2)])
+def test_terms_of_a_wrong_shape_are_refused_by_name(
+    terms: Callable[[Batch], Any], message: str, plan: Execution
+) -> None:
+    class Wrong(Loss):
+        def terms(self, batch: Batch) -> Any:
+            return terms(batch)
+
+    with pytest.raises(MetricregError, match=message):
+        Wrong()(rows(5), execution=plan)
+
+
+# -- memory and compilation -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(256, DIM, generator=generator).requires_grad_()
+    labels = torch.arange(256) // 4 if name in PAIR_LOSSES else torch.arange(256) % 4
+    loss = LOSSES[name]()
+    each = loss.width(loss.prepare(Batch.of(x, labels)))
+    with LargestTensor() as largest:
+        loss(x, labels, execution=tiles(8)).backward()
+    assert largest.numel <= max(8 * each, 256 * (DIM + 2))
+    with LargestTensor() as largest:
+        loss(x, labels, execution=DENSE).backward()
+    assert largest.numel >= len(loss.prepare(Batch.of(x, labels))) * each
+
+
+def test_auto_is_dense_for_a_small_batch_and_tiled_for_a_large_one() -> None:
+    small, large = Batch.of(torch.zeros(10, 2)), Batch.of(torch.zeros(2000, 2))
+    assert Execution().tile_for(small, 10) is None
+    assert Execution().tile_for(large, 2000) == CPU_VALUES // 2000
+    assert Execution(tile=64).tile_for(large, 2000) == 64
+    assert Execution("dense").tile_for(large, 2000) is None
+    assert Execution("tiled").tile_for(small, 10) == CPU_VALUES // 10
+    assert Execution("tiled").tile_for(small, 2 * CPU_VALUES) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"plan": "tield"}, r"plan is 'auto', 'dense' or 'tiled'.*'tield'"),
+        ({"plan": "tiled", "tile": 0}, r"tile None or at least 1.*tile=0"),
+        ({"tile": -3}, "tile=-3"),
+    ],
+)
+def test_a_plan_that_would_evaluate_nothing_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Execution(**arguments)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "ntxent", "supcon", "multi_similarity"])
+def test_the_dense_plan_compiles_without_graph_breaks(name: str) -> None:
+    torch._dynamo.reset()
+    x, loss = rows(10), LOSSES[name]()
+    compiled = torch.compile(lambda z, labels: loss(z, labels), fullgraph=True, backend="aot_eager")
+    want = value_and_gradients(loss(x, LABELS), [x])
+    assert_close(value_and_gradients(compiled(x, LABELS), [x]), want, 1e-12)
+
+
+def test_class_weights_want_labels() -> None:
+    with pytest.raises(InputError, match="needs labels"):
+        L.ContrastiveLoss(reducer=R.ClassWeightedReducer([1.0]))(rows(2), tuples=([0], [1], [], []))

@@ -1,0 +1,447 @@
+"""Loading plugins: whatever one does, it is reported once, and everything else works."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import metricreg
+from metricreg.errors import MetricregError, PluginError, PluginWarning, RegistrationError, SpecError
+from metricreg.plugins import GROUP, PluginReport, load, load_entry_points, plugin_reports, require_plugins
+from metricreg.registry import Registry, default_registry
+
+DISTS = Path(__file__).parent / "dists"
+OWN = next(r.components for r in plugin_reports() if r.name == "metricreg")
+
+
+@pytest.fixture(autouse=True)
+def _modules_and_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test imports its plugins anew."""
+    monkeypatch.delenv("METRICREG_BLOCK", raising=False)
+    monkeypatch.delenv("METRICREG_STRICT", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("acme"):
+            del sys.modules[name]
+
+
+def points(*cases: str) -> list[EntryPoint]:
+    """The entry points of distributions under tests/dists, and of metricreg itself."""
+    paths = [str(DISTS / case) for case in cases]
+    found = [e for d in distributions(path=paths) for e in d.entry_points.select(group=GROUP)]
+    own = [e for d in distributions(name="metricreg") for e in d.entry_points.select(group=GROUP)][:1]
+    return found + own
+
+
+def filled(monkeypatch: pytest.MonkeyPatch, *cases: str) -> tuple[Registry, list[str]]:
+    """A registry with these distributions, and the warnings that loading them gave."""
+    for case in cases:
+        monkeypatch.syspath_prepend(str(DISTS / case))
+    registry = Registry()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load(registry, points(*cases))
+    assert all(issubclass(w.category, PluginWarning) for w in caught)
+    return registry, [str(w.message) for w in caught]
+
+
+def report_of(registry: Registry, name: str) -> PluginReport:
+    (report,) = [r for r in registry.reports if r.name == name]
+    return report
+
+
+# -- plugins that work ------------------------------------------------------------------------------------------------
+
+
+def test_a_class_in_a_hook_is_registered_under_the_entry_points_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, warned = filled(monkeypatch, "classes")
+    assert not warned
+    report = report_of(registry, "acme")
+    assert (report.status, report.distribution, report.version) == ("active", "acme", "1.2")
+    assert report.components == ("reducer acme/clipped_mean",)
+    assert report.problem is None
+    assert report.seconds > 0
+    spec = {"version": 1, "loss": {"name": "contrastive", "reducer": {"name": "acme/clipped_mean", "cap": 0.5}}}
+    assert metricreg.build(spec, registry=registry).to_spec(registry=registry) == spec
+
+
+def test_a_string_in_a_hook_is_imported_when_it_is_first_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, warned = filled(monkeypatch, "strings")
+    assert not warned
+    assert "lazy/half" in registry.names("reducer")
+    assert registry.entry("reducer", "lazy/half").path == "acme_lazy_half:Half"
+    assert "acme_lazy" in sys.modules
+    assert "acme_lazy_half" not in sys.modules
+    assert registry.get("reducer", "lazy/half").__name__ == "Half"
+    assert "acme_lazy_half" in sys.modules
+
+
+def test_plugins_are_loaded_after_metricregs_own_and_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = filled(monkeypatch, "strings", "classes")
+    assert [r.name for r in registry.reports] == ["metricreg", "acme", "lazy"]
+    assert registry.reports[0].components == OWN
+    names = registry.names("reducer")
+    assert names[-2:] == ("acme/clipped_mean", "lazy/half")
+    assert all("/" not in name for name in names[:-2])
+
+
+def test_requirements_that_cannot_be_read_or_do_not_apply_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, warned = filled(monkeypatch, "strange_requires")
+    assert not warned
+    assert report_of(registry, "strange_requires").status == "active"
+
+
+# -- plugins that do not -----------------------------------------------------------------------------------------------
+
+BROKEN: dict[str, tuple[str, str]] = {
+    "import_error": ("error", "ModuleNotFoundError: No module named 'acme_is_not_installed'"),
+    "system_exit": ("error", "SystemExit: 3"),
+    "raising_hook": ("error", "ZeroDivisionError: the licence server is down"),
+    "misspelt_hook": ("error", "metricreg_reducer"),
+    "list_hook": ("error", "metricreg_reducers returned list; expected a mapping"),
+    "bad_name": ("error", "'Half-Sum'"),
+    "bad_target": ("error", "'os.system(1)'; expected 'package.module:Class'"),
+    "number_target": ("error", "maps 'half' to 3"),
+    "no_component": ("error", "not a metricreg component"),
+    "no_hook": ("error", "registers nothing"),
+    "wrong_kind": ("error", "acme_wrong_kind.Half is a reducer, not a loss"),
+    "abstract": ("error", "does not implement matrix"),
+    "undeclarable": ("error", "parameter 'factor' has no type hint"),
+    "too_new": ("incompatible", "it requires metricreg>=99, and metricreg"),
+    "damaged_metadata": ("error", "its metadata cannot be read: UnicodeDecodeError"),
+    "bad_namespace": ("error", "'Bad.Name' is no namespace"),
+}
+NAMES = {"damaged_metadata": "damaged", "bad_namespace": "Bad.Name"}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_left_out_with_one_warning_and_all_else_works(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, cause = BROKEN[case]
+    registry, warned = filled(monkeypatch, case, "classes", "strings")
+    report = report_of(registry, NAMES.get(case, case))
+    assert report.status == status
+    assert report.components == ()
+    assert report.problem is not None
+    assert cause in report.problem
+    (warning,) = warned
+    assert report.name in warning
+    assert cause in warning
+    if case != "damaged_metadata":
+        assert f"{report.distribution} 1.0" in warning
+    assert {r.name: r.status for r in registry.reports if r is not report} == dict.fromkeys(
+        ("metricreg", "acme", "lazy"), "active"
+    )
+    assert not [entry for entry in registry if entry.name.startswith(report.name + "/")]
+    assert not metricreg.validate({"loss": {"name": "ntxent", "reducer": "acme/clipped_mean"}}, registry=registry)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_spec_that_names_a_left_out_plugin_says_why_it_was(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = filled(monkeypatch, case)
+    report = report_of(registry, NAMES.get(case, case))
+    spec = {"loss": {"name": "contrastive", "reducer": f"{report.name}/half"}}
+    (problem,) = metricreg.validate(spec, registry=registry)
+    assert problem.pointer == "/loss/reducer"
+    assert BROKEN[case][1] in problem.message
+    with pytest.raises(SpecError) as caught:
+        metricreg.build(spec, registry=registry)
+    assert caught.value.__cause__ is report.exception
+    with pytest.raises(SpecError) as direct:
+        registry.get("reducer", f"{report.name}/half")
+    assert direct.value.__cause__ is report.exception
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_strict_raises_at_once_and_keeps_raising(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_STRICT", "1")
+    for name in (case, "classes"):
+        monkeypatch.syspath_prepend(str(DISTS / name))
+    registry = Registry(loader=lambda r: load(r, points(case, "classes")))
+    for _ in range(2):
+        with pytest.raises(PluginError, match=NAMES.get(case, case)):
+            registry.names("reducer")
+    monkeypatch.setenv("METRICREG_STRICT", "0")
+    with pytest.warns(PluginWarning):
+        assert "acme/clipped_mean" in registry.names("reducer")
+
+
+def test_build_strict_raises_for_any_plugin_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = filled(monkeypatch, "import_error", "classes")
+    assert metricreg.build({"loss": "contrastive"}, registry=registry)
+    with pytest.raises(PluginError, match="acme_is_not_installed") as caught:
+        metricreg.build({"loss": "contrastive"}, registry=registry, strict=True)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    good, _ = filled(monkeypatch, "classes")
+    require_plugins(good)
+    assert metricreg.build({"loss": "contrastive"}, registry=good, strict=True)
+
+
+def test_a_keyboard_interrupt_passes_and_the_next_look_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DISTS / "interrupt"))
+    registry = Registry(loader=lambda r: load(r, points("interrupt")))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            registry.names("loss")
+
+
+@pytest.mark.parametrize("case", ["wrapper", "old_wrapper"])
+def test_a_wrapping_hook_reaches_nobody_elses_components(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, _ = filled(monkeypatch, "classes", "strings")
+    registry, _ = filled(monkeypatch, case, "classes", "strings")
+    others = {(e.kind, e.name): e.path for e in registry if not e.name.startswith(case)}
+    assert others == {(e.kind, e.name): e.path for e in plain}
+    assert registry.entry("reducer", "mean").path == "metricreg.reducers.mean:MeanReducer"
+    assert registry.entry("distance", "lp").distribution == "metricreg"
+
+
+def test_two_distributions_with_one_namespace_are_both_in_conflict_until_one_is_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry, warned = filled(monkeypatch, "rival_a", "rival_b")
+    rivals = [r for r in registry.reports if r.name == "rival"]
+    assert [(r.status, r.distribution) for r in rivals] == [("conflict", "acme-rival-a"), ("conflict", "acme-rival-b")]
+    assert "acme-rival-b 1.0" in str(rivals[0].problem)
+    assert "METRICREG_BLOCK=dist:acme-rival-a" in str(rivals[1].problem)
+    assert len(warned) == 2
+    assert not {"acme_rival_a", "acme_rival_b"} & set(sys.modules)
+    (problem,) = metricreg.validate({"loss": {"name": "ntxent", "reducer": "rival/half"}}, registry=registry)
+    assert "conflict" in problem.message
+    monkeypatch.setenv("METRICREG_BLOCK", "dist:Acme_Rival.A")
+    registry, warned = filled(monkeypatch, "rival_a", "rival_b")
+    assert not warned
+    assert [r.status for r in registry.reports if r.name == "rival"] == ["blocked", "active"]
+    assert registry.entry("reducer", "rival/half").distribution == "acme-rival-b"
+
+
+@pytest.mark.parametrize("name", ["metricreg", "local"])
+def test_metricregs_namespaces_cannot_be_claimed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, warned = filled(monkeypatch, "reserved")
+    (report,) = [r for r in registry.reports if r.name == name and r.distribution == "acme-reserved"]
+    assert report.status == "error"
+    assert "reserved" in str(report.problem)
+    assert len(warned) == 2
+    assert "acme_reserved" not in sys.modules
+    assert registry.entry("reducer", "mean").distribution == "metricreg"
+    assert not metricreg.validate({"loss": "contrastive"}, registry=registry)
+
+
+def test_an_incompatible_plugin_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(monkeypatch, "too_new")
+    assert "acme_too_new" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("running", "needs", "fits"),
+    [
+        ("1.2.0.dev3", ">=1.2", True),
+        ("1.2.0.dev3", "<1.2", False),
+        ("1.2.0.dev3+local", ">=1.3", False),
+        ("1.2.0rc1", ">=1.2", False),
+        ("1.2.0", "==1.2.*", True),
+        ("1.2.0", "!=1.2.0", False),
+    ],
+)
+def test_a_development_version_counts_as_its_base_too(
+    running: str, needs: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "acme_asks-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: acme-asks\nVersion: 1\nRequires-Dist: metricreg{needs}\n"
+    )
+    (info / "entry_points.txt").write_text("[metricreg]\nasks = acme_lazy\n")
+    monkeypatch.syspath_prepend(str(DISTS / "strings"))
+    monkeypatch.setattr("metricreg.plugins._own_version", lambda: running)
+    registry = Registry()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        load(registry, [e for d in distributions(path=[str(tmp_path)]) for e in d.entry_points])
+    assert report_of(registry, "asks").status == ("active" if fits else "incompatible")
+
+
+def test_a_distribution_without_metadata_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, warned = filled(monkeypatch, "nameless")
+    assert not warned
+    report = report_of(registry, "nameless")
+    assert (report.status, report.version) == ("active", "(unknown version)")
+
+
+@pytest.mark.parametrize("word", ["acme", "dist:acme", "dist:ACME", " lazy, acme ,,"])
+def test_blocked_plugins_are_not_imported(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_BLOCK", word)
+    monkeypatch.setenv("METRICREG_STRICT", "1")  # blocking is no failure
+    registry, warned = filled(monkeypatch, "classes", "strings")
+    assert not warned
+    assert report_of(registry, "acme").status == "blocked"
+    assert "acme" not in sys.modules
+    (problem,) = metricreg.validate({"loss": {"name": "ntxent", "reducer": "acme/clipped_mean"}}, registry=registry)
+    assert "blocked by METRICREG_BLOCK" in problem.message
+    assert metricreg.build({"loss": "contrastive"}, registry=registry, strict=True)
+
+
+def test_blocking_metricreg_itself_empties_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_BLOCK", "metricreg")
+    registry, _ = filled(monkeypatch, "strings")
+    assert [entry.name for entry in registry] == ["lazy/half"]
+    (problem,) = metricreg.validate({"loss": "contrastive"}, registry=registry)
+    assert "blocked by METRICREG_BLOCK" in problem.message
+
+
+LAZILY_BROKEN = {
+    "no_module": "No module named 'acme_nowhere'",
+    "no_class": "has no attribute 'Half'",
+    "no_type": "is int, not a class",
+    "no_component": "not a metricreg component",
+    "wrong_kind": "LpDistance is a distance, not a reducer",
+    "exits": "SystemExit: no licence",
+}
+
+
+@pytest.mark.parametrize("name", LAZILY_BROKEN)
+def test_a_component_that_cannot_be_imported_is_found_when_it_is_first_used(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, warned = filled(monkeypatch, "lazily_broken")
+    assert not warned
+    assert report_of(registry, "lazily_broken").status == "active"
+    full = f"lazily_broken/{name}"
+    assert full in registry.names("reducer")
+    for _ in range(2):
+        with pytest.raises(RegistrationError, match=full if name != "wrong_kind" else "LpDistance") as caught:
+            registry.get("reducer", full)
+        assert LAZILY_BROKEN[name] in str(caught.value)
+    (problem,) = metricreg.validate({"loss": {"name": "ntxent", "reducer": full}}, registry=registry)
+    assert problem.pointer == "/loss/reducer"
+    assert LAZILY_BROKEN[name] in problem.message
+    with pytest.raises(SpecError) as refused:
+        metricreg.build({"loss": {"name": "ntxent", "reducer": full}}, registry=registry)
+    assert isinstance(refused.value.__cause__, RegistrationError)
+    assert metricreg.build({"loss": {"name": "ntxent", "reducer": "lazily_broken/fine"}}, registry=registry)
+    definitions = metricreg.json_schema(registry)["$defs"]
+    assert "reducer.lazily_broken.fine" in definitions
+    assert f"reducer.lazily_broken.{name}" not in definitions
+
+
+def test_all_broken_plugins_together_leave_metricreg_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [
+        case.name
+        for case in DISTS.iterdir()
+        if case.is_dir() and case.name not in ("interrupt", "damaged_entry_points")
+    ]
+    registry, warned = filled(monkeypatch, *cases)
+    left_out = [r for r in registry.reports if r.status != "active"]
+    assert len(warned) == len(left_out)
+    assert len(left_out) >= len(BROKEN)
+    assert report_of(registry, "acme").status == "active"
+    assert {e.name for e in registry if "/" not in e.name} == {component.split()[1] for component in OWN}
+    assert metricreg.build({"loss": "contrastive"}, registry=registry)
+
+
+def test_loading_twice_reports_the_second_time_and_registers_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = filled(monkeypatch, "strings")
+    entries = list(registry)
+    with pytest.warns(PluginWarning, match="registered twice"):
+        load(registry, [p for p in points("strings") if p.name == "lazy"])
+    assert list(registry) == entries
+
+
+# -- in a process of its own -------------------------------------------------------------------------------------------
+
+
+def _python(code: str, *cases: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(DISTS / case) for case in cases] + [os.environ.get("PYTHONPATH", "")])
+    settings = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings, timeout=60)
+
+
+def test_installed_plugins_are_found_without_torch_and_broken_ones_warned_about_once() -> None:
+    code = """
+import json, sys
+import metricreg
+registry = metricreg.default_registry()
+registry.names("loss"), registry.names("reducer")
+reports = {r.name: r.status for r in metricreg.plugin_reports()}
+print(json.dumps([reports, "lazy/half" in registry.names("reducer"), "torch" in sys.modules]))
+"""
+    done = _python(code, "strings", "import_error", "raising_hook")
+    reports, found, torch_imported = json.loads(done.stdout)
+    assert reports.items() >= {"metricreg": "active", "lazy": "active"}.items()
+    assert (reports["import_error"], reports["raising_hook"]) == ("error", "error")
+    assert found
+    assert not torch_imported
+    assert done.stderr.count("PluginWarning") == 2
+    assert done.stderr.count("acme_is_not_installed") == 1
+
+
+def test_strict_in_the_environment_ends_a_program_that_looks_at_the_registry() -> None:
+    code = "import metricreg; print('imported'); metricreg.default_registry().names('loss')"
+    done = _python(code, "import_error", METRICREG_STRICT="1")
+    assert done.stdout == "imported\n"
+    assert done.returncode == 1
+    assert "PluginError: plugin 'import_error' of acme-import-error 1.0 is left out" in done.stderr
+
+
+def test_entry_points_that_cannot_be_read_cost_only_themselves() -> None:
+    code = """
+import json
+import metricreg
+print(json.dumps([[r.name, r.status] for r in metricreg.plugin_reports()]))
+"""
+    done = _python(code, "damaged_entry_points", "strings")
+    reports = dict(json.loads(done.stdout))
+    assert reports.items() >= {"metricreg": "active", "lazy": "active"}.items()
+    assert done.stderr.count("PluginWarning") == 1
+    assert "acme_no_points" in done.stderr
+
+
+def test_entry_points_that_cannot_be_read_are_named_and_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(**_: str) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    paths = [str(DISTS / case) for case in ("damaged_entry_points", "strings", "classes")]
+    monkeypatch.setattr("metricreg.plugins.entry_points", unreadable)
+    monkeypatch.setattr("metricreg.plugins.distributions", lambda: distributions(path=paths))
+    for path in paths:
+        monkeypatch.syspath_prepend(path)
+    registry = Registry(loader=load_entry_points)
+    with pytest.warns(PluginWarning, match=r"entry points of .*acme_no_points.* cannot be read"):
+        assert registry.names("reducer") == ("acme/clipped_mean", "lazy/half")
+
+
+@pytest.mark.skipif("robust" in [r.name for r in plugin_reports()], reason="metricreg-robust is installed")
+def test_a_spec_that_names_a_plugin_that_is_not_installed_says_what_to_install() -> None:
+    spec: dict[str, Any] = {"loss": {"name": "contrastive", "reducer": "robust/clipped_mean"}}
+    (problem,) = metricreg.validate(spec)
+    assert "no installed plugin has the namespace 'robust'" in problem.message
+    spec["requires"] = {"metricreg-robust": ">=0.1,<1"}
+    reducer, requirement = sorted(metricreg.validate(spec), key=lambda p: p.pointer)
+    assert reducer.pointer == "/loss/reducer"
+    assert "pip install 'metricreg-robust>=0.1,<1'" in reducer.message
+    assert requirement.pointer == "/requires/metricreg-robust"
+    assert "'metricreg-robust' is not installed" in requirement.message
+    with pytest.raises(MetricregError, match=r"pip install 'metricreg-robust>=0\.1,<1'"):
+        metricreg.build(spec)
+
+
+@pytest.mark.skipif("robust" not in [r.name for r in plugin_reports()], reason="metricreg-robust is not installed")
+def test_an_installed_plugin_works_from_json() -> None:
+    spec = {"version": 1, "loss": {"name": "contrastive", "reducer": {"name": "robust/clipped_mean", "cap": 2.0}}}
+    assert metricreg.build(spec).to_spec() == spec
+
+
+def test_the_default_registrys_reports_are_the_ones_that_are_shown() -> None:
+    assert plugin_reports() == default_registry().reports
+    assert plugin_reports(Registry()) == ()
