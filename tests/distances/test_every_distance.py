@@ -1,0 +1,116 @@
+"""What every distance does, against two vectors at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import Distance
+from metricreg import distances as D
+from tests.oracle import DIM, DISTANCES, assert_close, rows, value_and_gradients
+from tests.reference.distances import Measure, dot_product_measure, snr_measure
+
+MORE: dict[str, tuple[Callable[[], Distance], Measure]] = DISTANCES | {
+    "cosine cubed": (lambda: D.CosineSimilarity(power=3), dot_product_measure(power=3.0)),
+    "dot": (D.DotProductSimilarity, dot_product_measure()),
+    "snr raw": (lambda: D.SNRDistance(normalize=False), snr_measure(normalize=False)),
+    "snr rooted": (lambda: D.SNRDistance(power=0.5), snr_measure(power=0.5)),
+}
+every = pytest.mark.parametrize("name", MORE)
+
+
+def table(measure: Measure, x: Tensor, y: Tensor) -> Tensor:
+    return torch.stack([torch.stack(row) for row in measure.table(x, y)])
+
+
+@every
+def test_entries_and_gradients_are_those_of_two_vectors(name: str) -> None:
+    ours, measure = MORE[name][0](), MORE[name][1]
+    x, y, slope = rows(6), rows(4, 1), rows(6, 2)[:, :4].detach()
+    want, got = table(measure, x, y), ours(x, y)
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+    wanted = value_and_gradients((slope * want).sum(), [x, y])
+    assert_close(value_and_gradients((slope * got).sum(), [x, y]), wanted, 1e-10)
+    assert ours.is_inverted == measure.inverted
+
+
+@every
+def test_rows_are_compared_with_themselves_where_no_others_are_given(name: str) -> None:
+    ours, measure = MORE[name][0](), MORE[name][1]
+    x, slope = rows(5), rows(5, 2).detach()
+    assert_close(
+        value_and_gradients((slope * ours(x)).sum(), [x]),
+        value_and_gradients((slope * table(measure, x, x)).sum(), [x]),
+        1e-10,
+    )
+
+
+@every
+def test_pairwise_is_the_diagonal(name: str) -> None:
+    ours, x, y = MORE[name][0](), rows(5), rows(5, 1)
+    want, got = ours(x, y).diagonal(), ours.pairwise(x, y)
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+    assert_close(value_and_gradients(got.exp().sum(), [x, y]), value_and_gradients(want.exp().sum(), [x, y]), 1e-9)
+
+
+@every
+def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
+    if name.startswith("lp p="):
+        pytest.skip("torch.cdist has no second derivative for p other than 2")
+    ours = MORE[name][0]()
+    assert torch.autograd.gradgradcheck(ours, (rows(2), rows(3, 1)))
+
+
+@every
+def test_duplicates_have_the_distance_of_a_row_to_itself_and_finite_gradients(name: str) -> None:
+    ours, x = MORE[name][0](), rows(3, dtype=torch.float32).detach()
+    x = x[[0, 0, 1, 1, 2]].requires_grad_()
+    d = ours(x)
+    if not ours.is_inverted:
+        assert (d[0, :2].tolist(), d[3, 2:4].tolist(), d[4, 4].item()) == ([0.0, 0.0], [0.0, 0.0], 0.0)
+    for part in value_and_gradients(d.sum(), [x]):
+        assert part.isfinite().all()
+
+
+@every
+def test_zero_rows_are_finite_with_their_gradients(name: str) -> None:
+    ours, x = MORE[name][0](), rows(4, dtype=torch.float32).detach()
+    x[1] = x[3] = 0.0
+    x.requires_grad_()
+    for part in value_and_gradients(ours(x).sum(), [x]):
+        assert part.isfinite().all()
+
+
+@every
+@pytest.mark.parametrize(("x", "y"), [(0, 3), (3, 0), (0, 0)])
+def test_no_rows_have_no_distances(name: str, x: int, y: int) -> None:
+    assert MORE[name][0]()(rows(x), rows(y)).shape == (x, y)
+
+
+@every
+def test_margin_closeness_and_nearest_know_which_way_is_closer(name: str) -> None:
+    ours = MORE[name][0]()
+    near, far = torch.tensor([0.9, 0.1]) if ours.is_inverted else torch.tensor([0.1, 0.9])
+    assert ours.margin(far, near) > 0 > ours.margin(near, far)
+    assert ours.margin(far, 0.5) > 0 > ours.margin(0.5, far)
+    assert ours.closeness(near) > ours.closeness(far)
+    assert ours.nearest(near, far) == ours.nearest(far, near) == near
+
+
+@every
+def test_a_nan_stays_in_its_row(name: str) -> None:
+    x = rows(3).detach()
+    x[1, 2] = torch.nan
+    d = MORE[name][0]()(x, rows(2, 1).detach())
+    assert d.isnan().all(1).tolist() == [False, True, False]
+    assert not d[[0, 2]].isnan().any()
+
+
+def test_dimensions_of_one_and_none_are_no_special_case() -> None:
+    for ours in (D.LpDistance(), D.CosineSimilarity(), D.DotProductSimilarity()):
+        assert ours(torch.randn(3, 1), torch.randn(2, 1)).shape == (3, 2)
+        assert ours(torch.zeros(3, 0)).shape == (3, 3)
+    assert DIM > 1

@@ -1,0 +1,53 @@
+"""LpDistance: what the Gram matrix resolves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from metricreg import SpecError
+from metricreg.distances import LpDistance
+from metricreg.distances.lp import squared_euclidean
+from tests.oracle import rows
+
+
+def test_a_distance_above_the_resolution_is_accurate() -> None:
+    x = torch.nn.functional.normalize(rows(4, dtype=torch.float32).detach())
+    y = torch.nn.functional.normalize(x + 0.01 * rows(4, 1, dtype=torch.float32).detach())
+    want = torch.cdist(x.double(), y.double()).diagonal()
+    assert want.max() < 0.05
+    torch.testing.assert_close(LpDistance()(x, y).diagonal().double(), want, rtol=0.02, atol=0)
+
+
+def test_what_rounding_could_have_made_is_exactly_zero() -> None:
+    x = torch.nn.functional.normalize(rows(64, dtype=torch.float32).detach())
+    assert (LpDistance()(x, x.clone()).diagonal() == 0).all()
+    assert (LpDistance(normalize=False)(x * 100 + 3, x * 100 + 3).diagonal() == 0).all()
+
+
+def test_a_row_far_off_does_not_blur_the_distances_of_others() -> None:
+    x = rows(4, dtype=torch.float32).detach()
+    y = rows(6, 1, dtype=torch.float32).detach()
+    y[0] *= 1e5
+    want = (x.double()[:, None] - y.double()).square().sum(-1)
+    torch.testing.assert_close(squared_euclidean(x, y).double(), want, rtol=1e-4, atol=0)
+
+
+def test_a_common_offset_does_not_blur_distances() -> None:
+    x, y = rows(5, dtype=torch.float32).detach() + 300.0, rows(7, 1, dtype=torch.float32).detach() + 300.0
+    want = torch.cdist(x.double(), y.double())
+    torch.testing.assert_close(LpDistance(normalize=False)(x, y).double(), want, rtol=1e-4, atol=0)
+
+
+def test_a_fractional_power_has_a_gradient_although_the_diagonal_is_zero() -> None:
+    for p in (2.0, 1.0):
+        x = rows(4).detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(LpDistance(p=p, power=0.5)(x).sum(), x)
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("p", [0.0, -1.0, float("inf")])
+def test_an_order_that_is_no_positive_number_is_refused(p: float) -> None:
+    with pytest.raises(SpecError, match="p"):
+        LpDistance(p=p)

@@ -1,0 +1,49 @@
+"""ContrastiveLoss against its loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metricreg.losses import ContrastiveLoss
+from tests.oracle import ANY_DISTANCE, DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, check, pair_loss
+from tests.reference.contrastive import contrastive
+
+PARAMETERS: list[dict[str, Any]] = [
+    {"pos_margin": 0.3, "neg_margin": 1.2},
+    {"power": 2.0},
+    {"neg_margin": 1.5, "power": 0.5},
+]
+MEASURE, REDUCE = DISTANCES["lp"][1], REDUCERS["avg_non_zero"][1]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
+    check(ContrastiveLoss(), pair_loss(contrastive, MEASURE, REDUCE), SCENARIOS[scenario]())
+
+
+@pytest.mark.parametrize("scenario", ["balanced", "references", "pairs", "triplets"])
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
+    check(ContrastiveLoss(**parameters), pair_loss(contrastive, MEASURE, REDUCE, **parameters), SCENARIOS[scenario]())
+
+
+@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
+def test_works_with_every_distance(distance: str, scenario: str) -> None:
+    ours, measure = DISTANCES[distance]
+    check(
+        ContrastiveLoss(neg_margin=1.1, distance=ours()),
+        pair_loss(contrastive, measure, REDUCE, neg_margin=1.1),
+        SCENARIOS[scenario](),
+        plans=FEW_PLANS,
+    )
+
+
+@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "references", "triplets"])
+@pytest.mark.parametrize("reducer", REDUCERS)
+def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
+    ours, reduce = REDUCERS[reducer]
+    check(
+        ContrastiveLoss(reducer=ours()), pair_loss(contrastive, MEASURE, reduce), SCENARIOS[scenario](), plans=FEW_PLANS
+    )

@@ -1,0 +1,207 @@
+"""What every loss does with the inputs that are hard on numerics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import Execution
+from tests.oracle import (
+    BALANCED,
+    FEW_PLANS,
+    LARGE_LABELS,
+    LOSSES,
+    PAIR_LOSSES,
+    PLANS,
+    REDUCERS,
+    SCENARIOS,
+    assert_close,
+    rows,
+    value_and_gradients,
+    with_references,
+)
+
+DENSE, TILED = Execution("dense"), Execution("tiled", tile=3)
+LABELS = torch.tensor(BALANCED)
+plans = pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
+every_loss = pytest.mark.parametrize("name", LOSSES)
+pair_losses = pytest.mark.parametrize("name", PAIR_LOSSES)
+
+
+@pair_losses
+def test_labels_may_be_any_integers(name: str) -> None:
+    loss, x = PAIR_LOSSES[name](), rows(len(LARGE_LABELS))
+    _, small = LARGE_LABELS.unique(return_inverse=True)
+    for plan_name, plan in PLANS.items():
+        want = value_and_gradients(loss(x, small, execution=plan), [x])
+        assert want[0] > 0
+        assert_close(value_and_gradients(loss(x, LARGE_LABELS, execution=plan), [x]), want, 1e-12, plan_name)
+
+
+@every_loss
+@pytest.mark.parametrize("kind", [list, tuple, np.array, lambda labels: torch.tensor(labels, dtype=torch.int32)])
+def test_labels_may_be_a_list_an_array_or_a_narrow_tensor(name: str, kind: Any) -> None:
+    loss, x = LOSSES[name](), rows(10)
+    torch.testing.assert_close(loss(x, kind(BALANCED)), loss(x, LABELS), rtol=0, atol=0)
+
+
+@every_loss
+@plans
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32_and_its_gradient_is_half(
+    name: str, plan: Execution, dtype: torch.dtype
+) -> None:
+    loss, half = LOSSES[name](), rows(10, dtype=dtype).detach().requires_grad_()
+    full = half.detach().float().requires_grad_()
+    got = value_and_gradients(loss(half, LABELS, execution=plan), [half])
+    want = value_and_gradients(loss(full, LABELS, execution=plan), [full])
+    assert got[0].dtype is torch.float32
+    assert got[1].dtype is dtype
+    torch.testing.assert_close(got[0], want[0], rtol=0, atol=0)
+    torch.testing.assert_close(got[1], want[1].to(dtype), rtol=0, atol=0)
+
+
+@pair_losses
+def test_half_precision_meets_a_float32_reference_set(name: str) -> None:
+    loss, scenario = PAIR_LOSSES[name](), with_references([0, 1, 2], [0, 1, 2, 0])
+    x = scenario.x.detach().bfloat16().requires_grad_()
+    y = scenario.references.detach().float().requires_grad_()
+    total = loss(x, scenario.labels, ref_embeddings=y, ref_labels=scenario.ref_labels)
+    grads = value_and_gradients(total, [x, y])
+    assert (grads[1].dtype, grads[2].dtype) == (torch.bfloat16, torch.float32)
+    assert grads[2].isfinite().all()
+
+
+@every_loss
+@plans
+def test_a_zero_embedding_in_half_precision_has_a_finite_gradient(name: str, plan: Execution) -> None:
+    x = rows(10).detach().half()
+    x[2] = 0.0
+    x.requires_grad_()
+    total, gradient = value_and_gradients(LOSSES[name]()(x, LABELS, execution=plan), [x])
+    assert total.isfinite()
+    assert gradient.isfinite().all()
+
+
+@every_loss
+@plans
+def test_autocast_changes_nothing(name: str, plan: Execution) -> None:
+    loss, x = LOSSES[name](), rows(10, dtype=torch.float32).detach().requires_grad_()
+    want = value_and_gradients(loss(x, LABELS, execution=plan), [x, *loss.parameters()])
+    with torch.autocast("cpu", torch.bfloat16):
+        total = loss(x, LABELS, execution=plan)
+    got = value_and_gradients(total, [x, *loss.parameters()])
+    for g, w in zip(got, want, strict=True):
+        torch.testing.assert_close(g, w, rtol=0, atol=0)
+
+
+@every_loss
+def test_a_tiled_backward_pass_inside_autocast_is_exact_too(name: str) -> None:
+    loss, x = LOSSES[name](), rows(10, dtype=torch.float32).detach().requires_grad_()
+    want = value_and_gradients(loss(x, LABELS, execution=TILED), [x])
+    with torch.autocast("cpu", torch.bfloat16):
+        got = value_and_gradients(loss(x, LABELS, execution=TILED), [x])
+    assert_close(got, want, 1e-6)
+
+
+@every_loss
+@plans
+def test_the_layout_of_the_embeddings_does_not_matter(name: str, plan: Execution) -> None:
+    loss, x = LOSSES[name](), rows(10)
+    strided = x.detach().T.contiguous().T.requires_grad_()
+    assert not strided.is_contiguous()
+    want = value_and_gradients(loss(x, LABELS, execution=plan), [x])
+    assert_close(value_and_gradients(loss(strided, LABELS, execution=plan), [strided]), want, 1e-12)
+
+
+@pair_losses
+@plans
+@pytest.mark.parametrize("reducer", REDUCERS)
+@pytest.mark.parametrize("scenario", ["no pairs", "no triplets", "empty", "one row", "no references"])
+def test_nothing_to_compare_is_zero_with_a_graph_and_gradient_zero(
+    name: str, plan: Execution, reducer: str, scenario: str
+) -> None:
+    loss, case = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0]()), SCENARIOS[scenario]()
+    total = loss(case.x, case.labels, **case.arguments(), execution=plan)
+    assert float(total.detach()) == 0.0
+    assert total.requires_grad
+    for gradient in value_and_gradients(total, case.leaves)[1:]:
+        assert (gradient == 0).all()
+
+
+@every_loss
+@plans
+@pytest.mark.parametrize("reducer", REDUCERS)
+def test_a_nan_is_never_hidden(name: str, plan: Execution, reducer: str) -> None:
+    x = rows(10).detach()
+    x[3, 1] = torch.nan
+    x.requires_grad_()
+    assert LOSSES[name](reducer=REDUCERS[reducer][0]())(x, LABELS, execution=plan).isnan()
+
+
+def smooth(name: str) -> Any:
+    """The loss away from its kinks, which finite differences would straddle."""
+    return LOSSES[name](**({"margin": 0.31} if name == "triplet_margin" else {})).double()
+
+
+@every_loss
+@plans
+def test_the_gradient_is_that_of_finite_differences(name: str, plan: Execution) -> None:
+    loss, x = smooth(name), rows(6, 5)
+    assert torch.autograd.gradcheck(lambda z: loss(z, LABELS[:6], execution=plan), (x,))
+
+
+@pair_losses
+def test_the_second_derivative_of_the_dense_plan_is_that_of_finite_differences(name: str) -> None:
+    loss, x = smooth(name), rows(5, 5)
+    labels: Sequence[int] = [0, 1, 0, 1, 2]
+    assert torch.autograd.gradgradcheck(lambda z: loss(z, labels, execution=DENSE), (x,))
+
+
+@every_loss
+@plans
+def test_without_grad_mode_the_value_is_the_same_and_has_no_graph(name: str, plan: Execution) -> None:
+    loss, x = LOSSES[name](), rows(10)
+    want = loss(x, LABELS, execution=plan)
+    with torch.no_grad():
+        got = loss(x, LABELS, execution=plan)
+    assert not got.requires_grad
+    torch.testing.assert_close(got, want.detach(), rtol=1e-12, atol=0)
+
+
+@every_loss
+@plans
+def test_frozen_embeddings_get_no_graph_and_change_no_value(name: str, plan: Execution) -> None:
+    loss, x = LOSSES[name]().requires_grad_(False), rows(10)
+    got = loss(x.detach(), LABELS, execution=plan)
+    assert not got.requires_grad
+    torch.testing.assert_close(got, loss(x, LABELS, execution=plan).detach(), rtol=1e-12, atol=0)
+
+
+@every_loss
+def test_embeddings_of_large_and_small_norm_stay_finite(name: str) -> None:
+    scale = torch.logspace(-8, 8, 10)[:, None]
+    x = (rows(10, dtype=torch.float32).detach() * scale).requires_grad_()
+    for part in value_and_gradients(LOSSES[name]()(x, LABELS), [x]):
+        assert part.isfinite().all()
+
+
+@every_loss
+def test_a_call_leaves_the_loss_and_its_input_as_they_were(name: str) -> None:
+    loss, x = LOSSES[name](), rows(10)
+    state, before = {k: v.clone() for k, v in loss.state_dict().items()}, x.detach().clone()
+    loss(x, LABELS, execution=TILED).backward()
+    assert torch.equal(x.detach(), before)
+    assert all(torch.equal(v, state[k]) for k, v in loss.state_dict().items())
+
+
+def test_infinite_embeddings_are_not_taken_for_a_finite_loss() -> None:
+    x: Tensor = rows(10).detach()
+    x[0, 0] = torch.inf
+    for name in LOSSES:
+        assert not LOSSES[name]()(x, LABELS).isfinite(), name

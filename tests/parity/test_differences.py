@@ -1,0 +1,204 @@
+"""Where pytorch-metric-learning 2.9.0 is wrong: its value, ours, and the formula's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import distances as D
+from metricreg import losses as L
+from metricreg import reducers as R
+from tests.oracle import DISTANCES, Scenario, pair_loss, value_and_gradients
+from tests.reference import reducers
+from tests.reference.multi_similarity import multi_similarity
+from tests.reference.ntxent import ntxent
+from tests.reference.supcon import supcon
+from tests.reference.triplet_margin import triplet_margin
+
+pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
+from pytorch_metric_learning import distances as pd
+from pytorch_metric_learning import losses as pl
+from pytorch_metric_learning import reducers as pr
+
+LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
+WEIGHTS = [0.5, 2.0, 1.25]
+COSINE = DISTANCES["cosine"][1]
+
+
+def rows(count: int, seed: int = 0, size: int = 6) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, size, generator=generator, dtype=torch.float64).requires_grad_()
+
+
+def close(got: Any, want: Any, tolerance: float = 1e-9) -> bool:
+    return math.isclose(float(got.detach()), float(want.detach()), rel_tol=tolerance)
+
+
+def test_class_weights_meet_each_anchors_own_loss() -> None:
+    x = rows(7)
+    want = pair_loss(multi_similarity, COSINE, lambda v, a: reducers.class_weighted(v, a, WEIGHTS))(Scenario(x, LABELS))
+    assert close(L.MultiSimilarityLoss(reducer=R.ClassWeightedReducer(WEIGHTS))(x, LABELS), want)
+    # PML broadcasts [N, 1] losses against [N] weights: mean loss times mean weight
+    theirs = pl.MultiSimilarityLoss(reducer=pr.ClassWeightedReducer(torch.tensor(WEIGHTS)))(x, LABELS)
+    broadcast = pl.MultiSimilarityLoss()(x, LABELS) * torch.tensor(WEIGHTS)[LABELS].mean()
+    assert close(theirs, broadcast, 1e-6)
+    assert not close(theirs, want, 1e-3)
+
+
+def test_class_weights_work_on_proxies() -> None:
+    x = rows(7)
+    assert L.ProxyAnchorLoss(3, 6, reducer=R.ClassWeightedReducer(WEIGHTS))(x, LABELS).isfinite()
+    theirs = pl.ProxyAnchorLoss(3, 6, reducer=pr.ClassWeightedReducer(torch.tensor(WEIGHTS)))
+    with pytest.raises(IndexError):
+        theirs(rows(2), torch.tensor([0, 1]))
+
+
+def test_per_anchor_takes_more_references_than_anchors() -> None:
+    x, y = rows(3), rows(9, 1)
+    labels, ref_labels = torch.tensor([0, 1, 2]), torch.arange(9) % 3
+    scenario = Scenario(x, labels, y, ref_labels)
+    want = pair_loss(ntxent, COSINE, reducers.per_anchor)(scenario)
+    loss = L.NTXentLoss(reducer=R.PerAnchorReducer())
+    assert close(loss(x, labels, ref_embeddings=y, ref_labels=ref_labels), want)
+    with pytest.raises(IndexError):
+        pl.NTXentLoss(reducer=pr.PerAnchorReducer())(x, labels, ref_emb=y, ref_labels=ref_labels)
+
+
+def test_per_anchor_takes_one_value_an_anchor() -> None:
+    x = rows(7)
+    assert close(L.MultiSimilarityLoss(reducer=R.PerAnchorReducer())(x, LABELS), L.MultiSimilarityLoss()(x, LABELS))
+
+
+def test_per_anchor_of_repeated_pairs_has_the_gradient_of_its_value() -> None:
+    x, ours = rows(7), L.NTXentLoss(reducer=R.PerAnchorReducer())
+    tuples = tuple(torch.tensor(t) for t in ([0, 0, 0, 2], [2, 2, 6, 0], [0, 2], [1, 3]))
+    scenario = Scenario(x, LABELS, tuples=tuples)
+    want = value_and_gradients(pair_loss(ntxent, COSINE, reducers.per_anchor)(scenario), [x])
+    got = value_and_gradients(ours(x, LABELS, tuples=tuples), [x])
+    for g, w in zip(got, want, strict=True):
+        torch.testing.assert_close(g, w, rtol=1e-9, atol=1e-12)
+
+    # PML counts a repeated pair once, and gives each of its copies the whole gradient
+    def theirs(z: Tensor) -> Tensor:
+        total: Tensor = pl.NTXentLoss(reducer=pr.PerAnchorReducer())(z, LABELS, tuples)
+        return total
+
+    once = tuple(torch.tensor(t) for t in ([0, 0, 2], [2, 6, 0], [0, 2], [1, 3]))
+    assert close(theirs(x), ours(x, LABELS, tuples=once))
+    assert not torch.allclose(
+        value_and_gradients(theirs(x), [x])[1],
+        value_and_gradients(ours(x, LABELS, tuples=once), [x])[1],
+        rtol=0.05,
+        atol=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (R.AvgNonZeroReducer(), pr.AvgNonZeroReducer()),
+        (R.ThresholdReducer(low=0.01), pr.ThresholdReducer(low=0.01)),
+        (R.ThresholdReducer(high=5.0), pr.ThresholdReducer(high=5.0)),
+    ],
+    ids=["avg_non_zero", "low", "high"],
+)
+def test_a_nan_is_not_hidden(ours: Any, theirs: Any) -> None:
+    x = rows(7).detach()
+    x[3] = torch.nan
+    assert L.ContrastiveLoss(reducer=ours)(x, LABELS).isnan()
+    assert not pl.ContrastiveLoss(reducer=theirs)(x, LABELS).isnan()
+
+
+def test_ntxent_does_not_saturate() -> None:
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.05], [1.0, 0.01], [1.0, 0.02]], requires_grad=True)
+    labels = torch.tensor([0, 0, 1, 2])
+    tuples = tuple(torch.tensor(t) for t in ([0], [1], [0, 0], [2, 3]))
+    true = pair_loss(ntxent, COSINE, reducers.mean, temperature=0.01)(Scenario(x.double(), labels, tuples=tuples))
+    ours = L.NTXentLoss(temperature=0.01)(x, labels, tuples=tuples)
+    theirs = pl.NTXentLoss(0.01)(x, labels, tuples)
+    assert float(true.detach()) > 199
+    assert close(ours, true, 1e-5)
+    assert value_and_gradients(ours, [x])[1].abs().max() > 1
+    assert float(theirs.detach()) == pytest.approx(-math.log(torch.finfo(torch.float32).tiny))  # 87.3
+    assert value_and_gradients(theirs, [x])[1].abs().max() == 0
+
+
+def test_swap_takes_references() -> None:
+    x, y = rows(3), rows(9, 1)
+    labels, ref_labels = torch.tensor([0, 1, 2]), torch.arange(9) % 3
+    keywords: dict[str, Any] = {"margin": 0.3, "swap": True}
+    want = pair_loss(triplet_margin, DISTANCES["lp"][1], reducers.avg_non_zero, **keywords)(
+        Scenario(x, labels, y, ref_labels)
+    )
+    assert close(L.TripletMarginLoss(**keywords)(x, labels, ref_embeddings=y, ref_labels=ref_labels), want)
+    with pytest.raises(IndexError):
+        pl.TripletMarginLoss(**keywords)(x, labels, ref_emb=y, ref_labels=ref_labels)
+
+
+def test_supcon_without_negatives_still_has_a_loss() -> None:
+    x, labels = rows(4), torch.zeros(4, dtype=torch.long)
+    want = pair_loss(supcon, COSINE, reducers.avg_non_zero)(Scenario(x, labels))
+    assert float(want.detach()) > 0
+    assert close(L.SupConLoss()(x, labels), want)
+    assert float(pl.SupConLoss()(x, labels).detach()) == 0
+
+
+def test_a_single_pair_counts() -> None:
+    x, labels = rows(2), torch.tensor([0, 0])
+    tuples = tuple(torch.tensor(t) for t in ([0], [1], [], []))
+    d = (torch.nn.functional.normalize(x[0], dim=0) - torch.nn.functional.normalize(x[1], dim=0)).norm()
+    assert close(L.ContrastiveLoss()(x, labels, tuples=([0], [1], [], [])), d)
+    assert float(pl.ContrastiveLoss()(x, labels, tuples).detach()) == 0  # PML wants two pairs
+
+
+def test_snr_stays_finite_on_a_zero_embedding() -> None:
+    x = rows(4).detach()
+    x[1] = 0.0
+    x.requires_grad_()
+    ours = D.SNRDistance()(x)
+    assert ours.isfinite().all()
+    assert value_and_gradients(ours.sum(), [x])[1].isfinite().all()
+    assert not pd.SNRDistance()(x).isfinite().all()
+
+
+def test_the_gradient_of_a_zero_embedding_is_of_ordinary_size() -> None:
+    x = rows(4).detach()
+    x[1] = 0.0
+    x.requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1])
+    assert value_and_gradients(L.ContrastiveLoss()(x, labels), [x])[1].abs().max() < 10
+    assert value_and_gradients(pl.ContrastiveLoss()(x, labels), [x])[1].abs().max() > 1e9  # 1 over the least norm
+
+
+def test_equal_labels_in_another_tensor_are_the_same_batch() -> None:
+    x = rows(7)
+    want = L.ContrastiveLoss()(x, LABELS)
+    assert close(L.ContrastiveLoss()(x, LABELS, ref_embeddings=x, ref_labels=LABELS.clone()), want)
+    assert close(pl.ContrastiveLoss()(x, LABELS, ref_emb=x, ref_labels=LABELS), want)
+    # PML then takes each embedding as its own positive at distance 0, and its mean has seven values more
+    mean = {"reducer": pr.MeanReducer()}
+    theirs = pl.ContrastiveLoss(**mean)(x, LABELS, ref_emb=x, ref_labels=LABELS.clone())
+    assert not close(theirs, pl.ContrastiveLoss(**mean)(x, LABELS), 1e-3)
+
+
+def test_class_weights_are_part_of_the_state() -> None:
+    assert "weights" in R.ClassWeightedReducer(WEIGHTS).state_dict()
+    assert not pr.ClassWeightedReducer(torch.tensor(WEIGHTS)).state_dict()
+
+
+def test_parameters_keep_their_type_for_any_input() -> None:
+    ours, theirs = L.ArcFaceLoss(3, 6), pl.ArcFaceLoss(3, 6)
+    ours(rows(7), LABELS)
+    theirs(rows(7), LABELS)
+    assert ours.proxies.dtype is torch.float32
+    assert theirs.W.dtype is torch.float64
+
+
+def test_wrong_hyperparameters_are_refused() -> None:
+    with pytest.raises(ValueError, match="temperature"):
+        L.NTXentLoss(temperature=0.0)
+    assert pl.NTXentLoss(0.0)(rows(7), LABELS).isnan()

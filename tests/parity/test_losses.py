@@ -1,0 +1,178 @@
+"""The losses against pytorch-metric-learning in float32, value and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import Distance, Execution, Loss, Reducer
+from metricreg import distances as D
+from metricreg import losses as L
+from metricreg import miners as M
+from metricreg import reducers as R
+from metricreg import regularizers as G
+from tests.oracle import assert_close, value_and_gradients
+
+pml = pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
+from pytorch_metric_learning import distances as pd  # noqa: E402
+from pytorch_metric_learning import losses as pl  # noqa: E402
+from pytorch_metric_learning import miners as pm  # noqa: E402
+from pytorch_metric_learning import reducers as pr  # noqa: E402
+from pytorch_metric_learning import regularizers as pg  # noqa: E402
+
+SIZE = 8
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
+REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])
+TILED = Execution("tiled", tile=5)
+
+DISTANCES: dict[str, tuple[Callable[[], Distance], Callable[[], Any]]] = {
+    "lp": (D.LpDistance, pd.LpDistance),
+    "lp p=1": (lambda: D.LpDistance(p=1), lambda: pd.LpDistance(p=1)),
+    "lp squared": (lambda: D.LpDistance(power=2), lambda: pd.LpDistance(power=2)),
+    "lp raw": (lambda: D.LpDistance(normalize=False), lambda: pd.LpDistance(normalize_embeddings=False)),
+    "cosine": (D.CosineSimilarity, pd.CosineSimilarity),
+    "dot raw": (
+        lambda: D.DotProductSimilarity(normalize=False),
+        lambda: pd.DotProductSimilarity(normalize_embeddings=False),
+    ),
+    "snr": (D.SNRDistance, pd.SNRDistance),
+}
+REDUCERS: dict[str, tuple[Callable[[], Reducer], Callable[[], Any]]] = {
+    "mean": (R.MeanReducer, pr.MeanReducer),
+    "sum": (R.SumReducer, pr.SumReducer),
+    "avg_non_zero": (R.AvgNonZeroReducer, pr.AvgNonZeroReducer),
+    "threshold": (lambda: R.ThresholdReducer(low=0.2, high=0.7), lambda: pr.ThresholdReducer(low=0.2, high=0.7)),
+    "class_weighted": (
+        lambda: R.ClassWeightedReducer(weights=[0.5, 2.0, 1.0, 0.25, 3.0]),
+        lambda: pr.ClassWeightedReducer(weights=torch.tensor([0.5, 2.0, 1.0, 0.25, 3.0])),
+    ),
+    "per_anchor": (R.PerAnchorReducer, pr.PerAnchorReducer),
+}
+LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
+    "contrastive": (L.ContrastiveLoss, pl.ContrastiveLoss),
+    "triplet_margin": (L.TripletMarginLoss, pl.TripletMarginLoss),
+    "triplet_margin smooth": (
+        lambda **slots: L.TripletMarginLoss(smooth=True, margin=0.3, **slots),
+        lambda **slots: pl.TripletMarginLoss(smooth_loss=True, margin=0.3, **slots),
+    ),
+    "triplet_margin swap": (
+        lambda **slots: L.TripletMarginLoss(swap=True, margin=0.3, **slots),
+        lambda **slots: pl.TripletMarginLoss(swap=True, margin=0.3, **slots),
+    ),
+    "ntxent": (lambda **slots: L.NTXentLoss(temperature=0.5, **slots), lambda **slots: pl.NTXentLoss(0.5, **slots)),
+    "supcon": (lambda **slots: L.SupConLoss(temperature=0.5, **slots), lambda **slots: pl.SupConLoss(0.5, **slots)),
+    "multi_similarity": (
+        lambda **slots: L.MultiSimilarityLoss(beta=10.0, **slots),
+        lambda **slots: pl.MultiSimilarityLoss(beta=10.0, **slots),
+    ),
+}
+MINERS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "multi_similarity": (M.MultiSimilarityMiner, pm.MultiSimilarityMiner),
+    "triplet_margin": (M.TripletMarginMiner, pm.TripletMarginMiner),
+    "batch_hard": (M.BatchHardMiner, pm.BatchHardMiner),
+}
+
+
+def rows(count: int, seed: int) -> Tensor:
+    return torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def compare(ours: Loss, theirs: Any, miners: tuple[Any, Any] | None, ref: bool = False, tuples: Any = None) -> None:
+    x, y = rows(len(LABELS), 0), rows(len(REF_LABELS), 1)
+    pairs = list(zip(ours.parameters(), theirs.parameters(), strict=True))
+    for mine, other in pairs:
+        other.data = mine.detach().clone() if mine.shape == other.shape else mine.detach().T.clone()
+    other_ref = (y, REF_LABELS) if ref else (None, None)
+    their_tuples = miners[1](x, LABELS, *other_ref) if miners else tuples
+    want = value_and_gradients(
+        theirs(x, LABELS, their_tuples, *other_ref), [x, *([y] if ref else []), *(other for _, other in pairs)]
+    )
+    our_tuples = miners[0](x, LABELS, *other_ref) if miners else tuples
+    for execution in (Execution("dense"), TILED):
+        keywords = {"ref_embeddings": y, "ref_labels": REF_LABELS} if ref else {}
+        total = ours(x, LABELS, tuples=our_tuples, execution=execution, **keywords)
+        got = value_and_gradients(total, [x, *([y] if ref else []), *(mine for mine, _ in pairs)])
+        got = [g if g.shape == w.shape else g.T for g, w in zip(got, want, strict=True)]
+        assert_close(got, want, 1e-5, execution.plan)
+
+
+@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
+@pytest.mark.parametrize(
+    ("distance", "miner"),
+    [(d, m) for d in DISTANCES for m in (None, *MINERS) if m in (None, "multi_similarity") or d in ("lp", "cosine")],
+)
+@pytest.mark.parametrize("loss", [name for name in LOSSES if "swap" not in name])
+def test_agrees_for_every_distance_and_miner(loss: str, distance: str, miner: str | None, ref: bool) -> None:
+    (ours, theirs), (d, p) = LOSSES[loss], DISTANCES[distance]
+    pair = None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
+    compare(ours(distance=d()), theirs(distance=p()), pair, ref)
+
+
+@pytest.mark.parametrize("miner", [None, *MINERS])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_swapped_triplets_agree(distance: str, miner: str | None) -> None:
+    (ours, theirs), (d, p) = LOSSES["triplet_margin swap"], DISTANCES[distance]
+    pair = None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
+    compare(ours(distance=d()), theirs(distance=p()), pair)
+
+
+# what PML gets wrong, or cannot do, has its own tests in test_differences.py
+PML_LACKS = {("multi_similarity", "class_weighted"), *((loss, "per_anchor") for loss in LOSSES if "triplet" in loss)}
+
+
+@pytest.mark.parametrize("miner", [None, "multi_similarity", "triplet_margin"])
+@pytest.mark.parametrize("reducer", REDUCERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_agrees_for_every_reducer(loss: str, reducer: str, miner: str | None) -> None:
+    if (loss, reducer) in PML_LACKS or (reducer, miner) == ("per_anchor", "triplet_margin"):
+        pytest.skip("see test_differences.py")
+    (ours, theirs), (r, q) = LOSSES[loss], REDUCERS[reducer]
+    pair = None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
+    compare(ours(reducer=r()), theirs(reducer=q()), pair)
+
+
+@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
+@pytest.mark.parametrize("loss", [name for name in LOSSES if "swap" not in name])
+def test_agrees_on_listed_tuples_with_repetitions(loss: str, ref: bool) -> None:
+    ours, theirs = LOSSES[loss]
+    triplets = [torch.tensor(t) for t in ([0, 4, 0, 1, 0, 3], [4, 8, 8, 5, 4, 7], [1, 2, 1, 0, 1, 2])]
+    pairs = [torch.tensor(t) for t in ([0, 4, 0, 1, 0], [4, 8, 4, 5, 4], [3, 0, 0, 1, 0, 1], [2, 1, 1, 6, 1, 6])]
+    for tuples in (triplets, pairs):
+        compare(ours(), theirs(), None, ref, tuple(tuples))
+
+
+@pytest.mark.parametrize("name", ["contrastive", "supcon"])
+def test_an_embedding_regularizer_agrees(name: str) -> None:
+    ours, theirs = LOSSES[name]
+    slots = {"embedding_reg_weight": 0.3}
+    compare(
+        ours(embedding_regularizer=G.LpRegularizer(), **slots),
+        theirs(embedding_regularizer=pg.LpRegularizer(), **slots),
+        None,
+    )
+
+
+@pytest.mark.parametrize("miner", [None, *MINERS])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda: L.ArcFaceLoss(5, SIZE), lambda: pl.ArcFaceLoss(5, SIZE)),
+        (
+            lambda: L.ArcFaceLoss(5, SIZE, margin=100.0, scale=8.0, weight_regularizer=G.RegularFaceRegularizer()),
+            lambda: pl.ArcFaceLoss(5, SIZE, margin=100.0, scale=8.0, weight_regularizer=pg.RegularFaceRegularizer()),
+        ),
+        (lambda: L.ProxyAnchorLoss(5, SIZE), lambda: pl.ProxyAnchorLoss(5, SIZE)),
+        (
+            lambda: L.ProxyAnchorLoss(6, SIZE, alpha=4.0, distance=D.LpDistance(), reducer=R.MeanReducer()),
+            lambda: pl.ProxyAnchorLoss(6, SIZE, alpha=4.0, distance=pd.LpDistance(), reducer=pr.MeanReducer()),
+        ),
+    ],
+    ids=["arcface", "arcface with a penalty", "proxy_anchor", "proxy_anchor of distances"],
+)
+def test_losses_with_proxies_agree(ours: Callable[[], Loss], theirs: Callable[[], Any], miner: str | None) -> None:
+    torch.manual_seed(7)
+    compare(ours(), theirs(), None if miner is None else (MINERS[miner][0](), MINERS[miner][1]()))

@@ -1,0 +1,27 @@
+"""ClassWeightedReducer: labels it has no weight for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from metricreg import InputError, SpecError, Term
+from metricreg.reducers import ClassWeightedReducer
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 0]])
+def test_a_label_without_a_weight_is_refused(labels: list[int]) -> None:
+    term = Term(torch.ones(2)).bind("loss", 2, torch.tensor(labels))
+    with pytest.raises(InputError, match="weights for the labels 0 to 1; found"):
+        ClassWeightedReducer([1.0, 2.0])(term)
+
+
+def test_the_weights_travel_with_the_state() -> None:
+    reducer = ClassWeightedReducer([1.0, 2.0])
+    reducer.load_state_dict(ClassWeightedReducer([3.0, 4.0]).state_dict())
+    assert reducer.weights.tolist() == [3.0, 4.0]
+
+
+def test_weights_are_needed() -> None:
+    with pytest.raises(SpecError):
+        ClassWeightedReducer([])

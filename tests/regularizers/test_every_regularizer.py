@@ -1,0 +1,135 @@
+"""The regularizers against their loops, and on the inputs that are hard on numerics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import InputError, Regularizer, SpecError
+from metricreg import regularizers as G
+from metricreg.distances import CosineSimilarity, DotProductSimilarity, LpDistance
+from metricreg.losses import ContrastiveLoss
+from metricreg.reducers import DivisorReducer, SumReducer
+from tests.oracle import BALANCED, FEW_PLANS, assert_close, rows, value_and_gradients
+from tests.reference import regularizers as reference
+
+ALL: dict[str, tuple[Callable[[], Regularizer], Callable[[Tensor], Tensor]]] = {
+    "center_invariant": (G.CenterInvariantRegularizer, reference.center_invariant),
+    "lp": (G.LpRegularizer, reference.lp),
+    "lp p=1 power=2": (lambda: G.LpRegularizer(p=1, power=2), partial(reference.lp, p=1.0, power=2.0)),
+    "lp p=3": (lambda: G.LpRegularizer(p=3), partial(reference.lp, p=3.0)),
+    "lp rooted": (lambda: G.LpRegularizer(power=0.5), partial(reference.lp, power=0.5)),
+    "regular_face": (G.RegularFaceRegularizer, reference.regular_face),
+    "regular_face of products": (
+        lambda: G.RegularFaceRegularizer(distance=DotProductSimilarity(normalize=False)),
+        partial(reference.regular_face, normalize=False),
+    ),
+    "sparse_centers": (
+        lambda: G.SparseCentersRegularizer(num_classes=3, centers_per_class=2),
+        partial(reference.sparse_centers, num_classes=3, centers_per_class=2),
+    ),
+    "sparse_centers of three": (
+        lambda: G.SparseCentersRegularizer(num_classes=2, centers_per_class=3),
+        partial(reference.sparse_centers, num_classes=2, centers_per_class=3),
+    ),
+    "zero_mean": (G.ZeroMeanRegularizer, reference.zero_mean),
+}
+every = pytest.mark.parametrize("name", ALL)
+
+
+def zero_and_duplicate_rows() -> Tensor:
+    w = rows(6, 4).detach()
+    w[1] = w[0]
+    w[4] = 0.0
+    return w.requires_grad_()
+
+
+@every
+def test_agrees_with_the_formula(name: str) -> None:
+    w = rows(6)
+    assert_close(value_and_gradients(ALL[name][0]()(w), [w]), value_and_gradients(ALL[name][1](w), [w]), 1e-10)
+
+
+@every
+def test_duplicate_and_zero_rows_are_finite(name: str) -> None:
+    w = zero_and_duplicate_rows()
+    for part in value_and_gradients(ALL[name][0]()(w), [w]):
+        assert part.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "sparse" not in name])
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_row_and_one_row_are_finite_with_a_graph(name: str, count: int) -> None:
+    w = rows(count)
+    total = ALL[name][0]()(w)
+    assert total.requires_grad
+    got = value_and_gradients(total, [w])
+    assert got[0] == 0 if count == 0 else got[0].isfinite()
+    assert got[1].isfinite().all()
+
+
+@every
+def test_a_nan_is_not_hidden(name: str) -> None:
+    w = rows(6).detach()
+    w[2, 1] = torch.nan
+    assert ALL[name][0]()(w).isnan()
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    half = rows(6, dtype=dtype).detach().requires_grad_()
+    full = half.detach().float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        total = ALL[name][0]()(half)
+    got, want = value_and_gradients(total, [half]), value_and_gradients(ALL[name][0]()(full), [full])
+    assert (got[0].dtype, got[1].dtype) == (torch.float32, dtype)
+    torch.testing.assert_close(got[0], want[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(got[1], want[1].to(dtype))
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("lp", "lp rooted")])
+def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
+    assert torch.autograd.gradcheck(ALL[name][0](), (rows(6),))
+
+
+@every
+@pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
+def test_it_is_added_to_a_loss_with_its_weight(name: str, plan: object) -> None:
+    size = 6
+    x, labels, regularizer = rows(size), BALANCED[:size], ALL[name][0]()
+    loss = ContrastiveLoss(embedding_regularizer=regularizer, embedding_reg_weight=0.25)
+    want = ContrastiveLoss()(x, labels) + 0.25 * regularizer(x)
+    assert_close(value_and_gradients(loss(x, labels, execution=plan), [x]), value_and_gradients(want, [x]), 1e-12)
+
+
+def test_another_reducer_reduces_the_rows() -> None:
+    w = rows(6)
+    torch.testing.assert_close(G.ZeroMeanRegularizer(reducer=SumReducer())(w), 6 * G.ZeroMeanRegularizer()(w))
+
+
+def test_regular_face_finds_the_nearest_rows_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = rows(9)
+    want = value_and_gradients(G.RegularFaceRegularizer()(w), [w])
+    monkeypatch.setattr("metricreg.regularizers.regular_face.TILE_VALUES", 20)  # two rows a tile
+    assert_close(value_and_gradients(G.RegularFaceRegularizer()(w), [w]), want, 1e-14)
+
+
+def test_regular_face_takes_similarities_alone() -> None:
+    assert G.RegularFaceRegularizer(distance=CosineSimilarity(power=2))(rows(3)).isfinite()
+    with pytest.raises(SpecError, match="CosineSimilarity or DotProductSimilarity, not with LpDistance"):
+        G.RegularFaceRegularizer(distance=LpDistance())
+
+
+def test_sparse_centers_wants_as_many_rows_as_centers() -> None:
+    with pytest.raises(InputError, match="expects 3 x 2 = 6 rows; got 5"):
+        G.SparseCentersRegularizer(num_classes=3, centers_per_class=2)(rows(5))
+
+
+def test_a_divisor_is_needed_for_the_divisor_reducer() -> None:
+    with pytest.raises(InputError, match="states no divisor"):
+        G.LpRegularizer(reducer=DivisorReducer())(rows(3))
