@@ -62,7 +62,7 @@ class Dataset:
             )
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which the next check reports
             rows = np.ascontiguousarray(features, dtype=np.float32)
-        _check_finite(rows, source)
+        _check_finite(rows, source, columns)
         numbers, classes = _numbered(np.asarray(labels), source)
         sizes = np.bincount(numbers)
         if len(classes) < 2:
@@ -86,13 +86,21 @@ class Dataset:
         return digest.hexdigest()
 
 
-def _check_finite(rows: NDArray[np.float32], source: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
+def _check_finite(rows: NDArray[np.float32], source: str, columns: list[str] | None) -> None:
+    wrong = ~np.isfinite(rows.reshape(len(rows), -1))
+    bad = np.flatnonzero(wrong.any(axis=1))
     if len(bad):
+        where = "" if columns is None else f", in {listed([columns[at] for at in np.flatnonzero(wrong.any(axis=0))])}"
         raise ExperimentError(
             f"{source}: {len(bad)} of {len(rows)} rows have features that are NaN, missing or infinite in float32, "
-            f"the first is row {bad[0]} (counted from 0); remove them or fill them in"
+            f"the first is row {bad[0]} (counted from 0){where}; remove them or fill them in"
         )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first twelve of some names, and how many more there are."""
+    shown = ", ".join(names[:12])
+    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12} more"
 
 
 def _numbered(labels: NDArray[np.generic], source: str) -> tuple[NDArray[np.int64], list[str | int]]:
@@ -102,11 +110,17 @@ def _numbered(labels: NDArray[np.generic], source: str) -> tuple[NDArray[np.int6
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
             raise ExperimentError(f"{source}: {int((~np.isfinite(labels)).sum())} labels are missing, NaN or infinite")
-        if (labels != np.floor(labels)).any() or np.abs(labels).max(initial=0) >= 2**53:
+        labels = labels.astype(np.float64)
+        if (labels != np.floor(labels)).any():
             raise ExperimentError(f"{source}: the labels are numbers with fractions; classes are integers or strings")
+        if np.abs(labels).max(initial=0) >= 2**53:
+            raise ExperimentError(f"{source}: the labels are too large for whole floats; give integers or strings")
         labels = labels.astype(np.int64)
     elif labels.dtype.kind == "S":
-        labels = np.char.decode(labels.astype(np.bytes_), "utf-8", "replace")
+        try:
+            labels = np.char.decode(labels.astype(np.bytes_), "utf-8")
+        except UnicodeDecodeError as error:  # replacing what is no text could make two classes one
+            raise ExperimentError(f"{source}: the labels are bytes that are not UTF-8 text: {error}") from error
     elif labels.dtype.kind not in "biuU":
         raise ExperimentError(f"{source}: the labels are of type {labels.dtype}; classes are integers or strings")
     classes, numbers = np.unique(labels, return_inverse=True)

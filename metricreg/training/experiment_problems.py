@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +10,8 @@ from pydantic_core import ErrorDetails
 
 from metricreg.errors import Problem
 from metricreg.problems import nearest, pointer, shown
+
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def problems_of(error: ValidationError, document: Any, model: type[BaseModel]) -> list[Problem]:
@@ -31,11 +34,13 @@ def _problem(line: ErrorDetails, document: Any, model: type[BaseModel]) -> Probl
         return Problem(pointer(path), "must be an object", shown(value))
     if kind == "union_tag_invalid":
         names = [name.strip(" '") for name in context["expected_tags"].split(",")]
-        return Problem(pointer([*path, "name"]), _choice(context["tag"], names), shown(context["tag"]))
+        return Problem(pointer([*path, "name"]), _choice(value["name"], names), shown(value["name"]))
     if kind == "literal_error":
         names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
         return Problem(pointer(path), _choice(value, names), shown(value))
-    message = line["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = re.sub(r"^(Input|String|List) should", "must", line["msg"].removeprefix("Value error, "))
+    if kind in ("int_type", "float_type") and isinstance(value, str) and NUMBER.fullmatch(value):
+        message += "; this is text: leave the quotes out, and in YAML write 1.0e-3, not 1e-3"
     return Problem(pointer(path), message, None if kind == "value_error" else shown(value))
 
 

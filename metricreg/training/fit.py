@@ -64,6 +64,9 @@ class Fit:
                 f"accelerator '{plan.accelerator}' with precision '{plan.precision}' cannot be used here: {error}"
             ) from error
 
+        if plan.precision == "16-mixed" and self._trainer.strategy.root_device.type == "cpu":
+            raise ExperimentError("precision '16-mixed' needs a GPU; on the CPU use 'bf16-mixed' or '32-true'")
+
     @property
     def device(self) -> str:
         """Where it trains, as torch calls it."""

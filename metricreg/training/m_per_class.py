@@ -26,7 +26,7 @@ class MPerClass(Section):
 
     name: Literal["m_per_class"] = "m_per_class"
     m: Count = 4
-    batch_size: Annotated[Integer, Field(ge=2, le=2**31 - 1)] = 32
+    batch_size: Annotated[Integer, Field(ge=2, le=1_000_000)] = 32
     batches_per_epoch: Count | None = None
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError
+from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError, cut
 from metricreg.training.dataset import Dataset
 from metricreg.training.experiment import TITLE, Experiment
 from metricreg.training.sampler import MPerClassSampler
@@ -62,7 +62,10 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
         experiment: already checked on its own.
         folder: what relative paths in it are relative to.
     """
-    dataset = experiment.data.load(folder)
+    try:
+        dataset = experiment.data.load(folder)
+    except (OSError, MemoryError) as error:
+        raise ExperimentError(f"data: it cannot be read: {cut(str(error), 300)}") from error
     train, test = experiment.data.split.divide(dataset)
     present, numbers = torch.unique(torch.from_numpy(dataset.labels[train]), return_inverse=True)
     sampler = experiment.sampler.build(numbers.numpy(), experiment.trainer.seed)
@@ -115,9 +118,9 @@ def _try_one_batch(ready: Preparation) -> None:
     except Exception as error:  # a component, perhaps a plugin's, may raise anything
         said = str(error) if isinstance(error, MetricregError) else f"{type(error).__name__}: {error}"
         raise ExperimentError(
-            f"the pipeline cannot take a batch of this experiment ({given}): {said}. Compare its num_classes with "
-            f"the {len(ready.train_classes)} training classes, and its embedding_size with encoder.embedding_size "
-            f"{ready.experiment.encoder.embedding_size}"
+            f"the pipeline cannot take a batch of this experiment ({given}): {said}. If it has num_classes, compare "
+            f"it with the {len(ready.train_classes)} training classes; if it has embedding_size, with "
+            f"encoder.embedding_size {ready.experiment.encoder.embedding_size}"
         ) from error
     if not isinstance(loss, Tensor) or loss.ndim != 0:
         shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__

@@ -14,6 +14,7 @@ REMARKS = (
     ".*MPS available but not used.*",
     ".*you requested.*devices.*",
     ".*Checkpoint directory.*",
+    ".*AMP with fp16 is not supported on CPU.*",  # an error of ours says so
     # Lightning's own use of names that torch has since renamed
     ".*isinstance.treespec, LeafSpec.*",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import ExperimentError
 from metricreg.training.extras import ALWAYS, require
-from metricreg.training.output import OutputFolder
+from metricreg.training.output import LABELS, OutputFolder
 
 if TYPE_CHECKING:
     from metricreg.training.preparation import Preparation
@@ -67,8 +68,9 @@ def run(
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise ExperimentError(f"there is no experiment file {path}" + (", it is a folder" if path.is_dir() else ""))
+    if not os.path.isfile(path):  # Path.is_file raises for a path that may not be looked at
+        folder = ", it is a folder" if os.path.isdir(path) else ""
+        raise ExperimentError(f"there is no experiment file {path}{folder}")
     if path.suffix.lower() not in EXTENSIONS:
         raise ExperimentError(f"{path} has the extension '{path.suffix}'; an experiment is {', '.join(EXTENSIONS)}")
 
@@ -95,31 +97,32 @@ def _train(
     fit = Fit(ready, folder, identity, report, console)
     done = check_checkpoint(folder.checkpoint, identity, epochs) if resume else 0
 
-    # From here on the folder is written to.
-    if overwrite:
-        folder.clear()
-    folder.write_json("experiment.json", ready.resolved)
-    folder.write_json("spec.json", ready.spec)
-    folder.write_json("labels.json", {"classes": ready.dataset.classes, "training_classes": ready.train_classes})
-    for line in introduction(ready, fit.device, done):
-        report(line)
-    began = time.perf_counter()
-    history = fit.run(resume=resume)
-    training = {
-        "epochs": len(history),
-        "resumed_after": done,
-        "steps": len(history) * len(ready.sampler),
-        "seconds": round(time.perf_counter() - began, 3),
-        "device": fit.device,
-        "loss": [mean for mean, _, _ in history],
-    }
-    metrics = measure_and_write(ready, folder, history) | {
-        "data": about_data(ready, digest),
-        "training": training,
-        "seconds": round(time.perf_counter() - started, 3),
-        "versions": {name: version(name) for name in ("metricreg", "torch", "lightning")},
-    }
-    folder.write_json("metrics.json", metrics)
-    for line in conclusion(metrics, ready.title, folder.path, console):
-        report(line)
-    return metrics
+    with folder.lock():  # from here on the folder is written to
+        folder.check(resume=resume, overwrite=overwrite)  # again: another run may have been there meanwhile
+        if overwrite:
+            folder.clear()
+        folder.write_json(LABELS, {"classes": ready.dataset.classes, "training_classes": ready.train_classes})
+        folder.write_json("experiment.json", ready.resolved)
+        folder.write_json("spec.json", ready.spec)
+        for line in introduction(ready, fit.device, done):
+            report(line)
+        began = time.perf_counter()
+        history = fit.run(resume=resume)
+        training = {
+            "epochs": len(history),
+            "resumed_after": done,
+            "steps": len(history) * len(ready.sampler),
+            "seconds": round(time.perf_counter() - began, 3),
+            "device": fit.device,
+            "loss": [mean for mean, _, _ in history],
+        }
+        metrics = measure_and_write(ready, folder, history) | {
+            "data": about_data(ready, digest),
+            "training": training,
+            "seconds": round(time.perf_counter() - started, 3),
+            "versions": {name: version(name) for name in ("metricreg", "torch", "lightning")},
+        }
+        folder.write_json("metrics.json", metrics)
+        for line in conclusion(metrics, ready.title, folder.path, console):
+            report(line)
+        return metrics

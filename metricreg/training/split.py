@@ -37,15 +37,16 @@ class Split(Section):
             raise ExperimentError(
                 f"the held-out set is empty: test_fraction {self.test_fraction} of {len(train)} rows; raise it"
             )
+        otherwise = "give more rows a class" + (", or split by class" if self.by == "sample" else "")
         if _largest_class(dataset.labels[train]) < 2:
             raise ExperimentError(
                 "no class has two training rows after the split, so there is no pair to learn from; "
-                f"lower test_fraction (now {self.test_fraction}) or give more rows a class"
+                f"lower test_fraction (now {self.test_fraction}) or {otherwise}"
             )
         if _largest_class(dataset.labels[test]) < 2:
             raise ExperimentError(
                 "no class has two held-out rows after the split, so retrieval cannot be measured; "
-                f"raise test_fraction (now {self.test_fraction}) or give more rows a class"
+                f"raise test_fraction (now {self.test_fraction}) or {otherwise}"
             )
         return train, test
 

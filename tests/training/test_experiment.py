@@ -41,6 +41,7 @@ def test_only_the_pipeline_has_no_default():
         ("encoder", {"name": "mpl"}, "/encoder/name", "'linear', 'mlp', 'conv'; did you mean 'mlp'"),
         ("encoder", {"name": 5}, "/encoder/name", "must be one of"),
         ("encoder", {"hidden": [4]}, "/encoder", "'name' is required"),
+        ("encoder", {"name": None}, "/encoder/name", "must be one of"),
         ("encoder", "mlp", "/encoder", "must be an object"),
         ("encoder", {"name": "mlp", "hiden": [4]}, "/encoder/hiden", "did you mean 'hidden'"),
         ("encoder", {"name": "mlp", "hidden": [4, 0]}, "/encoder/hidden/1", "greater than 0"),
@@ -57,6 +58,14 @@ def test_only_the_pipeline_has_no_default():
         ("sampler", {"m": "4"}, "/sampler/m", "valid integer"),
         ("optimizer", {"name": "adam", "momentum": 0.9}, "/optimizer/momentum", "unknown key 'momentum'"),
         ("optimizer", {"name": "adamw", "lr": True}, "/optimizer/lr", "valid number"),
+        (
+            "optimizer",
+            {"name": "adam", "lr": "1e-3"},
+            "/optimizer/lr",
+            "this is text: leave the quotes out, and in YAML",
+        ),
+        ("data", {"name": "npz", "path": ""}, "/data/path", "must have at least 1 character"),
+        ("sampler", {"m": 2, "batch_size": 10**9}, "/sampler/batch_size", "less than or equal to 1000000"),
         ("optimizer", {"name": "sgd", "lr": float("inf")}, "/optimizer/lr", "finite"),
         ("trainer", {"epochs": 1.5}, "/trainer/epochs", "valid integer"),
         ("trainer", {"precision": "32"}, "/trainer/precision", "'bf16-mixed'"),
@@ -67,6 +76,15 @@ def test_each_mistake_is_located_and_explained(section, content, pointer, said):
     found = problems({"pipeline": SPEC, section: content})
     assert list(found) == [pointer]
     assert said in found[pointer]
+
+
+@pytest.mark.parametrize(("name", "shown"), [(None, "null"), (["mlp"], '["mlp"]'), (5, "5")])
+def test_a_name_of_another_type_is_shown_as_it_was_given(name, shown):
+    with pytest.raises(SpecError) as caught:
+        Experiment.parse({"pipeline": SPEC, "encoder": {"name": name}})
+    (problem,) = caught.value.problems
+    assert problem.given == shown
+    assert "did you mean" not in problem.message
 
 
 def test_problems_of_every_section_and_of_the_pipeline_are_listed_together():

@@ -10,10 +10,10 @@ from metricreg.training.figures import embedding_map, flattened, loss_curve
 
 
 def colours(png: bytes) -> int:
-    return len(np.unique(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3), axis=0))
+    return len(np.unique(np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")).view(np.uint32)))
 
 
-@pytest.mark.parametrize("epochs", [1, 3, 60])
+@pytest.mark.parametrize("epochs", [1, 60])
 def test_loss_curve_is_drawn_for_any_number_of_epochs(epochs):
     png = loss_curve([(1 / (i + 1), 0.5 / (i + 1), 2 / (i + 1)) for i in range(epochs)], "costs $5 and $6")
     assert png.startswith(b"\x89PNG")

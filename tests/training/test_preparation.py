@@ -45,8 +45,11 @@ def fail(error):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (fail(IndexError("index 9")), r"embeddings \[32, 64\], labels 0 to 9\): IndexError: index 9\. Compare"),
-        (fail(InputError("too wide")), r"\): too wide\. Compare its num_classes with the 10 training classes"),
+        (fail(IndexError("index 9")), r"embeddings \[32, 64\], labels 0 to 9\): IndexError: index 9\. If it has"),
+        (
+            fail(InputError("too wide")),
+            r"\): too wide\. If it has num_classes, compare it with the 10 training classes",
+        ),
         (lambda e, y: e.sum(1), r"gives \[32\] for a batch, not a single number; choose another reducer"),
         (lambda e, y: {"loss": e}, "gives dict for a batch"),
         (lambda e, y: torch.tensor(1.0), "does not depend on the embeddings"),
@@ -84,6 +87,15 @@ def test_labels_are_numbered_over_the_training_classes():
     assert ready.train_labels.unique().tolist() == [0, 1, 2, 3, 4]
     assert len(ready.train_classes) == 5
     assert not set(ready.train_classes) & set(ready.test_labels.tolist())
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError("728 TiB")])
+def test_data_that_cannot_be_looked_at_or_held_is_an_error_in_words(monkeypatch, error):
+    from metricreg.training.sources import DigitsSource
+
+    monkeypatch.setattr(DigitsSource, "load", fail(error))
+    with pytest.raises(ExperimentError, match=r"data: it cannot be read: .*(Permission denied|728 TiB)"):
+        prepare(Experiment.parse(EXPERIMENT), Path())
 
 
 def test_weights_are_a_function_of_the_seed():

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
+from metricreg.errors import ExperimentError
 from metricreg.training.run import run
+
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 def test_a_terminal_gets_a_bar_and_no_lines(write_experiment, tmp_path, monkeypatch):
@@ -19,10 +23,6 @@ def test_a_terminal_gets_a_bar_and_no_lines(write_experiment, tmp_path, monkeypa
 
 
 def test_the_bar_is_taken_away_when_training_fails(write_experiment, tmp_path, monkeypatch):
-    import pytest
-
-    from metricreg.errors import ExperimentError
-
     terminal = Console(file=io.StringIO(), force_terminal=True)
     monkeypatch.setattr("rich.console.Console", lambda: terminal)
     path = write_experiment(optimizer={"name": "sgd", "lr": 1e38})

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,39 +11,19 @@ import torch
 from metricreg.errors import ExperimentError
 from metricreg.training.run import run
 
-# The report of an epoch comes before its checkpoint, so the kill loses that epoch.
-KILLED = """
-import os, pathlib, signal, sys
-from metricreg.training.run import run
-
-def report(line):
-    if line.startswith("epoch 4/"):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-run(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), report=report)
-"""
-
-# Everything that could make two runs differ: proxies, dropout, running statistics, momenta and a schedule.
-FRAGILE = {
-    "pipeline": {"version": 1, "loss": {"name": "arcface", "num_classes": 4, "embedding_size": 4}},
-    "encoder": {"name": "mlp", "dropout": 0.3, "normalization": "batch"},
-    "optimizer": {"schedule": "cosine"},
-    "trainer": {"epochs": 7, "log_every": 1},
-}
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 def silent(line: str) -> None:
     pass
 
 
-def test_a_run_killed_in_mid_training_resumes_to_the_end_of_an_uninterrupted_one(write_experiment, tmp_path):
-    path = write_experiment(**FRAGILE)
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    killed = subprocess.run([sys.executable, "-c", KILLED, path, tmp_path / "killed"], env=environment, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "metrics.json").exists()
+def test_a_run_killed_in_mid_training_resumes_to_the_end_of_an_uninterrupted_one(process, tmp_path):
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert not (process.killed / "metrics.json").exists()
+    shutil.copytree(process.killed, tmp_path / "killed")
 
+    path = process.experiment
     whole = run(path, tmp_path / "whole", report=silent)
     resumed = run(path, tmp_path / "killed", resume=True, report=silent)
     assert resumed["training"]["resumed_after"] == 3

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,20 +9,28 @@ import numpy as np
 import pytest
 import torch
 
-from metricreg.errors import ExperimentError, SpecError
+from metricreg.errors import ExperimentError
+from metricreg.training.dataset import Dataset
 from metricreg.training.run import run
 from metricreg.training.weights import load_encoder
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.json"
 PNG = b"\x89PNG\r\n\x1a\n"
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 def silent(line: str) -> None:
     pass
 
 
-def test_digits_example_reaches_ninety_percent_and_leaves_every_file(tmp_path):
-    metrics = run(EXAMPLE, tmp_path / "out", report=silent)
+def test_digits_example_reaches_ninety_percent_and_leaves_every_file(tmp_path, monkeypatch):
+    monkeypatch.undo()  # with figures
+    monkeypatch.setattr("metricreg.training.figures.SHOWN", 100)  # the layout of 901 rows would take most of the time
+    document = json.loads(EXAMPLE.read_text())
+    document["trainer"]["epochs"] = 6  # a third of what the example takes
+    (tmp_path / "digits.json").write_text(json.dumps(document))
+    metrics = run(tmp_path / "digits.json", tmp_path / "out", report=silent)
     assert 0.50 < metrics["before"]["map_at_r"] < 0.56
     assert metrics["after"]["map_at_r"] >= 0.90
     assert metrics["seconds"] < 60
@@ -153,80 +160,14 @@ def test_run_leaves_the_random_state_of_the_caller_alone(write_experiment, tmp_p
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_piped_output_is_a_few_plain_lines_and_nothing_of_lightning(write_experiment, tmp_path):
-    path = write_experiment(trainer={"epochs": 40})
-    code = "import sys, pathlib; from metricreg.training.run import run; run(*map(pathlib.Path, sys.argv[1:]))"
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
-        environment.pop(name, None)
-    done = subprocess.run(
-        [sys.executable, "-c", code, path, tmp_path / "out"],
-        capture_output=True, text=True, env={**environment, "PYTHONIOENCODING": "ascii"}, check=True,
-    )  # fmt: skip
-    assert done.stderr == ""
-    assert "\x1b" not in done.stdout
-    assert "\r" not in done.stdout
-    assert sum(line.startswith("epoch") for line in done.stdout.splitlines()) == 10
-    assert "MAP@R" in done.stdout
-    assert "raw features" in done.stdout
-    assert len(done.stdout.splitlines()) < 30
-
-
-class TestRefusedBeforeAnythingIsWritten:
-    def refused(self, path: Path, out: Path, **options: bool) -> str:
-        with pytest.raises((ExperimentError, SpecError)) as caught:
-            run(path, out, report=silent, **options)
-        assert not out.exists()
-        return str(caught.value)
-
-    def test_missing_experiment_file(self, tmp_path):
-        assert "no experiment file" in self.refused(tmp_path / "none.json", tmp_path / "out")
-
-    def test_folder_as_experiment_file(self, tmp_path):
-        assert "it is a folder" in self.refused(tmp_path, tmp_path / "out")
-
-    def test_experiment_file_of_unknown_extension(self, tmp_path):
-        (tmp_path / "e.ini").write_text("")
-        assert "extension '.ini'" in self.refused(tmp_path / "e.ini", tmp_path / "out")
-
-    def test_wrong_experiment(self, write_experiment, tmp_path):
-        assert "/trainer/epochs" in self.refused(write_experiment(trainer={"epochs": 0}), tmp_path / "out")
-
-    def test_missing_data(self, write_experiment, tmp_path):
-        path = write_experiment(data={"name": "npz", "path": "gone.npz"})
-        assert "'gone.npz' is not there" in self.refused(path, tmp_path / "out")
-
-    def test_conv_on_flat_rows(self, write_experiment, tmp_path):
-        path = write_experiment()
-        document = json.loads(path.read_text()) | {"encoder": {"name": "conv"}}
-        path.write_text(json.dumps(document))
-        assert "conv needs images" in self.refused(path, tmp_path / "out")
-
-    def test_more_classes_a_batch_than_there_are(self, write_experiment, tmp_path):
-        path = write_experiment(sampler={"m": 2, "batch_size": 32})
-        assert "lower batch_size to 8" in self.refused(path, tmp_path / "out")
-
-    @pytest.mark.parametrize(("classes", "size"), [(3, 4), (4, 7)])
-    def test_loss_that_does_not_fit_classes_or_embeddings(self, write_experiment, tmp_path, classes, size):
-        loss = {"name": "arcface", "num_classes": classes, "embedding_size": size}
-        message = self.refused(write_experiment(pipeline={"version": 1, "loss": loss}), tmp_path / "out")
-        assert "cannot take a batch" in message
-        assert "4 training classes" in message
-        assert "encoder.embedding_size 4" in message
-
-    def test_gpu_where_there_is_none(self, write_experiment, tmp_path):
-        if torch.cuda.is_available() or torch.backends.mps.is_available():
-            pytest.skip("has a GPU")
-        message = self.refused(write_experiment(trainer={"accelerator": "gpu"}), tmp_path / "out")
-        assert "accelerator 'gpu'" in message
-
-    def test_resume_without_checkpoint(self, write_experiment, tmp_path):
-        assert "no checkpoint" in self.refused(write_experiment(), tmp_path / "out", resume=True)
-
-    def test_resume_and_overwrite_at_once(self, write_experiment, tmp_path):
-        message = self.refused(write_experiment(), tmp_path / "out", resume=True, overwrite=True)
-        assert "one of the two" in message
+def test_piped_output_is_a_few_plain_lines_and_nothing_of_lightning(process):
+    assert process.stderr == ""
+    assert "\x1b" not in process.stdout
+    assert "\r" not in process.stdout
+    assert sum(line.startswith("epoch") for line in process.stdout.splitlines()) == 10
+    assert "MAP@R" in process.stdout
+    assert "raw features" in process.stdout
+    assert len(process.stdout.splitlines()) < 30
 
 
 def test_full_output_folder_is_refused_and_left_alone(write_experiment, tmp_path):
@@ -240,13 +181,54 @@ def test_full_output_folder_is_refused_and_left_alone(write_experiment, tmp_path
 
 def test_overwrite_replaces_results_and_leaves_other_files(write_experiment, tmp_path):
     out = tmp_path / "out"
-    out.mkdir()
+    run(write_experiment(), out, report=silent)
     (out / "precious.txt").write_text("mine")
     (out / "objective.safetensors").write_text("of an earlier run")
     run(write_experiment(), out, overwrite=True, report=silent)
     assert (out / "precious.txt").read_text() == "mine"
     assert (out / "metrics.json").is_file()
     assert not (out / "objective.safetensors").exists()
+
+
+def test_weights_give_the_figures_of_the_metrics_file_again(write_experiment, tmp_path, blobs):
+    from metricreg.training.experiment import Experiment
+    from metricreg.training.retrieval import retrieval_metrics
+
+    path = write_experiment()
+    metrics = run(path, tmp_path / "out", report=silent)
+    features, labels = blobs()
+    dataset = Dataset.of(features, labels, "blobs")
+    _, held_out = Experiment.parse(json.loads(path.read_text())).data.split.divide(dataset)
+    with torch.no_grad():
+        rows = load_encoder(tmp_path / "out" / "encoder.safetensors")(torch.from_numpy(dataset.features[held_out]))
+    again = retrieval_metrics(rows, torch.from_numpy(labels[held_out]), cosine=True)
+    assert metrics["after"] == {"rows": "embeddings", "distance": "cosine", **vars(again)}
+
+
+@pytest.mark.parametrize("name", ["experiment.json", "spec.json", "labels.json"])
+def test_overwrite_refuses_files_of_the_same_name_that_no_run_left(write_experiment, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"mine": 1}')
+    with pytest.raises(ExperimentError, match=rf"has {name}, but not from a run"):
+        run(write_experiment(), out, overwrite=True, report=silent)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, '{"mine": 1}')]
+
+
+def test_a_second_run_keeps_out_of_the_folder_of_the_first(write_experiment, tmp_path):
+    out, path = tmp_path / "out", write_experiment()
+    said = []
+
+    def report(line):
+        if line.startswith("epoch 2/"):
+            with pytest.raises(ExperimentError, match="another run is writing to") as caught:
+                run(path, out, overwrite=True, report=silent)
+            said.append(caught.value)
+
+    metrics = run(path, out, report=report)
+    assert len(said) == 1
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    run(path, out, overwrite=True, report=silent)
 
 
 def test_file_in_place_of_the_output_folder_is_refused(write_experiment, tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +38,7 @@ class TestNpz:
             (np.array([b"b", b"a", b"b"]), ["a", "b"]),
             (np.array([True, False, True]), ["False", "True"]),
             (np.array([2.0, 1.0, 2.0]), [1, 2]),
+            (np.array([2.0, 1.0, 2.0], np.float16), [1, 2]),
             (np.array([2**63, 1, 2**63], dtype=np.uint64), [1, 2**63]),
         ],
     )
@@ -69,7 +72,12 @@ class TestNpz:
             ({"features": np.array([["a"]] * 3), "labels": [0, 1, 1]}, "numbers are needed"),
             ({"features": np.array([[1, 2], [1, np.nan], [np.inf, 1]]), "labels": [0, 1, 1]}, "2 of 3 .* is row 1 "),
             ({"features": np.array([[1.0], [1e300], [1]]), "labels": [0, 1, 1]}, "1 of 3 rows .* infinite in float32"),
-            ({"features": np.array([[None]] * 3), "labels": [0, 1, 1]}, "cannot be read as npz"),
+            (
+                {"features": np.array([[None]] * 3), "labels": [0, 1, 1]},
+                "holds Python objects, which are never unpickled",
+            ),
+            ({"features": np.eye(3), "labels": [1e300, 1, 1]}, "too large for whole floats"),
+            ({"features": np.eye(3), "labels": [b"\xff", b"\xfe", b"\xff"]}, "bytes that are not UTF-8"),
         ],
     )
     def test_unusable_arrays_are_refused(self, tmp_path, arrays, said):
@@ -80,10 +88,17 @@ class TestNpz:
         (tmp_path / "bad.npz").write_bytes(b"PK not really")
         (tmp_path / "x.npy").write_bytes(b"")
         (tmp_path / "folder.npz").mkdir()
+        with (tmp_path / "one.npz").open("wb") as file:
+            np.save(file, np.eye(3))
+        with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+            archive.writestr("features", "no array")
+            archive.writestr("labels", "no array")
         for name, said in [
             ("gone.npz", "is not there"),
             ("folder.npz", "is not a file"),
             ("bad.npz", "cannot be read"),
+            ("one.npz", r"a single array, not an archive; save with numpy\.savez"),
+            ("text.npz", "single values"),
             ("x.npy", "extension '.npy'"),
         ]:
             with pytest.raises(ExperimentError, match=said):
@@ -125,9 +140,14 @@ class TestTable:
             ({}, {"label": "kind", "features": ["weight", "width"]}, "no column 'weight'; did you mean"),
             ({}, {"label": "kind", "features": ["note"]}, "'note' .* is not numeric, for example 'w'"),
             ({}, {"label": "kind", "features": ["kind"]}, "also listed in features"),
+            ({}, {"label": "kind", "features": ["width", "width"]}, "lists width more than once"),
             ({"height": list("pqrs"), "width": list("pqrs")}, {"label": "kind"}, "no numeric column"),
-            ({"kind": ["a", None, "b", "b"]}, {"label": "kind"}, "1 rows .* no label in 'kind', the first is row 1"),
-            ({"width": [1, None, 2, None]}, {"label": "kind"}, "2 of 4 rows .* the first is row 1"),
+            (
+                {"kind": ["a", None, "b", "b"]},
+                {"label": "kind"},
+                "1 rows .* no label .*, the first is row 1 .* NA, None",
+            ),
+            ({"width": [1, None, 2, None]}, {"label": "kind"}, "2 of 4 rows .* the first is row 1 .*, in width; "),
         ],
     )
     def test_unusable_tables_are_refused(self, tmp_path, changes, options, said):
@@ -139,12 +159,31 @@ class TestTable:
         self.save(tmp_path, pd.DataFrame({"y": [1, 1, 2], **{f"c{i}": [1, 2, 3] for i in range(20)}}))
         assert TableSource(path="t.csv", label="y").load(tmp_path).notes[0].endswith("c11 and 8 more")
 
-    def test_columns_of_one_name_are_refused(self, tmp_path, monkeypatch):
-        doubled = pd.DataFrame([[1, 2, "a"]] * 3, columns=["x", "x", "y"])
-        monkeypatch.setattr(pd, "read_csv", lambda *a, **k: doubled)
-        (tmp_path / "t.csv").write_text("")
-        with pytest.raises(ExperimentError, match="same name: x"):
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("x,x,y\n1,2,a\n3,4,a\n5,6,b\n", "same name: x"),
+            ("y,x\na,1,\na,2,\nb,3,\n", "more values than its header has names"),
+            ("x;y\n1;a\n2;a\n3;b\n", "it has x;y; are the values separated by commas"),
+        ],
+    )
+    def test_csv_whose_columns_cannot_be_told_apart_is_refused(self, tmp_path, content, said):
+        (tmp_path / "t.csv").write_text(content)
+        with pytest.raises(ExperimentError, match=said):
             TableSource(path="t.csv", label="y").load(tmp_path)
+
+    def test_row_numbers_are_no_feature_unless_asked_for(self, tmp_path):
+        self.TABLE.to_csv(tmp_path / "t.csv")  # the index becomes a column without a name
+        dataset = TableSource(path="t.csv", label="kind").load(tmp_path)
+        assert dataset.columns == ["height", "width"]
+        assert dataset.notes[1] == "columns not used: Unnamed: 0, note"
+        asked = TableSource(path="t.csv", label="kind", features=["Unnamed: 0"]).load(tmp_path)
+        assert asked.features.tolist() == [[0], [1], [2], [3]]
+
+    def test_lists_are_no_labels(self, tmp_path):
+        self.save(tmp_path, self.TABLE.assign(kind=[[1], [2], [1], [2]]), "t.parquet")
+        with pytest.raises(ExperimentError, match=r"'kind' .* holds ndarray, for example array\(\[1\]\); classes are"):
+            TableSource(path="t.parquet", label="kind").load(tmp_path)
 
     @pytest.mark.parametrize(("name", "content"), [("t.csv", b""), ("t.csv", b"\xff\xfe\xff"), ("t.parquet", b"PAR")])
     def test_damaged_tables_are_refused(self, tmp_path, name, content):
@@ -185,7 +224,15 @@ class TestImages:
     def test_other_files_are_left_out_and_counted(self, folder):
         (folder / "pets" / "cat" / "notes.txt").write_text("x")
         (folder / "pets" / ".hidden").mkdir()
-        assert ImagesSource(path="pets").load(folder).notes == ["1 files that are not images were left out"]
+        (folder / "pets" / "stray.png").write_bytes((folder / "pets" / "cat" / "0.png").read_bytes())
+        (folder / "pets" / "cat" / "nested").mkdir()
+        said = "3 files or folders that are not images of a class were left out"
+        assert ImagesSource(path="pets").load(folder).notes == [said]
+
+    def test_image_of_unknown_range_is_refused(self, folder):
+        Image.fromarray(np.full((6, 6), 0.5, np.float32)).save(folder / "pets" / "cat" / "0.tif")
+        with pytest.raises(ExperimentError, match=r"0\.tif' cannot be read: its values are of 32 bits"):
+            ImagesSource(path="pets").load(folder)
 
     def test_corrupt_image_is_named(self, folder):
         (folder / "pets" / "dog" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")

@@ -43,8 +43,9 @@ def test_the_seed_decides_and_nothing_else():
     ("split", "sizes", "said"),
     [
         (Split(test_fraction=0.01), (5, 5), "held-out set is empty"),
-        (Split(test_fraction=0.9), (5, 5), "no class has two training rows"),
-        (Split(test_fraction=0.1), (9, 9), "no class has two held-out rows"),
+        (Split(test_fraction=0.9), (5, 5), "no class has two training rows .* or split by class"),
+        (Split(test_fraction=0.1), (9, 9), "no class has two held-out rows .* or split by class"),
+        (Split(by="class", seed=1), (5, 1, 1, 1), "no class has two .* rows a class$"),
         (Split(by="class"), (5, 5, 5), "needs 4 classes or more"),
     ],
 )

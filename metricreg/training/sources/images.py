@@ -40,11 +40,12 @@ class ImagesSource(Source):
         classes = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         if not classes:
             raise ExperimentError(f"data: '{self.path}' has no subfolders; put the images of each class in one")
-        images, labels, ignored = [], [], 0
+        ignored = sum(entry.is_file() and not entry.name.startswith(".") for entry in root.iterdir())
+        images, labels = [], []
         for class_folder in classes:
-            files = sorted(f for f in class_folder.iterdir() if f.is_file() and not f.name.startswith("."))
-            usable = [file for file in files if file.suffix.lower() in EXTENSIONS]
-            ignored += len(files) - len(usable)
+            found = sorted(entry for entry in class_folder.iterdir() if not entry.name.startswith("."))
+            usable = [entry for entry in found if entry.is_file() and entry.suffix.lower() in EXTENSIONS]
+            ignored += len(found) - len(usable)
             if not usable:
                 raise ExperimentError(
                     f"data: the class folder '{class_folder.name}' of '{self.path}' holds no image "
@@ -52,8 +53,9 @@ class ImagesSource(Source):
                 )
             images += [self._pixels(file) for file in usable]
             labels += [class_folder.name] * len(usable)
-        notes = [f"{ignored} files that are not images were left out"] if ignored else []
-        pixels = np.stack(images).astype(np.float32) / np.float32(255)
+        notes = [f"{ignored} files or folders that are not images of a class were left out"] if ignored else []
+        pixels = np.stack(images).astype(np.float32)
+        pixels /= 255
         return Dataset.of(pixels, labels, self.path, notes=notes)
 
     def _pixels(self, file: Path) -> NDArray[np.uint8]:
@@ -64,7 +66,9 @@ class ImagesSource(Source):
             with warnings.catch_warnings(), Image.open(file) as image:
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 upright: Image.Image = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I;16"):  # convert() would cut 16 bits at 255 instead of scaling them
+                if upright.mode == "F" or (upright.mode == "I" and image.format != "PNG"):
+                    raise ValueError("its values are of 32 bits, of unknown range; save it with 8 or 16 bits")
+                if upright.mode.startswith("I"):  # convert() would cut 16 bits at 255 instead of scaling them
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
                 converted = upright.convert("L" if self.channels == "grayscale" else "RGB")
                 pixels = np.asarray(converted.resize((self.size, self.size), Image.Resampling.BILINEAR))

@@ -36,7 +36,13 @@ class NpzSource(Source):
         if path.suffix.lower() != ".npz":
             raise ExperimentError(f"data: '{self.path}' has the extension '{path.suffix}'; npz reads .npz files")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            archive = np.load(path, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ExperimentError(
+                    f"data: '{self.path}' is a single array, not an archive; save with "
+                    "numpy.savez(path, features=..., labels=...)"
+                )
+            with archive:
                 present = [key for key in ("embeddings", "features") if key in archive]
                 if "labels" not in archive or len(present) != 1:
                     raise ExperimentError(
@@ -47,7 +53,9 @@ class NpzSource(Source):
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, ExperimentError):
                 raise
-            raise ExperimentError(f"data: '{self.path}' cannot be read as npz: {error}") from error
-        if labels.ndim == 0 or features.ndim == 0:
+            objects = "it holds Python objects, which are never unpickled; save numbers, and labels as numbers or text"
+            said = objects if "pickle" in str(error) else error
+            raise ExperimentError(f"data: '{self.path}' cannot be read as npz: {said}") from error
+        if np.ndim(labels) == 0 or np.ndim(features) == 0:  # NumPy hands out as bytes what is no array
             raise ExperimentError(f"data: '{self.path}' holds single values, not arrays with a row a sample")
         return Dataset.of(features, labels, self.path)
