@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -143,13 +144,13 @@ class Registry:
                 raise RegistrationError(f"{kind} '{name}' is {import_path(cls)}, which is not a metricreg component")
             check(kind)
             self._resolved[kind, name] = cls
-            self._names[kind].setdefault(import_path(cls), name)  # registered under a re-exporting module
         return cls
 
     def name_of(self, kind: str, cls: type) -> str | None:
         """The name a class is registered under, or None."""
         self._load()
-        return self._names.get(kind, {}).get(import_path(cls))
+        named = self._names.get(kind, {}).get(import_path(cls))
+        return named or next((e.name for e in self if e.kind == kind and _reexports(e.target, cls)), None)
 
     def __iter__(self) -> Iterator[Entry]:
         """All registrations, by kind and name."""
@@ -195,7 +196,10 @@ class Registry:
                 if candidates
                 else f"install the distribution that provides the plugin '{cut(namespace)}'"
             )
-            return f"{unknown}: no installed plugin has the namespace '{cut(namespace)}'; {install}"
+            installed = sorted({e.name.partition("/")[0] for e in self if "/" in e.name})
+            close = difflib.get_close_matches(namespace, installed, 1, 0.7)
+            mend = f"did you mean '{close[0]}'? If not, {install}" if close else install
+            return f"{unknown}: no installed plugin has the namespace '{cut(namespace)}'; {mend}"
         return f"{unknown}; {_suggest(kind, name, known, self)}"
 
 
@@ -213,6 +217,12 @@ def _listed(known: tuple[str, ...], most: int = 20) -> str:
     if not known:
         return "none (is metricreg's own plugin blocked or metricreg not installed?)"
     return ", ".join(known[:most]) + (f", ... ({len(known) - most} more: metricreg list)" if len(known) > most else "")
+
+
+def _reexports(target: type | str, cls: type) -> bool:
+    """Whether a path leads to a class through another module than the one that defines it. Imports nothing."""
+    module, _, name = target.partition(":") if isinstance(target, str) else ("", "", "")
+    return name == cls.__qualname__ and getattr(sys.modules.get(module), name, None) is cls
 
 
 def _import(entry: Entry) -> type:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -64,9 +65,10 @@ def test_a_name_that_was_replaced_by_another_class_is_no_longer_the_first_ones()
 
 def test_a_class_under_a_re_exporting_module_is_found_by_its_own_path() -> None:
     registry = Registry()
-    registry.add(entry("x/mean", "metricreg.reducers:MeanReducer"))
-    registry.get("reducer", "x/mean")
+    registry.add(entry("x/mean", "metricreg.reducers:MeanReducer"), entry("x/gone", "gone.module:SumReducer"))
     assert registry.name_of("reducer", MeanReducer) == "x/mean"
+    assert registry.name_of("reducer", SumReducer) is None
+    assert "gone.module" not in sys.modules
 
 
 def test_a_taken_name_is_refused_and_both_are_named() -> None:
@@ -117,6 +119,14 @@ def test_a_misspelt_name_of_a_known_namespace_is_suggested() -> None:
     registry = Registry()
     registry.add(entry("acme/clipped_mean"))
     assert "did you mean 'acme/clipped_mean'?" in registry.explain_unknown("reducer", "acme/cliped_mean")
+
+
+def test_a_misspelt_namespace_is_suggested_beside_what_to_install() -> None:
+    registry = Registry()
+    registry.add(entry("acme/clipped_mean"))
+    text = registry.explain_unknown("reducer", "acne/clipped_mean")
+    assert "namespace 'acne'; did you mean 'acme'? If not, install the distribution" in text
+    assert "did you mean" not in registry.explain_unknown("reducer", "other/clipped_mean")
 
 
 def test_requirements_tell_which_distribution_to_install() -> None:
