@@ -11,9 +11,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions, entry_po
 from typing import Any, Literal
 
 import pluggy
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from metricreg import hookspecs
 from metricreg.errors import PluginError, PluginWarning
@@ -156,6 +154,11 @@ class _Source:
 
     def unmet_requirement(self) -> str | None:
         """The requirement on metricreg that the running version does not meet."""
+        if self.is_own:
+            return None
+        from packaging.requirements import Requirement  # half of what importing this module would cost
+        from packaging.version import Version
+
         running = Version(_own_version())
         for text in self.requires:
             try:
