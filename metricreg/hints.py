@@ -121,7 +121,7 @@ def strict(hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         return Union[tuple(strict(member) for member in args)]  # noqa: UP007 - built from a tuple
     if origin is Literal and not any(isinstance(value, bool) for value in args):
-        return Annotated[hint, BeforeValidator(no_bool)]  # True equals 1
+        return Annotated[hint, BeforeValidator(as_choice)]  # True equals 1
     if origin in _CONTAINERS:
         return origin[tuple(m if m is Ellipsis else strict(m) for m in args)]
     if is_typeddict(hint):
@@ -131,7 +131,7 @@ def strict(hint: Any) -> Any:
         made.__pydantic_config__ = CONFIG
         return made
     if _is_enum(hint) and not any(isinstance(member.value, bool) for member in hint):
-        return Annotated[hint, BeforeValidator(no_bool)]
+        return Annotated[hint, BeforeValidator(as_choice)]
     return hint
 
 
@@ -149,11 +149,11 @@ def _item(value: Any) -> Any:
     return value
 
 
-def no_bool(value: Any) -> Any:
-    """Refuse a bool where a number or a word is meant, though True equals 1."""
+def as_choice(value: Any) -> Any:
+    """One of some numbers or words: 1.0 is 1, and True, though it equals 1, is refused."""
     if isinstance(value, bool):
         raise PydanticCustomError("literal_bool", "should not be true or false")
-    return value
+    return as_int(value)
 
 
 def _as_float(value: Any) -> Any:

@@ -18,7 +18,7 @@ from metricreg.composition import Resolution, cause_of, nodes_in
 from metricreg.document import plain
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
 from metricreg.fold import Execution, PlanName
-from metricreg.hints import as_int, no_bool
+from metricreg.hints import as_choice, as_int
 from metricreg.kinds import Loss, Miner
 from metricreg.problems import pointer, problems_of, shown
 from metricreg.registry import Registry, default_registry
@@ -76,7 +76,7 @@ class PipelineSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
     schema_: StrictStr | None = Field(None, alias="$schema", description="where an editor finds the schema")
-    version: Annotated[Literal[1], BeforeValidator(no_bool)] = Field(1, description="the version of this format")
+    version: Annotated[Literal[1], BeforeValidator(as_choice)] = Field(1, description="the version of this format")
     loss: Loss = Field(description="what is minimised")
     miner: Miner | None = Field(None, description="which pairs or triplets are used; all without one")
     requires: Annotated[dict[str, StrictStr], Field(max_length=MAX_REQUIRES), AfterValidator(_requirements)] = Field(
