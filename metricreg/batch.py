@@ -207,7 +207,13 @@ class Batch:
         return replace(self, **changes)
 
     def against(self, references: Tensor, labels: Tensor) -> Batch:
-        """These anchors against other rows, such as class proxies. A selection becomes `weights`."""
+        """These anchors against other rows, such as class proxies. A selection becomes `weights`.
+
+        Raises:
+            InputError: the caller gave a reference set, which would not be looked at.
+        """
+        if self.references is not self.anchors:
+            raise InputError("this objective compares embeddings with rows of its own and takes no ref_embeddings")
         weights = self.row_weights()
         return replace(
             self, references=references, reference_labels=labels, self_index=None, selection=None, weights=weights
@@ -216,8 +222,7 @@ class Batch:
     def row_weights(self) -> Tensor | None:
         """How often each anchor occurs in the selection, over the most frequent one's count; None without selection.
 
-        Where the batch is compared with itself, occurrences as a positive or negative count too. A selection of
-        nothing weighs every row 1.
+        Where the batch is compared with itself, occurrences as a positive or negative count too.
         """
         if self.selection is None:
             return self.weights
@@ -227,9 +232,7 @@ class Batch:
         index = torch.cat(lists)
         counts = torch.zeros(len(self), dtype=self.anchors.dtype, device=index.device)
         counts = counts.index_add(0, index, torch.ones_like(index, dtype=counts.dtype))
-        if not len(index):
-            return counts + 1
-        return counts / counts.max()
+        return counts / counts.max() if len(index) else counts
 
 
 def _embeddings(name: str, value: Any) -> Tensor:

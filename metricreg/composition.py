@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 from torch.overrides import TorchFunctionMode
 
-from metricreg.errors import MetricregError, Problem, RegistrationError, SpecError, cut
+from metricreg.errors import Problem, RegistrationError, SpecError, cut
 from metricreg.hints import Declared
 from metricreg.problems import pointer
 from metricreg.registry import Registry
@@ -67,6 +67,7 @@ class Node:
 
         Raises:
             ValueError: `__init__` refuses its arguments.
+            RegistrationError: `__init__` leaves out what every component has to do.
         """
         specimens = {key: _specimens(value) for key, value in self.values.items()}
         if any(node.specimen is None for node, _ in nodes_in(self.values)):
@@ -74,7 +75,7 @@ class Node:
         try:
             with torch.device("meta"), _Undrawn():
                 self.specimen = construct(self.cls, specimens)
-        except ValueError:
+        except (ValueError, RegistrationError):
             raise
         except Exception as error:
             self.unchecked = f"{self.cls.__name__} cannot be checked without constructing it: {_reason(error)}"
@@ -139,7 +140,7 @@ def _specimens(value: Any) -> Any:
 def _reason(error: BaseException) -> str:
     if isinstance(error, SpecError):
         return "; ".join(problem.message for problem in error.problems)
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError | RegistrationError) else f"{type(error).__name__}: {error}"
 
 
 def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
@@ -194,7 +195,7 @@ def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any
     if context.check:
         try:
             node.check()
-        except ValueError as error:
+        except (ValueError, RegistrationError) as error:
             raise _custom("component_rule", _reason(error), error) from error
     return node
 
@@ -222,10 +223,19 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], context: Resolut
 
 def construct(cls: type[D], values: dict[str, Any]) -> D:
     """Construct behind the check of the arguments, and record them."""
+    recorded = _copied(values)
     self = cast(D, ABCMeta.__call__(cls, **values))
     if "_modules" not in vars(self):
-        raise MetricregError(f"{cls.__name__}.__init__ does not call super().__init__(), which torch.nn.Module needs")
-    object.__setattr__(self, "_construction", (cls, _copied(values), self.effective_arguments()))
+        raise RegistrationError(
+            f"{cls.__name__}.__init__ does not call super().__init__(), which torch.nn.Module needs"
+        )
+    effective = self.effective_arguments()
+    unused = [name for name in effective if recorded.get(name) is not None and effective[name] is not recorded[name]]
+    if unused:
+        raise RegistrationError(
+            f"{cls.__name__}.__init__ takes '{unused[0]}' and does not use it; hand it on: super().__init__(**slots)"
+        )
+    object.__setattr__(self, "_construction", (cls, recorded, effective))
     return self
 
 

@@ -87,7 +87,7 @@ class Folded:
 
     Args:
         values: each term's reduced value.
-        statistics: each term's total statistics, detached; empty for terms that were reduced whole.
+        statistics: the total statistics of each `Scalar`, detached. Those of a `Term` are its reducer's affair.
     """
 
     values: dict[str, Any]
@@ -114,13 +114,14 @@ def fold(
         state: buffers that `terms` reads and that change before the backward pass.
     """
     if tile is None:
-        return dense(bound(terms(batch), batch), reducer)
+        return dense(bound(terms(batch), batch, terms), reducer)
     sweep = _Sweep(terms, reducer, batch, tile, [p for p in parameters if p.requires_grad], state)
     totals = sweep.totals()
     values, statistics = {}, {}
-    for name, finalize, part in sweep.layout:
-        values[name] = finalize(*totals[part])
-        statistics[name] = tuple(t.detach() for t in totals[part])
+    for summed, part in sweep.layout:
+        values[summed.name] = summed.finalize(*totals[part])
+        if summed.own:
+            statistics[summed.name] = tuple(t.detach() for t in totals[part])
     return Folded(values, statistics)
 
 
@@ -129,25 +130,84 @@ def dense(terms: Terms, reducer: Additive) -> Folded:
     values: dict[str, Any] = {}
     statistics: dict[str, tuple[Tensor, ...]] = {}
     for name, term in terms.items():
-        if isinstance(term, Scalar):
-            values[name], statistics[name] = term.finalize(*term.statistics), term.statistics
-        elif reducer.for_term(name).additive:
-            of_term = reducer.for_term(name)
-            statistics[name] = of_term.statistics(term)
-            values[name] = of_term.finalize(*statistics[name])
-        else:
-            values[name] = reducer.for_term(name).reduce(term)
-    return Folded(values, {name: tuple(s.detach() for s in given) for name, given in statistics.items()})
+        if isinstance(term, Term) and not reducer.for_term(name).additive:
+            value = reducer.for_term(name).reduce(term)
+            values[name] = value if isinstance(value, Term) else one_value(value, name, reducer.for_term(name))
+            continue
+        summed = _Summed.of(name, term, reducer)
+        values[name] = summed.finalize(*summed.statistics)
+        if summed.own:
+            statistics[name] = tuple(s.detach() for s in summed.statistics)
+    return Folded(values, statistics)
 
 
-def bound(terms: Terms, batch: Batch) -> Terms:
-    """The terms, told which anchors they are of, their shapes checked."""
+def bound(terms: Terms, batch: Batch, giver: Callable[..., Any]) -> Terms:
+    """The terms, told which anchors they are of, their shapes checked.
+
+    Args:
+        terms: what a component gave.
+        batch: of which anchors.
+        giver: the method that gave them.
+    """
+    if not isinstance(terms, Mapping):
+        raise MetricregError(
+            f"{giver.__qualname__} returned {described(terms)}; expected a mapping of names to Term or Scalar"
+        )
     for name, term in terms.items():
         if isinstance(term, Term):
             term.bind(name, len(batch), batch.anchor_labels)
         elif not isinstance(term, Scalar):
-            raise MetricregError(f"terms() returned {type(term).__name__} for '{name}'; expected a Term or a Scalar")
+            raise MetricregError(
+                f"{giver.__qualname__} returned {described(term)} for '{name}'; expected a Term or a Scalar"
+            )
     return terms
+
+
+def described(value: Any) -> str:
+    """What something is, for an error: its type, and its shape if it is a tensor."""
+    return f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def one_value(value: Any, name: str, maker: object) -> Tensor:
+    """A scalar that someone else's code made of a term."""
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        raise MetricregError(
+            f"{type(maker).__name__} made {described(value)} of the term '{name}'; expected a tensor with one value"
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class _Summed:
+    """A term as statistics that add up over anchors.
+
+    Args:
+        name: the term's.
+        statistics: of the anchors at hand.
+        by: the Scalar itself, or the reducer of the Term.
+    """
+
+    name: str
+    statistics: tuple[Tensor, ...]
+    by: Any
+
+    @classmethod
+    def of(cls, name: str, term: Term | Scalar, reducer: Additive) -> _Summed:
+        by: Any = term if isinstance(term, Scalar) else reducer.for_term(name)
+        given: Any = term.statistics if isinstance(term, Scalar) else by.statistics(term)
+        if not isinstance(given, tuple | list) or not all(isinstance(s, Tensor) for s in given):
+            held = ", ".join(map(described, given)) if isinstance(given, tuple | list) else described(given)
+            raise MetricregError(
+                f"the statistics of the term '{name}' by {type(by).__name__} are {held}; expected a tuple of tensors"
+            )
+        return cls(name, tuple(given), by)
+
+    @property
+    def own(self) -> bool:
+        return isinstance(self.by, Scalar)
+
+    def finalize(self, *totals: Tensor) -> Tensor:
+        return one_value(self.by.finalize(*totals), self.name, self.by)
 
 
 @dataclass(frozen=True)
@@ -177,7 +237,7 @@ class _Sweep:
         self.compared_with_itself = batch.anchors is batch.references
         self.leaves = [leaf for leaf in self._leaves() if leaf.value.is_floating_point() and leaf.value.requires_grad]
         self.inputs = [leaf.value for leaf in self.leaves] + parameters
-        self.layout: list[tuple[str, Callable[..., Tensor], slice]] = []
+        self.layout: list[tuple[_Summed, slice]] = []
         self.carriers: list[int] = []
 
     def _leaves(self) -> list[_Leaf]:
@@ -208,6 +268,9 @@ class _Sweep:
             with torch.set_grad_enabled(gradients is not None):
                 tracked, part = self._track(i, j)
                 statistics = self._statistics(part)
+                if i == 0:
+                    self._check_sizes(statistics)
+                    self._check_sources(statistics, tracked)
                 if gradients is not None:
                     here = [k for k, s in enumerate(statistics) if s.requires_grad]
                     carriers.update(here)
@@ -244,16 +307,57 @@ class _Sweep:
     def _statistics(self, part: Batch) -> list[Tensor]:
         statistics: list[Tensor] = []
         layout = []
-        for name, term in bound(self.terms(part), part).items():
-            if isinstance(term, Scalar):
-                finalize, given = term.finalize, term.statistics
-            else:
-                of_term = self.reducer.for_term(name)
-                finalize, given = of_term.finalize, of_term.statistics(term)
-            layout.append((name, finalize, slice(len(statistics), len(statistics) + len(given))))
-            statistics += given
+        for name, term in bound(self.terms(part), part, self.terms).items():
+            summed = _Summed.of(name, term, self.reducer)
+            layout.append((summed, slice(len(statistics), len(statistics) + len(summed.statistics))))
+            statistics += summed.statistics
+        self._check_layout(layout)
         self.layout = layout
         return statistics
+
+    # -- what those who write losses and reducers promise -----------------------------------------------------------
+
+    def _check_layout(self, layout: list[tuple[_Summed, slice]]) -> None:
+        """Refuse terms or statistics that some anchors have and others lack."""
+        for (then, _), (now, _) in zip(self.layout, layout, strict=False):
+            shapes = [tuple(list(s.shape) for s in summed.statistics) for summed in (then, now)]
+            if then.name == now.name and shapes[0] != shapes[1]:
+                raise MetricregError(
+                    f"the statistics of the term '{then.name}' by {type(now.by).__name__} have the shapes {shapes[0]} "
+                    f"for some anchors and {shapes[1]} for others; statistics are sums over anchors, such as "
+                    "term.sum(), term.count() or a histogram, not a value an anchor"
+                )
+        names = [[summed.name for summed, _ in one] for one in (self.layout, layout)]
+        if self.layout and names[0] != names[1]:
+            raise MetricregError(
+                f"terms gives {names[0]} for some anchors and {names[1]} for others; give every term every time, with "
+                "a weight of zeros where it has nothing"
+            )
+
+    def _check_sizes(self, statistics: list[Tensor]) -> None:
+        """Look at one anchor more or less where a statistic might be a value an anchor, which no sum is."""
+        size = min(self.tile, len(self.batch))
+        if len(self.batch) > 1 and any(size in s.shape for s in statistics):
+            with torch.no_grad():
+                self._statistics(self._track(0, size - 1 if size > 1 else 2)[1])
+
+    def _check_sources(self, statistics: list[Tensor], tracked: list[Tensor]) -> None:
+        """Refuse a gradient that would get lost: of a tensor that is neither in the batch nor a parameter."""
+        known = {id(t) for t in [*tracked, *self.parameters]}
+        todo = [s.grad_fn for s in statistics if s.grad_fn is not None]
+        seen = {p.grad_fn for p in self.parameters}
+        while todo:
+            node = todo.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            source = getattr(node, "variable", None)  # of a node that accumulates into a leaf
+            if source is not None and id(source) not in known:
+                raise MetricregError(
+                    f"terms uses a tensor {list(source.shape)} that wants a gradient and is neither in the batch nor a "
+                    "parameter of the loss; hand it over in prepare: batch.replace(row=...) or batch.replace(whole=...)"
+                )
+            todo += [following for following, _ in node.next_functions if following is not None]
 
     def _accumulate(self, gradients: list[Tensor], target: Tensor, tracked: list[Tensor], i: int, j: int) -> None:
         found = list(torch.autograd.grad(target, [*tracked, *self.parameters], allow_unused=True))

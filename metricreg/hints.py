@@ -50,6 +50,12 @@ def keys_of(hint: Any) -> dict[str, tuple[Any, bool]]:
     return found
 
 
+def mentions(hint: Any, kind: type[Declared]) -> bool:
+    """Whether a hint asks for a component of a kind, alone or among others."""
+    args = get_args(hint)
+    return any(mentions(arg, kind) for arg in args) if args else isinstance(hint, type) and issubclass(hint, kind)
+
+
 def undeclarable(hint: Any) -> str | None:
     """Why JSON cannot give a value of this hint, or None."""
     problem = _misplaced(hint)

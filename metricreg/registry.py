@@ -174,8 +174,9 @@ class Registry:
         return next((r.exception for r in self._left_out(name) if r.exception is not None), None)
 
     def _left_out(self, name: str) -> list[PluginReport]:
-        namespace = name.partition("/")[0] if "/" in name else OWN_DISTRIBUTION
-        return [r for r in self.reports if r.name == namespace and r.status != "active"]
+        namespace, slash, _ = name.partition("/")
+        out = [r for r in self.reports if r.status != "active"]
+        return [r for r in out if (r.name == namespace if slash else r.distribution == r.name == OWN_DISTRIBUTION)]
 
     def explain_unknown(self, kind: str, name: str, requires: Mapping[str, str] | None = None) -> str:
         """Why a name is not known, and how to mend it."""
@@ -189,8 +190,8 @@ class Registry:
         if slash and namespace == LOCAL_NAMESPACE:
             return f"{unknown}: 'local/' names exist after metricreg.register(cls) in the same process"
         if slash and not any(known_name.startswith(namespace + "/") for k in KINDS for known_name in self.names(k)):
-            candidates = [d for d in requires or {} if namespace in re.split(r"[-_.]+", d.lower())]
-            candidates = candidates or list(requires or {})
+            absent = [d for d in requires or {} if not _is_installed(d)]
+            candidates = [d for d in absent if namespace in re.split(r"[-_.]+", d.lower())] or absent
             install = (
                 "pip install " + " ".join(f"'{cut(d + (requires or {})[d])}'" for d in candidates[:3])
                 if candidates
@@ -204,12 +205,12 @@ class Registry:
 
 
 def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
-    close = difflib.get_close_matches(name, known, 1, 0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
     other = [k for k in KINDS if k != kind and name in registry.names(k)]
     if other:
         return f"'{cut(name)}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
+    close = difflib.get_close_matches(name, known, 1, 0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
     return f"known: {_listed(known)}"
 
 
@@ -217,6 +218,16 @@ def _listed(known: tuple[str, ...], most: int = 20) -> str:
     if not known:
         return "none (is metricreg's own plugin blocked or metricreg not installed?)"
     return ", ".join(known[:most]) + (f", ... ({len(known) - most} more: metricreg list)" if len(known) > most else "")
+
+
+def _is_installed(distribution: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(distribution)
+    except (PackageNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _reexports(target: type | str, cls: type) -> bool:

@@ -22,8 +22,8 @@ class Term:
 
     Args:
         values: `[A]`, `[A, M]` or `[A, K, M]`, anchors first; or `[T]` with `rows`.
-        weight: which values count (bool), or how often (integers), in the shape of `values` or broadcasting to it;
-            None for all, once.
+        weight: which values count (bool), or how often (integers), in the shape of `values`, or with axes of length 1
+            in it; None for all, once.
         kind: what a value belongs to: an `element`, a `pos_pair`, a `neg_pair` or a `triplet`.
         rows: `[T]`, the anchor of each value, for values that are a list.
         divisor: what `DivisorReducer` divides by, as amounts `[A]` that add up over anchors.
@@ -74,8 +74,13 @@ class Term:
             raise TermError(f"term '{name}' has a divisor {tuple(self.divisor.shape)} for {anchors} anchors")
         if self.weight is not None and not _fits(self.weight, values):
             raise TermError(
-                f"term '{name}' has values {tuple(values.shape)} and a weight {tuple(self.weight.shape)} that does "
-                "not broadcast to it"
+                f"term '{name}' has values {tuple(values.shape)} and a weight {tuple(self.weight.shape)}; the weight "
+                "needs the same number of axes, each as long or of length 1: an anchor's own is weight[:, None]"
+            )
+        if self.weight is not None and (self.weight.is_floating_point() or self.weight.is_complex()):
+            raise TermError(
+                f"term '{name}' has a weight of {self.weight.dtype}; a weight says which values count (bool) or how "
+                "often (integers). Multiply the values by other factors"
             )
         return self
 
@@ -112,7 +117,6 @@ class Term:
                 each = self.values[0].numel() if self.anchors else 0
                 return torch.full((self.anchors,), each, dtype=torch.int64, device=device)
             kept = torch.ones(shape, dtype=torch.bool, device=device)
-        kept = (kept != 0) if kept.is_floating_point() else kept
         return self._by_anchor(kept.expand(shape), torch.int64)
 
     def _by_anchor(self, values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -126,10 +130,7 @@ class Term:
 
 
 def _fits(weight: Tensor, values: Tensor) -> bool:
-    try:
-        return weight.expand_as(values).shape == values.shape
-    except RuntimeError:
-        return False
+    return weight.ndim == values.ndim and all(w in (1, v) for w, v in zip(weight.shape, values.shape, strict=True))
 
 
 def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:

@@ -18,7 +18,19 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 import metricreg
-from metricreg import Distance, Loss, LossSlots, MetricregError, Reducer, Registry, SpecError, Term, create, register
+from metricreg import (
+    Batch,
+    Distance,
+    Loss,
+    LossSlots,
+    MetricregError,
+    Reducer,
+    Registry,
+    SpecError,
+    Term,
+    create,
+    register,
+)
 from metricreg.component import Component
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.errors import RegistrationError
@@ -546,3 +558,63 @@ def test_a_registered_class_works_in_specs_of_this_process() -> None:
     spec = {"version": 1, "loss": {"name": "contrastive", "reducer": {"name": "local/tenfold", "scale": 20.0}}}
     assert metricreg.build(spec).to_spec() == spec
     assert "reducer.local.tenfold" in metricreg.json_schema()["$defs"]
+
+
+# -- declarations that would not be what they say -----------------------------------------------------------------------
+
+
+def test_a_slot_that_init_does_not_hand_on_is_refused(registry: Registry) -> None:
+    class Deaf(Loss):
+        def __init__(self, margin: float = 1.0, **slots: Unpack[LossSlots]) -> None:
+            super().__init__()
+            self.margin = margin
+
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            return {"loss": Term(batch.anchors.sum(1))}
+
+    register(Deaf, registry=registry)
+    says = r"Deaf\.__init__ takes 'reducer' and does not use it; hand it on: super\(\).__init__\(\*\*slots\)"
+    with pytest.raises(RegistrationError, match=says):
+        Deaf(reducer=Scaled())
+    register(Scaled, "known", registry=registry)
+    with pytest.raises(SpecError, match=says):
+        create("loss", "local/deaf", reducer="local/known", registry=registry)
+    assert Deaf(margin=2.0).margin == 2.0
+
+
+def test_what_init_does_to_its_containers_does_not_change_the_spec(registry: Registry) -> None:
+    class Popping(Scaled):
+        def __init__(self, weights: dict[str, float]) -> None:
+            super().__init__(weights.pop("main", 1.0))
+
+    register(Popping, registry=registry)
+    given = {"main": 5.0, "other": 1.0}
+    made = Popping(given)
+    assert made.scale == 5.0
+    assert made.to_spec(registry=registry)["weights"] == {"main": 5.0, "other": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("base", "name"), [(Loss, "width"), (Loss, "once"), (Distance, "margin"), (Reducer, "additive")]
+)
+def test_a_parameter_may_not_take_the_name_of_what_its_kind_does(base: type[Any], name: str) -> None:
+    source = f"class Taken(base):\n    def __init__(self, {name}: float = 1.0) -> None:\n        super().__init__()\n"
+    methods = {method: lambda self, *args: None for method in getattr(base, "__abstractmethods__", ())}
+    scope: dict[str, Any] = {"base": base}
+    exec(source, scope)
+    taken = type("Taken", (scope["Taken"],), {**methods, "reduce": lambda self, term: None})
+    with pytest.raises(RegistrationError, match=f"parameter name '{name}' is taken by specs or by every {base.kind}"):
+        register(taken, registry=Registry())
+
+
+def test_a_loss_made_of_losses_says_how_each_is_evaluated(registry: Registry) -> None:
+    class Sum(Loss):
+        def __init__(self, losses: dict[str, Loss], extra: list[Loss | None] | None = None) -> None:
+            super().__init__()
+            self.losses = torch.nn.ModuleDict(losses)
+
+        def terms(self, batch: Batch) -> dict[str, Any]:
+            return {}
+
+    with pytest.raises(RegistrationError, match=r"made of losses \('losses'\) and does not implement evaluate"):
+        register(Sum, registry=registry)

@@ -301,3 +301,12 @@ def test_the_default_device_is_kept() -> None:
         assert torch.empty(1).is_meta
     assert not validate(HUGE)
     assert torch.empty(1).device.type == "cpu"
+
+
+def test_an_init_that_forgets_its_base_is_a_problem_of_the_spec(registry: Registry) -> None:
+    class Baseless(Sum):
+        def __init__(self, factor: float = 1.0) -> None:
+            pass
+
+    register(Baseless, registry=registry)
+    assert "does not call super().__init__()" in problems(reduced("local/baseless"), registry)["/loss/reducer"]

@@ -409,8 +409,16 @@ def test_a_loss_may_have_no_term_of_anchors() -> None:
     assert want[1].abs().max() > 0
 
 
-def test_commit_gets_the_total_statistics_detached_in_any_plan() -> None:
-    class Counting(Squares):
+class Counted(Squares):
+    """With a statistic of its own."""
+
+    def terms(self, batch: Batch) -> dict[str, Term | Scalar]:
+        near = super().terms(batch)["near"]
+        return {**super().terms(batch), "level": Scalar((near.sum(), near.count()), lambda total, count: total / count)}
+
+
+def test_commit_gets_the_total_statistics_of_scalars_detached_in_any_plan() -> None:
+    class Counting(Counted):
         def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
             self.seen = statistics
 
@@ -420,9 +428,122 @@ def test_commit_gets_the_total_statistics_detached_in_any_plan() -> None:
         loss(rows(10), LABELS, execution=plan)
         assert not any(s.requires_grad for part in loss.seen.values() for s in part)
         seen.append(loss.seen)
-    assert seen[0].keys() == seen[1].keys() == {"near", "far"}
+    assert seen[0].keys() == seen[1].keys() == {"level"}
     for name in seen[0]:
         torch.testing.assert_close(seen[0][name], seen[1][name], rtol=1e-12, atol=0)
+
+
+def test_commit_is_told_that_a_reducers_statistics_are_not_its_own() -> None:
+    class Mistaken(Counted):
+        def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+            statistics["near"]
+
+    with pytest.raises(MetricregError, match=r"statistics of Scalars, here \['level'\], and 'near' is none"):
+        Mistaken()(rows(10), LABELS)
+
+
+# -- what is refused because it would be wrong in some plan ------------------------------------------------------------
+
+
+class ValueAnAnchor(Reducer):
+    """Statistics that are no sums over anchors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        return term.per_anchor()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        return (statistics[0] / statistics[1].clamp(min=1)).mean()
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 10, 100])
+def test_statistics_that_do_not_add_up_are_refused_even_where_tiles_are_of_one_size(size: int) -> None:
+    with pytest.raises(MetricregError, match=r"by ValueAnAnchor have the shapes .* not a value an anchor"):
+        L.NTXentLoss(reducer=ValueAnAnchor())(rows(10), LABELS, execution=tiles(size))
+
+
+def test_a_histogram_as_long_as_a_tile_is_a_statistic() -> None:
+    class Binned(Loss):
+        def terms(self, batch: Batch) -> dict[str, Scalar]:
+            return {"loss": Scalar((batch.anchors.sum(0),), lambda sums: sums.square().sum())}
+
+    assert_tiled_is_dense(Binned(), rows(10), LABELS, sizes=(DIM,))
+
+
+def test_terms_that_only_some_anchors_have_are_refused() -> None:
+    class Sometimes(Loss):
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            name = "even" if int(batch.self_index[0]) % 2 == 0 else "odd"  # type: ignore[index]
+            return {name: Term(batch.anchors.sum(1))}
+
+    with pytest.raises(MetricregError, match=r"terms gives \['even'\] for some anchors and \['odd'\] for others"):
+        Sometimes()(rows(10), LABELS, execution=tiles(3))
+
+
+def test_a_gradient_that_the_tiled_plan_would_lose_is_refused() -> None:
+    class Outside(Loss):
+        def prepare(self, batch: Batch) -> Batch:
+            self.spread = batch.anchors.std()
+            return batch
+
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            return {"loss": Term(batch.anchors.sum(1) / self.spread)}
+
+    class Inside(Loss):
+        def prepare(self, batch: Batch) -> Batch:
+            return batch.replace(whole={"spread": batch.anchors.std()})
+
+        def terms(self, batch: Batch) -> dict[str, Term]:
+            return {"loss": Term(batch.anchors.sum(1) / batch.whole["spread"])}
+
+    with pytest.raises(MetricregError, match="neither in the batch nor a parameter of the loss; hand it over"):
+        Outside()(rows(10), LABELS, execution=tiles(3))
+    assert_tiled_is_dense(Inside(), rows(10), LABELS)
+    Outside()(rows(10).detach(), LABELS, execution=tiles(3))  # without a gradient nothing is lost
+
+
+@pytest.mark.parametrize("plan", [DENSE, tiles(2)])
+def test_what_prepare_and_once_return_is_checked(plan: Execution) -> None:
+    class Forgetful(Squares):
+        def prepare(self, batch: Batch) -> Any:
+            return None
+
+    class Once(Squares):
+        def once(self, batch: Batch) -> Any:
+            return None
+
+    with pytest.raises(MetricregError, match=r"Forgetful\.prepare returned NoneType; expected a Batch"):
+        Forgetful()(rows(4), [0, 1, 0, 1], execution=plan)
+    with pytest.raises(MetricregError, match=r"Once\.once returned NoneType; expected a mapping"):
+        Once()(rows(4), [0, 1, 0, 1], execution=plan)
+
+
+@pytest.mark.parametrize("made", [None, 1.0, torch.zeros(2)])
+def test_what_a_reducer_makes_of_a_term_is_checked(made: Any) -> None:
+    class Odd(Reducer):
+        def reduce(self, term: Term) -> Any:
+            return made
+
+    with pytest.raises(MetricregError, match=r"Odd made .* of the term 'loss'; expected a tensor with one value"):
+        L.NTXentLoss(reducer=Odd())(rows(4), [0, 1, 0, 1])
+
+
+def test_a_reducer_that_overrides_reduce_alone_is_not_evaluated_by_what_it_inherits() -> None:
+    class Thousandfold(R.MeanReducer):
+        def reduce(self, term: Term) -> Tensor:
+            return 1000 * term.sum()
+
+    class Halved(Thousandfold):
+        def statistics(self, term: Term) -> tuple[Tensor, ...]:
+            return term.sum() / 2, term.count()
+
+    assert not Thousandfold().additive
+    assert Halved().additive
+    x = rows(10)
+    want = 1000 * L.NTXentLoss(reducer=R.SumReducer())(x, LABELS)
+    torch.testing.assert_close(L.NTXentLoss(reducer=Thousandfold())(x, LABELS, execution=tiles(3)), want)
 
 
 def test_prepare_runs_once_and_terms_never_see_more_than_a_tile() -> None:
@@ -443,11 +564,21 @@ def test_prepare_runs_once_and_terms_never_see_more_than_a_tile() -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        (lambda batch: {"loss": batch.anchors.sum(1)}, "returned Tensor for 'loss'; expected a Term"),
+        (lambda batch: {"loss": batch.anchors.sum(1)}, r"terms returned a tensor \[\d\] for 'loss'; expected a Term"),
+        (lambda batch: batch.anchors.sum(1), r"terms returned a tensor \[\d\]; expected a mapping"),
+        (lambda batch: None, "terms returned NoneType; expected a mapping"),
         (lambda batch: {"loss": Term(batch.anchors.sum())}, "'loss' has values of shape"),
-        (lambda batch: {"loss": Term(batch.anchors, batch.anchors.bool()[:, :2])}, "does not broadcast"),
+        (lambda batch: {"loss": Term(batch.anchors, batch.anchors.bool()[:, :2])}, "needs the same number of axes"),
         (lambda batch: {"loss": Term(batch.anchors.sum(1), rows=torch.zeros(1))}, "'loss' has values"),
         (lambda batch: {"loss": Term(batch.anchors, divisor=torch.ones(1))}, "'loss' has a divisor"),
+        (lambda batch: {"loss": Term(batch.anchors, torch.ones(len(batch)))}, "an anchor's own is weight"),
+        (lambda batch: {"loss": Term(batch.anchors, torch.ones(1, 1))}, "weight of torch.float32; a weight says which"),
+        (lambda batch: {"loss": Scalar((1.0,), sum)}, "by Scalar are float; expected a tuple of tensors"),
+        (lambda batch: {"loss": Scalar(batch.anchors.sum(), sum)}, r"are a tensor \[\]; expected a tuple"),
+        (
+            lambda batch: {"loss": Scalar((batch.anchors.sum(0),), lambda v: v)},
+            r"Scalar made a tensor \[5\] of the term 'loss'; expected a tensor with one value",
+        ),
     ],
 )
 @pytest.mark.parametrize("plan", [DENSE, tiles(2)])

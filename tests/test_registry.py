@@ -10,6 +10,7 @@ import pytest
 
 import metricreg
 from metricreg.errors import RegistrationError, SpecError
+from metricreg.plugins import PluginReport
 from metricreg.reducers import MeanReducer, SumReducer
 from metricreg.registry import KINDS, Entry, Registry, import_path
 
@@ -121,6 +122,21 @@ def test_a_misspelt_name_of_a_known_namespace_is_suggested() -> None:
     assert "did you mean 'acme/clipped_mean'?" in registry.explain_unknown("reducer", "acme/cliped_mean")
 
 
+def test_a_name_of_another_kind_is_told_before_a_similar_one() -> None:
+    registry = Registry()
+    registry.add(entry("acme/rms"), entry("acme/rma", kind="loss"))
+    assert "'acme/rms' is a reducer, not a loss" in registry.explain_unknown("loss", "acme/rms")
+
+
+def test_a_strangers_broken_plugin_is_not_blamed_for_names_without_a_namespace() -> None:
+    registry = Registry()
+    registry.add(entry("mean"))
+    registry.add_report(PluginReport("metricreg", "error", "stranger", "1", problem="reserved"))
+    assert "did you mean 'mean'?" in registry.explain_unknown("reducer", "meen")
+    registry.add_report(PluginReport("metricreg", "blocked", "metricreg", "1", problem="blocked by METRICREG_BLOCK"))
+    assert "is blocked" in registry.explain_unknown("reducer", "meen")
+
+
 def test_a_misspelt_namespace_is_suggested_beside_what_to_install() -> None:
     registry = Registry()
     registry.add(entry("acme/clipped_mean"))
@@ -134,6 +150,7 @@ def test_requirements_tell_which_distribution_to_install() -> None:
     requires = {"torch": ">=2", "acme-reducers": ">=1.2,<2", "acmeology": "==1"}
     assert explain("loss", "acme/x", requires).endswith("pip install 'acme-reducers>=1.2,<2'")
     assert explain("loss", "acne/x", {"other": ">=1"}).endswith("pip install 'other>=1'")
+    assert "pip install" not in explain("loss", "acme/x", {"torch": ">=2", "metricreg": ">=0.1"})  # they are there
     assert "install the distribution that provides the plugin 'acme'" in explain("loss", "acme/x")
 
 

@@ -102,8 +102,8 @@ def test_no_anchors_sum_to_zero(shape: tuple[int, ...]) -> None:
     [
         (lambda: Term(torch.zeros(3)), "'loss' has values of shape \\(3,\\) for 2 anchors"),
         (lambda: Term(torch.zeros(())), "'loss' has values of shape"),
-        (lambda: Term(torch.zeros(2, 3), torch.ones(2, 4)), "does not broadcast"),
-        (lambda: Term(torch.zeros(2, 3), torch.ones(1, 2, 3)), "does not broadcast"),
+        (lambda: Term(torch.zeros(2, 3), torch.ones(2, 4)), "needs the same number of axes"),
+        (lambda: Term(torch.zeros(2, 3), torch.ones(1, 2, 3)), "needs the same number of axes"),
         (lambda: Term(torch.zeros(2, 3), rows=torch.zeros(2)), "and rows \\(2,\\)"),
         (lambda: Term(torch.zeros(2), divisor=torch.zeros(3)), "divisor \\(3,\\) for 2 anchors"),
         (lambda: HingeTriplets(*[torch.zeros(3, 2)] * 4), "with A = 2"),

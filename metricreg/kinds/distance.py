@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metricreg.at_zero import raised
 from metricreg.component import Component
+from metricreg.errors import MetricregError
 
 
 class Distance(Component):
@@ -41,12 +42,22 @@ class Distance(Component):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
         prepared = self.prepare(x)
-        return raised(self.matrix(prepared, prepared if y is None or y is x else self.prepare(y)), self.power)
+        other = prepared if y is None or y is x else self.prepare(y)
+        return raised(self._matrix(prepared, other), self.power)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
         x, y = self.prepare(x), self.prepare(y)
-        return raised(self.matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
+        return raised(self._matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
+
+    def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        found = self.matrix(x, y)
+        if found.shape != (*x.shape[:-1], y.shape[-2]):
+            raise MetricregError(
+                f"{type(self).__name__}.matrix made {list(found.shape)} of {list(x.shape)} and {list(y.shape)}; "
+                f"expected {[*x.shape[:-1], y.shape[-2]]}: of [..., X, D] and [..., Y, D] it makes [..., X, Y]"
+            )
+        return found
 
     def margin(self, x: Tensor | float, y: Tensor | float) -> Tensor:
         """By how much x is farther than y: x - y of distances, y - x of similarities."""

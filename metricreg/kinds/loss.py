@@ -12,12 +12,14 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.component import Component, create
-from metricreg.errors import MetricregError
-from metricreg.fold import Execution, Folded, bound, dense, fold
+from metricreg.errors import MetricregError, RegistrationError
+from metricreg.fold import Execution, Folded, bound, dense, described, fold
+from metricreg.hints import mentions
 from metricreg.kinds.distance import Distance
 from metricreg.kinds.reducer import Reducer
 from metricreg.kinds.regularizer import Regularizer
 from metricreg.running_state import RunningState
+from metricreg.signature import parameters_model
 from metricreg.term import Scalar, Term
 
 Terms = Mapping[str, Term | Scalar]
@@ -96,7 +98,10 @@ class Loss(Component):
         return {}
 
     def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
-        """Once a step, after everything: update running state from the terms' total statistics, detached."""
+        """Once a step, after everything: update running state from the total statistics of each Scalar, detached.
+
+        Those of a Term are not among them: they are what the reducer that a user chose makes of it.
+        """
 
     def width(self, batch: Batch) -> int:
         """How many values an anchor needs at a time; what tiles are sized by."""
@@ -133,23 +138,29 @@ class Loss(Component):
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
         with torch.autocast(batch.anchors.device.type, enabled=False):
-            prepared = self.prepare(batch)
+            prepared = self._prepared(batch)
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             parameters = list(self.parameters())
             state = None if type(self).commit is Loss.commit else RunningState(self)
             folded = fold(self.terms, self.reducer, prepared, tile=tile, parameters=parameters, state=state)
-            once = dense(bound(self._once(prepared, batch, folded), prepared), self.reducer)
+            once = dense(self._once(prepared, batch, folded), self.reducer)
             values = {**folded.values, **once.values}
             self.reducer.check_terms(values)
             if state is not None:
                 state.part()
-                self.commit({**folded.statistics, **once.statistics})
+                self.commit(_OfScalars({**folded.statistics, **once.statistics}))
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
             return _total(list(values.values()), batch)
 
+    def _prepared(self, batch: Batch) -> Batch:
+        prepared = self.prepare(batch)
+        if not isinstance(prepared, Batch):
+            raise MetricregError(f"{type(self).__name__}.prepare returned {described(prepared)}; expected a Batch")
+        return prepared
+
     def _once(self, prepared: Batch, batch: Batch, folded: Folded) -> Terms:
-        terms = dict(self.once(prepared)) | self.penalties(batch)
+        terms = {**bound(self.once(prepared), prepared, self.once), **self.penalties(batch)}
         twice = terms.keys() & folded.values.keys()
         if twice:
             raise MetricregError(f"{type(self).__name__} gives the term '{min(twice)}' in both terms and once")
@@ -165,13 +176,34 @@ class Loss(Component):
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of a batch, unreduced, dense; penalties included."""
         with torch.autocast(batch.anchors.device.type, enabled=False):
-            prepared = self.prepare(batch)
-            found = dict(bound(self.terms(prepared), prepared))
-            return found | dict(bound(self.once(prepared), prepared)) | self.penalties(batch)
+            prepared = self._prepared(batch)
+            found = dict(bound(self.terms(prepared), prepared, self.terms))
+            return found | dict(bound(self.once(prepared), prepared, self.once)) | self.penalties(batch)
 
     def effective_arguments(self) -> dict[str, Any]:
-        """The distance and reducer in use."""
-        return {"distance": self.distance, "reducer": self.reducer}
+        """The slots in use."""
+        return {slot: getattr(self, slot) for slot in ("distance", "reducer", "embedding_regularizer")}
+
+    @classmethod
+    def check_declaration(cls, kind: str) -> None:
+        """Refuse a loss made of losses that leaves their prepare, reducers and penalties out."""
+        super().check_declaration(kind)
+        held = [name for name, f in parameters_model(cls).model_fields.items() if mentions(f.annotation, Loss)]
+        if held and cls.evaluate is Loss.evaluate:
+            raise RegistrationError(
+                f"{cls.__module__}.{cls.__qualname__} is made of losses ('{held[0]}') and does not implement evaluate, "
+                "which is where each of them is evaluated, with its own prepare, reducer and penalties"
+            )
+
+
+class _OfScalars(dict[str, tuple[Tensor, ...]]):
+    """The statistics that `commit` gets."""
+
+    def __missing__(self, name: str) -> tuple[Tensor, ...]:
+        raise MetricregError(
+            f"commit gets the statistics of Scalars, here {list(self)}, and '{name}' is none; the statistics of a Term "
+            "depend on the reducer in use, so give what commit needs as a Scalar"
+        )
 
 
 def _total(values: list[Tensor], batch: Batch) -> Tensor:

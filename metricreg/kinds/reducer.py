@@ -27,7 +27,7 @@ class Reducer(Component):
     @property
     def additive(self) -> bool:
         """Whether the result follows from statistics that add up over disjoint sets of anchors."""
-        return type(self).statistics is not Reducer.statistics
+        return next("statistics" in vars(c) for c in type(self).__mro__ if {"statistics", "reduce"} & vars(c).keys())
 
     def for_term(self, name: str) -> Reducer:
         """The reducer for the term of a name: this one, unless it holds several."""

@@ -52,7 +52,7 @@ class Regularizer(Component):
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         with torch.autocast(x.device.type, enabled=False):
             batch = Batch(x, x)
-            values = dense(bound(self.terms(x), batch), self.reducer).values
+            values = dense(bound(self.terms(x), batch, self.terms), self.reducer).values
         return torch.stack(list(values.values())).sum()
 
     def effective_arguments(self) -> dict[str, Any]:

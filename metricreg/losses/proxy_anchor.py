@@ -73,10 +73,13 @@ class ProxyAnchorLoss(ProxyLoss):
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss` and `neg_loss`: a value a proxy, `[C]`."""
         s = self.distance(batch.anchors, batch.references)
-        shift = batch.whole["weights"] - 1.0 if "weights" in batch.whole else 0.0
-        positive = masked_logsumexp(self.alpha * self.distance.margin(s, self.margin) + shift, batch.positives)
-        negative = masked_logsumexp(self.alpha * self.distance.margin(-self.margin, s) + shift, batch.negatives)
-        present = batch.positives.any(1)
+        positives, negatives, shift = batch.positives, batch.negatives, torch.zeros((), dtype=s.dtype, device=s.device)
+        if "weights" in batch.whole:
+            some = batch.whole["weights"].any()  # of tuples that list nothing, no embedding counts
+            positives, negatives, shift = positives & some, negatives & some, batch.whole["weights"] - 1.0
+        positive = masked_logsumexp(self.alpha * self.distance.margin(s, self.margin) + shift, positives)
+        negative = masked_logsumexp(self.alpha * self.distance.margin(-self.margin, s) + shift, negatives)
+        present = positives.any(1)
         return {
             "pos_loss": Term(log_one_plus_exp(positive), divisor=present.long()),
             "neg_loss": Term(log_one_plus_exp(negative), divisor=torch.ones_like(present, dtype=torch.long)),

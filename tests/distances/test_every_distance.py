@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg import Distance
+from metricreg import Distance, MetricregError
 from metricreg import distances as D
 from tests.oracle import DIM, DISTANCES, assert_close, rows, value_and_gradients
 from tests.reference.distances import Measure, dot_product_measure, snr_measure
@@ -114,3 +114,20 @@ def test_dimensions_of_one_and_none_are_no_special_case() -> None:
         assert ours(torch.randn(3, 1), torch.randn(2, 1)).shape == (3, 2)
         assert ours(torch.zeros(3, 0)).shape == (3, 3)
     assert DIM > 1
+
+
+def test_a_matrix_of_another_shape_is_refused() -> None:
+    class OnlyTwoAxes(Distance):
+        def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+            return (x[:, None] - y[None]).abs().sum(-1)
+
+    class Transposed(Distance):
+        def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+            return y @ x.mT
+
+    x, y = rows(4), rows(3)
+    torch.testing.assert_close(OnlyTwoAxes()(x, y), torch.cdist(x, y, p=1))
+    with pytest.raises(MetricregError, match=r"OnlyTwoAxes.matrix made \[4, 4, 1\] of .* expected \[4, 1, 1\]"):
+        OnlyTwoAxes().pairwise(x, x)
+    with pytest.raises(MetricregError, match=r"Transposed.matrix made \[3, 4\]"):
+        Transposed()(x, y)

@@ -20,18 +20,21 @@ def proxy_anchor(
     margin: float = 0.1,
     alpha: float = 32.0,
 ) -> dict[str, Values]:
-    """log(1 + Σ exp(-α(s - m) + w - 1)) over a proxy's positives, log(1 + Σ exp(α(s + m) + w - 1)) over the rest."""
+    """log(1 + Σ exp(-α(s - m) + w - 1)) over a proxy's positives, log(1 + Σ exp(α(s + m) + w - 1)) over the rest.
+
+    Where all weights w are zero, no embedding counts.
+    """
     d = measure.table(proxies, x)
     pull, push = [], []
     for c, row in enumerate(d):
         near, far = [], []
         for a in range(len(x)):
-            s, factor = row[a], math.exp(weights[a] - 1.0)
+            s, factor = row[a], math.exp(weights[a] - 1.0) if any(weights) else 0.0
             if labels[a] == c:
                 near.append((alpha * measure.farther(s, margin)).exp() * factor)
             else:
                 far.append((alpha * measure.farther(-margin, s)).exp() * factor)
         pull.append((c, total(near).log1p()))
         push.append((c, total(far).log1p()))
-    present = len({int(label) for label in labels})
+    present = len({int(label) for label in labels}) if any(weights) else 0
     return {"pos_loss": Values(pull, divisor=present), "neg_loss": Values(push, divisor=len(proxies))}

@@ -45,12 +45,12 @@ def listed(anchors: int, tuples: Sequence[Any]) -> Chosen:
 
 
 def occurrence_weights(anchors: int, tuples: Sequence[Any] | None) -> list[float]:
-    """How often each row occurs in tuples, over the most frequent one's count; 1 without any."""
-    indices = [int(i) for column in tuples or () for i in column]
-    if not indices:
+    """How often each row occurs in tuples, over the most frequent one's count; all 1 without tuples."""
+    if tuples is None:
         return [1.0] * anchors
+    indices = [int(i) for column in tuples for i in column]
     counts = [indices.count(a) for a in range(anchors)]
-    return [count / max(counts) for count in counts]
+    return [count / max(*counts, 1) for count in counts]
 
 
 def _products(positives: list[list[int]], negatives: list[list[int]]) -> list[tuple[int, int, int]]:
