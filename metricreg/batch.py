@@ -168,6 +168,13 @@ class Batch:
             counts = counts & (index != self.self_index[:, None])
         return index, counts
 
+    def poison(self) -> Tensor:
+        """NaN where an embedding has one, else 0. For what looks at some embeddings only and must not hide it."""
+        hidden = self.anchors.detach().isnan().any()
+        if self.references is not self.anchors:
+            hidden = hidden | self.references.detach().isnan().any()
+        return torch.where(hidden, torch.nan, self.anchors.new_zeros(()))
+
     # -- other views ----------------------------------------------------------------------------------------------
 
     def rows(self, i: int, j: int) -> Batch:
@@ -235,10 +242,36 @@ class Batch:
         return counts / counts.max() if len(index) else counts
 
 
+_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
+
+def check_classes(labels: Tensor, count: int, owner: str) -> None:
+    """Refuse labels that are not the classes 0 to count - 1; on a GPU without waiting for it, by its own assertion.
+
+    Raises:
+        InputError: a label that is no class.
+    """
+    if not len(labels):
+        return
+    low, high = labels.aminmax()
+    if labels.device.type == "cpu" and (int(low) < 0 or int(high) >= count):
+        raise InputError(
+            f"{owner} has {count} classes, so labels are 0 to {count - 1}; found {int(low)} to {int(high)}"
+        )
+    if labels.device.type == "cuda":
+        torch._assert_async((low >= 0) & (high < count), f"{owner} has {count} classes, and there are other labels")
+
+
 def _embeddings(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise InputError(f"{name} must be a torch tensor [N, D]; got {type(value).__name__}")
-    if value.ndim != 2 or not value.is_floating_point():
+    if value.is_nested or value.layout is not torch.strided or value.dtype not in _FLOATS:
+        kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
+        raise InputError(
+            f"{name} must be [N, D] of float64, float32, bfloat16 or float16, dense; got {kind} of {value.dtype}"
+        )
+    if value.ndim != 2:
         raise InputError(f"{name} must be [N, D] floating point; got shape {tuple(value.shape)} of {value.dtype}")
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
@@ -256,7 +289,7 @@ def _labels(name: str, value: Any, of: str, embeddings: Tensor) -> Tensor | None
         raise InputError(f"{name} must be integers; got {labels.dtype}")
     if labels.shape != (len(embeddings),):
         raise InputError(f"{name} must be [{len(embeddings)}], one for each row of {of}; got {tuple(labels.shape)}")
-    return labels
+    return labels.long() if labels.dtype in _UNSIGNED else labels  # which torch can hardly compute with
 
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

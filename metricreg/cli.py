@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metricreg.errors import MetricregError, PluginWarning, Problem
-from metricreg.registry import KINDS, Registry, default_registry
+from metricreg.registry import KINDS, default_registry
 
 app = typer.Typer(
     help="Deep metric learning objectives from JSON specs.",
@@ -45,9 +47,15 @@ def _complain(text: str) -> None:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """Print what a user can mend as a message, and a plugin that was left out as one line; exit with 1 on errors."""
+def _errors(left_out: bool = True) -> Iterator[None]:
+    """Load the plugins, and print what a user can mend as a message; exit with 1 on errors.
+
+    Args:
+        left_out: print a line for each plugin that was left out.
+    """
     with warnings.catch_warnings():
+        if not left_out:
+            warnings.simplefilter("ignore", PluginWarning)
         show = warnings.showwarning
 
         def line(message: Any, category: Any, *rest: Any, **more: Any) -> None:
@@ -58,6 +66,8 @@ def _errors() -> Iterator[None]:
 
         warnings.showwarning = line
         try:
+            with redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is no output of ours
+                _ = default_registry().reports
             yield
         except MetricregError as error:
             _complain(str(error))
@@ -65,7 +75,7 @@ def _errors() -> Iterator[None]:
 
 
 def _dump(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(data, indent=2))
 
 
 @app.callback(invoke_without_command=True)
@@ -96,7 +106,7 @@ def list_(
             return
         table = _table("kind", "name", "distribution", "class")
         for e in entries:
-            table.add_row(e.kind, e.name, e.distribution, e.path)
+            table.add_row(e.kind, e.name, escape(e.distribution), escape(e.path))
         _print(table)
 
 
@@ -111,7 +121,8 @@ def describe(kind: str, name: str, as_json: Json = False) -> None:
             _dump(found.as_json())
             return
         console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-        console.print(f"[bold]{found.kind} {found.name}[/bold]  ({found.path}, {found.distribution})\n")
+        origin = escape(f"({found.path}, {found.distribution})")
+        console.print(f"[bold]{found.kind} {found.name}[/bold]  {origin}\n")
         console.print(escape(found.text) + "\n")
         if found.parameters:
             table = _table("parameter", "type", "default", "")
@@ -149,7 +160,15 @@ def validate(
             found[str(file)] = list(report.problems)
             notes[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.unchecked]
     if as_json:
-        _dump({file: [vars(problem) for problem in problems] for file, problems in found.items()})
+        _dump(
+            {
+                file: {
+                    "problems": [vars(problem) for problem in problems],
+                    "unchecked": [vars(note) for note in notes.get(file, [])],
+                }
+                for file, problems in found.items()
+            }
+        )
     else:
         for name, problems in found.items():
             typer.echo(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
@@ -183,11 +202,8 @@ def schema(
 @app.command("plugins")
 def plugins_(as_json: Json = False) -> None:
     """List the installed plugins: status, version, components, load time, and why one was left out."""
-    with _errors():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PluginWarning)  # the table says the same
-            registry: Registry = default_registry()
-            reports = registry.reports
+    with _errors(left_out=False):  # the table says the same
+        reports = default_registry().reports
         if as_json:
             fields = ("name", "status", "distribution", "version", "components", "seconds", "problem")
             _dump([{field: getattr(report, field) for field in fields} for report in reports])
@@ -198,7 +214,12 @@ def plugins_(as_json: Json = False) -> None:
             status = f"[{colours.get(r.status, 'red')}]{r.status}[/]"
             distribution = f"{r.distribution} {r.version}"
             table.add_row(
-                r.name, status, distribution, str(len(r.components)), f"{1000 * r.seconds:.1f}", escape(r.problem or "")
+                escape(r.name),
+                status,
+                escape(distribution),
+                str(len(r.components)),
+                f"{1000 * r.seconds:.1f}",
+                escape(r.problem or ""),
             )
         _print(table)
 
@@ -221,5 +242,23 @@ def train(
         run(experiment, output, resume=resume, overwrite=overwrite, report=typer.echo)
 
 
+def run() -> None:
+    """The console script: `app`, on any terminal, and with an error where the output could not be written."""
+    if sys.stdout is None:  # closed by the caller, who then wants none
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        _complain(f"the output could not be written: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    run()

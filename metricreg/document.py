@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ MAX_NODES = 100_000
 MAX_BYTES = 16 * 2**20
 MAX_BITS = 1023
 MAX_DIGITS = 400
+MAX_DOTS = 200
+
+_CHAIN = re.compile(rf"""(?<![\w"'-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{MAX_DOTS}}}""")
 
 Path_ = tuple[str | int, ...]
 
@@ -115,7 +119,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else " ".join(str(error).split())
 
 
 def _json(text: str) -> Any:
@@ -143,6 +147,8 @@ def _toml(text: str) -> Any:
             import tomli as tomllib
         except ImportError:
             raise ValueError("TOML files need tomli on Python 3.10: pip install 'metricreg[toml]'") from None
+    if _CHAIN.search(text):  # of which tomllib takes the square of the length, in time and memory
+        raise ValueError(f"a key has more than {MAX_DOTS} dots")
     return tomllib.loads(text)
 
 
@@ -156,6 +162,11 @@ def _yaml(text: str) -> Any:
         """Plain data only, of a size that is parsed in seconds, and no key twice."""
 
         nodes = 0
+
+        def process_directives(self) -> Any:
+            if self.check_token(yaml.DirectiveToken) and self.peek_token().name == "TAG":
+                raise ValueError("%TAG is not supported; specs are plain data")  # every node would keep a copy
+            return super().process_directives()
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.nodes += index is not None  # None for a key
@@ -187,5 +198,8 @@ def _yaml(text: str) -> Any:
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    except RecursionError:
+        raise
+    except Exception as error:  # of a value that does not fit its tag, such as !!int '', PyYAML raises anything
+        said = error if isinstance(error, yaml.YAMLError | ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(str(said)) from error

@@ -14,6 +14,11 @@ def cut(text: str, most: int = SHOWN) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def printable(text: str) -> str:
+    """A text with control characters and lone surrogates, which a spec may hold, as escapes: on one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class MetricregError(Exception):
     """Base of every error that metricreg raises on purpose."""
 
@@ -34,7 +39,7 @@ class Problem:
 
     def __str__(self) -> str:
         shown = "" if self.given is None else f" (given: {self.given})"
-        return f"{cut(self.pointer, 3 * SHOWN) or '(top level)'}: {self.message}{shown}"
+        return printable(f"{cut(self.pointer, 3 * SHOWN) or '(top level)'}: {self.message}{shown}")
 
 
 class SpecError(MetricregError, ValueError):
@@ -49,7 +54,7 @@ class SpecError(MetricregError, ValueError):
     def __str__(self) -> str:
         if len(self.problems) == 1:
             (problem,) = self.problems
-            where = str(problem) if problem.pointer else problem.message
+            where = str(problem) if problem.pointer else printable(problem.message)
             return f"{self.title}: {where}" if self.title else where
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         return f"{self.title}: {len(self.problems)} problems{lines}"

@@ -73,7 +73,8 @@ class Pipeline(nn.Module):
             InputError: arguments that do not fit together.
         """
         batch = self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels)
-        return self.loss.evaluate(batch, self.execution or Execution())
+        value: Tensor = self.loss(batch, execution=self.execution)
+        return value
 
     def terms(
         self,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import RegistrationError, SpecError, cut
@@ -22,6 +24,7 @@ LOCAL_NAMESPACE = "local"
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 NAMESPACE = re.compile(r"[a-z][a-z0-9_-]*")
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -190,10 +193,10 @@ class Registry:
         if slash and namespace == LOCAL_NAMESPACE:
             return f"{unknown}: 'local/' names exist after metricreg.register(cls) in the same process"
         if slash and not any(known_name.startswith(namespace + "/") for k in KINDS for known_name in self.names(k)):
-            absent = [d for d in requires or {} if not _is_installed(d)]
+            absent = [d for d in requires or {} if DISTRIBUTION.fullmatch(d) and not _is_installed(d)]
             candidates = [d for d in absent if namespace in re.split(r"[-_.]+", d.lower())] or absent
             install = (
-                "pip install " + " ".join(f"'{cut(d + (requires or {})[d])}'" for d in candidates[:3])
+                "pip install " + " ".join(shlex.quote(d + (requires or {})[d]) for d in candidates[:3])
                 if candidates
                 else f"install the distribution that provides the plugin '{cut(namespace)}'"
             )
@@ -220,6 +223,7 @@ def _listed(known: tuple[str, ...], most: int = 20) -> str:
     return ", ".join(known[:most]) + (f", ... ({len(known) - most} more: metricreg list)" if len(known) > most else "")
 
 
+@lru_cache(maxsize=256)  # a spec may ask for many names, and each takes a look at the disk
 def _is_installed(distribution: str) -> bool:
     from importlib.metadata import PackageNotFoundError, version
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from metricreg.errors import InputError
+from metricreg.errors import InputError, MetricregError
 
 
 def _offsets(anchor: Tensor, first: int, last: int) -> tuple[int, int]:
@@ -64,6 +65,10 @@ class Pairs:
         """The four index lists."""
         return self.anchor, self.positive, self.anchor2, self.negative
 
+    def with_columns(self, columns: Sequence[Tensor]) -> Pairs:
+        """Other index lists, sorted by anchor, in the places of these."""
+        return Pairs(*columns, repeats=self.repeats)
+
 
 @dataclass(frozen=True)
 class Triplets:
@@ -106,6 +111,10 @@ class Triplets:
         """The three index lists."""
         return self.anchor, self.positive, self.negative
 
+    def with_columns(self, columns: Sequence[Tensor]) -> Triplets:
+        """Other index lists, sorted by anchor, in the places of these."""
+        return Triplets(*columns)
+
 
 Selection = Pairs | Triplets
 
@@ -119,12 +128,52 @@ def _counted(row: Tensor, column: Tensor, rows: int, columns: int, repeats: bool
     return counts.index_put_((row, column), torch.ones_like(row, dtype=torch.int32), accumulate=True)
 
 
+def checked(selection: Selection, rows: int, columns: int, giver: str) -> Selection:
+    """A selection that someone else's code made: indices that fit, sorted by anchor. Waits for the device.
+
+    Args:
+        selection: what was made.
+        rows: number of anchors.
+        columns: number of references.
+        giver: who made it, for errors.
+
+    Raises:
+        MetricregError: lists of another type or of different lengths, or an index out of range.
+    """
+    lists = selection.columns()
+    names = [f.name for f in fields(selection)][: len(lists)]
+    for name, column in zip(names, lists, strict=True):
+        if not isinstance(column, Tensor) or column.ndim != 1 or column.dtype is not torch.int64:
+            kind = f"{list(column.shape)} of {column.dtype}" if isinstance(column, Tensor) else type(column).__name__
+            raise MetricregError(f"{giver} gave as {name} {kind}; expected a list of indices: int64, one axis")
+    groups = (lists,) if len(lists) == 3 else (lists[:2], lists[2:])
+    if any(len({len(column) for column in group}) != 1 for group in groups):
+        raise MetricregError(f"{giver} gave lists of different lengths: {[len(column) for column in lists]}")
+    filled = [(name, column) for name, column in zip(names, lists, strict=True) if len(column)]
+    if not filled:
+        return selection
+    found = torch.stack([end for _, column in filled for end in column.aminmax()]).tolist()
+    for (name, _), low, high in zip(filled, found[::2], found[1::2], strict=True):
+        limit = rows if name.startswith("anchor") else columns
+        if low < 0 or high >= limit:
+            raise MetricregError(
+                f"{giver} gave as {name} indices from {low} to {high}; expected 0 to {limit - 1}, counted from the "
+                "first row of the batch it was given"
+            )
+    rising = torch.stack([(group[0].diff() >= 0).all() for group in groups]).all()
+    if bool(rising):
+        return selection
+    if isinstance(selection, Pairs):
+        return Pairs.of(selection.anchor, selection.positive, selection.anchor2, selection.negative, selection.repeats)
+    return Triplets.of(selection.anchor, selection.positive, selection.negative)
+
+
 def selection_of(tuples: Any, rows: int, columns: int, device: torch.device) -> Selection:
     """Read `Pairs`, `Triplets`, or index tuples as other libraries list them: three lists a triplet, four for pairs.
 
     Args:
         tuples: the selection, or (anchors, positives, negatives), or (anchors, positives, anchors, negatives). A pair
-            that is listed twice counts twice.
+            that is listed twice counts twice, in losses with a value a pair or a triplet.
         rows: number of anchors.
         columns: number of references.
         device: where the embeddings are.
@@ -165,7 +214,9 @@ def _indices(column: Any, device: torch.device) -> Tensor:
         index = torch.as_tensor(column, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"tuples hold 1-D integer tensors; got {type(column).__name__}: {error}") from error
-    if index.ndim != 1 or (index.numel() and (index.is_floating_point() or index.dtype is torch.bool)):
+    if index.ndim != 1 or (
+        index.numel() and (index.is_floating_point() or index.is_complex() or index.dtype is torch.bool)
+    ):
         raise InputError(f"tuples hold 1-D integer tensors; got {_shape(index)} of {index.dtype}")
     return index.long()
 

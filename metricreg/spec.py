@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from metricreg.composition import Resolution, cause_of, nodes_in
 from metricreg.document import plain
-from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
+from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.fold import Execution, PlanName
 from metricreg.hints import as_choice, as_int
 from metricreg.kinds import Loss, Miner
@@ -47,10 +48,12 @@ def _requirement(distribution: str, specifier: str) -> str:
         wanted = SpecifierSet(specifier)
     except InvalidSpecifier:
         return f"'{specifier}' is no version specifier; write for example '>=1.2,<2'"
-    mend = f"pip install '{distribution}{specifier}'"
+    mend = f"pip install {shlex.quote(distribution + specifier)}"
     try:
         found = version(canonicalize_name(distribution, validate=True))
-    except (PackageNotFoundError, InvalidName):
+    except InvalidName:
+        return f"'{cut(distribution)}' is no name of a distribution"
+    except PackageNotFoundError:
         return f"'{distribution}' is not installed; {mend}"
     try:
         fits = wanted.contains(found, prereleases=True)

@@ -196,7 +196,9 @@ class HingeTriplets(Term):
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
         x, order = self.x.where(self.wx, 0.0).sort(1)
         wx = self.wx.gather(1, order)
-        totals, counts = _suffix(x.where(wx, 0.0)), _suffix(wx.long())
+        # between two bounds is a difference of two sums, which may be far larger
+        sums = x.where(wx, 0.0) if high is None or x.device.type == "mps" else x.where(wx, 0.0).double()
+        totals, counts = _suffix(sums), _suffix(wx.long())
         alive = (self.wy != 0) & wx.any(1, keepdim=True)
 
         def above(bound: float, right: bool) -> tuple[Tensor, Tensor]:  # of hinges > bound, or >= bound
@@ -215,7 +217,7 @@ class HingeTriplets(Term):
             total, number = total * 0.0, number * 0
         # searchsorted may step over a NaN in x; this keeps it in the sum, where there is a triplet to keep it
         poison = torch.where(alive.any(1), totals[:, 0] * 0.0, 0.0)
-        return total.sum(1) + poison, number.sum(1)
+        return (total.sum(1) + poison).to(x.dtype), number.sum(1)
 
     def sum(self, values: Tensor | None = None) -> Tensor:
         """Sum of the hinges; or of other values `[A, K, M]` in their place."""

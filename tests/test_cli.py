@@ -220,21 +220,21 @@ def test_validate_as_json_gives_pointer_message_and_what_was_given(run: Run) -> 
     result = run("validate", "--json", "good.json", "wrong.json")
     assert result.exit_code == 1
     found = json.loads(result.output)
-    assert found["good.json"] == []
-    assert sorted(problem["pointer"] for problem in found["wrong.json"]) == PROBLEMS
-    (given,) = [problem["given"] for problem in found["wrong.json"] if problem["pointer"] == "/loss/distance/p"]
+    assert found["good.json"] == {"problems": [], "unchecked": []}
+    assert sorted(problem["pointer"] for problem in found["wrong.json"]["problems"]) == PROBLEMS
+    (given,) = [p["given"] for p in found["wrong.json"]["problems"] if p["pointer"] == "/loss/distance/p"]
     assert given == "-1"
 
 
 def test_validate_of_an_experiment_points_into_its_pipeline(run: Run) -> None:
     write("experiment.json", {"pipeline": WRONG})
-    found = json.loads(run("validate", "--json", "experiment.json").output)["experiment.json"]
+    found = json.loads(run("validate", "--json", "experiment.json").output)["experiment.json"]["problems"]
     assert sorted(problem["pointer"] for problem in found) == [f"/pipeline{pointer}" for pointer in PROBLEMS]
 
 
 def test_validate_of_an_experiment_looks_at_its_other_sections_too(run: Run) -> None:
     write("experiment.json", {"pipeline": {"loss": "ntxent"}, "encoder": {"name": "mpl"}, "dta": {}})
-    found = json.loads(run("validate", "--json", "experiment.json").output)["experiment.json"]
+    found = json.loads(run("validate", "--json", "experiment.json").output)["experiment.json"]["problems"]
     assert {problem["pointer"]: problem["message"].partition("did you mean ")[2] for problem in found} == {
         "/encoder/name": "'mlp'?",
         "/dta": "'data'?",
@@ -379,3 +379,51 @@ def test_train_says_what_is_wrong_and_leaves_nothing_behind(
     assert message in result.output
     assert "Traceback" not in result.output
     assert not Path("runs").exists()
+
+
+# -- streams that cannot take the output --------------------------------------------------------------------------------
+
+
+def console(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The console script in a shell, with its output where the words say."""
+    code = "import sys; from metricreg.cli import run; sys.argv[0] = 'metricreg'; run()"
+    python = f'"{sys.executable}" -c "{code}"'
+    known = {"TERM": "dumb", **os.environ, **environment}
+    return subprocess.run(["bash", "-c", f"{python} {words}"], env=known, capture_output=True, text=True, timeout=60)
+
+
+def test_a_closed_output_is_no_error() -> None:
+    result = console("list >&-")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["list", "list --json", "schema", "--version", "validate nothing.json"])
+def test_a_full_device_is_an_error_without_a_traceback(words: str) -> None:
+    result = console(f"{words} > /dev/full")
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_narrow_encoding_shows_escapes(tmp_path: Path) -> None:
+    file = write(str(tmp_path / "euro.json"), {"loss": {"name": "ntxent", "€\ud800\x1b[2J": 1}})
+    for words in (f"validate {file}", f"validate --json {file}"):
+        result = console(words, PYTHONIOENCODING="latin-1")
+        assert result.returncode == 1
+        assert "\\u20ac" in result.stdout
+        assert "Traceback" not in result.stderr
+        assert "\x1b" not in result.stdout
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_output(run: Run) -> None:
+    result = run("list", "--json", installed="chatty")
+    assert "chatty/half" in [entry["name"] for entry in json.loads(result.stdout)]
+    assert "hello from a plugin" in result.stderr
+
+
+def test_a_plugin_whose_name_looks_like_markup_is_listed(run: Run) -> None:
+    result = run("plugins", installed="markup")
+    assert result.exit_code == 0
+    assert "ab[/x]" in result.output
+    assert "acme-markup[/foo]" in result.output

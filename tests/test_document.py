@@ -318,3 +318,42 @@ def test_a_missing_reader_says_what_to_install(write: Callable[..., Path], monke
     monkeypatch.setitem(__import__("sys").modules, "tomli", None)
     with pytest.raises(SpecError, match=r"pip install 'metricreg\[toml\]'"):
         load(write("x.toml", "a = 1"))
+
+
+# -- files that would take a reader long, or leave it with something else than a refusal ---------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + ".a" * 31_000 + "=1", "[a" + ".a" * 31_000 + "]", "x = {a" + " . 'a'" * 5_000 + "=1}", 'a."b, c"' + '."b"' * 500 + "=1"],
+)  # fmt: skip
+def test_a_key_of_many_dots_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "dots.toml"
+    file.write_text(text)
+    start = time.perf_counter()
+    with pytest.raises(SpecError, match="a key has more than 200 dots"):
+        load(file)
+    assert time.perf_counter() - start < 2.0
+
+
+def test_dots_that_are_no_key_are_fine(tmp_path: Path) -> None:
+    file = tmp_path / "fine.toml"
+    file.write_text(f"loss = 'ntxent'\nx = [{', '.join(['0.5'] * 2000)}]\n# {'a' * 100_000}\n")
+    assert load(file)["loss"] == "ntxent"
+
+
+@pytest.mark.parametrize(
+    "value", ["!!bool maybe", "!!int ''", "!!int '_'", "!!float ''", "!!timestamp foo", "!!map [a, b]", '"\\UFFFFFFFF"']
+)
+def test_a_value_that_does_not_fit_its_yaml_tag_is_a_refusal(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "tag.yaml"
+    file.write_text(f"loss: {value}")
+    with pytest.raises(SpecError, match="cannot read"):
+        load(file)
+
+
+def test_tag_prefixes_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tags.yaml"
+    file.write_text("%TAG !a! " + "b" * 1000 + "\n---\n- !a!c d\n")
+    with pytest.raises(SpecError, match="%TAG is not supported"):
+        load(file)

@@ -61,3 +61,11 @@ def test_a_spec_error_survives_copying_and_pickling(travel: object) -> None:
     again = travel(error)  # type: ignore[operator]
     assert type(again) is SpecError
     assert (again.problems, again.title, str(again)) == (error.problems, error.title, str(error))
+
+
+def test_what_a_spec_puts_into_a_message_cannot_reach_the_terminal() -> None:
+    problem = Problem("/loss/\x1b[2J\nspec.json: valid", "unknown parameter '\x1b[2J\n\ud800'", '"x"')
+    assert str(problem).isprintable()
+    assert "\\x1b[2J\\nspec.json" in str(problem)
+    assert "\\ud800" in str(SpecError([problem]))
+    assert str(SpecError("bad \x07 key")).isprintable()

@@ -16,7 +16,7 @@ from metricreg import Batch, Distance, Execution, InputError, Loss, MetricregErr
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import reducers as R
-from metricreg.fold import CPU_VALUES
+from metricreg.fold import CPU_VALUES, LARGER, ROWS
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
     BALANCED,
@@ -504,6 +504,19 @@ def test_a_gradient_that_the_tiled_plan_would_lose_is_refused() -> None:
     Outside()(rows(10).detach(), LABELS, execution=tiles(3))  # without a gradient nothing is lost
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("name", LOSSES)
+def test_forward_mode_is_refused_in_the_tiled_plan_and_right_in_the_dense_one(name: str) -> None:
+    x, loss = rows(10).detach(), LOSSES[name]().requires_grad_(False)
+    direction = rows(10, 1).detach()
+    _, slope = torch.func.jvp(lambda z: loss(z, LABELS, execution=DENSE), (x,), (direction,))
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf, LABELS, execution=DENSE), leaf)
+    torch.testing.assert_close(slope, (gradient * direction).sum())
+    with pytest.raises(MetricregError, match="no forward-mode derivative"):
+        torch.func.jvp(lambda z: loss(z, LABELS, execution=tiles(3)), (x,), (direction,))
+
+
 @pytest.mark.parametrize("plan", [DENSE, tiles(2)])
 def test_what_prepare_and_once_return_is_checked(plan: Execution) -> None:
     class Forgetful(Squares):
@@ -618,7 +631,10 @@ def test_auto_is_dense_for_a_small_batch_and_tiled_for_a_large_one() -> None:
     assert Execution(tile=64).tile_for(large, 2000) == 64
     assert Execution("dense").tile_for(large, 2000) is None
     assert Execution("tiled").tile_for(small, 10) == CPU_VALUES // 10
-    assert Execution("tiled").tile_for(small, 2 * CPU_VALUES) == 1
+    assert Execution("tiled").tile_for(small, CPU_VALUES // 8) == ROWS
+    assert Execution("tiled").tile_for(small, CPU_VALUES // 2) == LARGER * 2
+    assert Execution("tiled").tile_for(small, 2 * CPU_VALUES) == LARGER // 2
+    assert Execution("tiled").tile_for(small, 2 * LARGER * CPU_VALUES) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from torch import Tensor
 
 from metricreg.at_zero import unit_rows
@@ -18,12 +19,12 @@ class CosineSimilarity(Distance):
     The similarity with a zero embedding is 0.
 
     Args:
-        power: exponent of the similarity.
+        power: exponent of the similarity, a whole number: similarities may be negative.
     """
 
     is_inverted: ClassVar[bool] = True
 
-    def __init__(self, power: float = 1.0) -> None:
+    def __init__(self, power: Annotated[int, Field(gt=0)] = 1) -> None:
         super().__init__(power)
 
     def prepare(self, x: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from torch import Tensor
 
 from metricreg.at_zero import unit_rows
@@ -17,12 +18,12 @@ class DotProductSimilarity(Distance):
 
     Args:
         normalize: scale each embedding to unit length first, which makes it the cosine.
-        power: exponent of the similarity.
+        power: exponent of the similarity, a whole number: similarities may be negative.
     """
 
     is_inverted: ClassVar[bool] = True
 
-    def __init__(self, normalize: bool = True, power: float = 1.0) -> None:
+    def __init__(self, normalize: bool = True, power: Annotated[int, Field(gt=0)] = 1) -> None:
         super().__init__(power)
         self.normalize = normalize
 

@@ -26,21 +26,33 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
     return squares.masked_fill(squares <= noise, 0.0)
 
 
+def _middle(rows: Tensor) -> Tensor:
+    """A row that most are near to, whatever some are: the median of each feature, of at most 65 of the rows."""
+    some = rows[..., :: max(1, rows.shape[-2] // 64), :]
+    return some.median(-2, keepdim=True).values
+
+
 class LpDistance(Distance):
     r"""Lp distance between (normalised) embeddings.
 
     $$d(x, y) = \lVert x - y \rVert_p^{\text{power}}$$
 
-    With p = 2 it comes from the Gram matrix: distances below the resolution of that (about 1e-3 of the norm in float32)
-    are 0, with gradient 0.
+    With p = 2 it comes from the Gram matrix of rows less their median: distances below the resolution of that (about
+    1e-3, in float32, of how far rows are from it) are 0, with gradient 0. Other p have no second derivative in torch.
 
     Args:
-        p: the order of the norm, greater than 0; 1 is city block, 2 Euclidean.
-        power: exponent of the distance; 2 with p = 2 gives squared Euclidean distances.
+        p: the order of the norm, greater than 0; 1 is city block, 2 Euclidean. At most 16: of higher orders the powers
+            of small differences vanish in float32.
+        power: exponent of the distance, greater than 0; 2 with p = 2 gives squared Euclidean distances.
         normalize: scale each embedding to unit Lp norm first.
     """
 
-    def __init__(self, p: Annotated[float, Field(gt=0)] = 2.0, power: float = 1.0, normalize: bool = True) -> None:
+    def __init__(
+        self,
+        p: Annotated[float, Field(gt=0, le=16)] = 2.0,
+        power: Annotated[float, Field(gt=0)] = 1.0,
+        normalize: bool = True,
+    ) -> None:
         super().__init__(power)
         self.p = p
         self.normalize = normalize
@@ -54,9 +66,9 @@ class LpDistance(Distance):
         return torch.cdist(x, y, p=self.p) if self.p != 2.0 else root(self._squares(x, y))
 
     def _squares(self, x: Tensor, y: Tensor) -> Tensor:
-        if self.normalize or not y.shape[-2]:
+        if not y.shape[-2]:
             return squared_euclidean(x, y)
-        center = y.detach().mean(-2, keepdim=True)  # distances do not change, cancellation does
+        center = _middle(y.detach())  # distances do not change, cancellation does
         return squared_euclidean(x - center, y - center)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from metricreg.at_zero import unit_rows
@@ -23,10 +25,10 @@ class SNRDistance(Distance):
 
     Args:
         normalize: scale each embedding to unit length first.
-        power: exponent of the distance.
+        power: exponent of the distance, greater than 0.
     """
 
-    def __init__(self, normalize: bool = True, power: float = 1.0) -> None:
+    def __init__(self, normalize: bool = True, power: Annotated[float, Field(gt=0)] = 1.0) -> None:
         super().__init__(power)
         self.normalize = normalize
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypedDict, cast
 
 import torch
@@ -13,16 +12,16 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.component import Component, create
 from metricreg.errors import MetricregError, RegistrationError
-from metricreg.fold import Execution, Folded, bound, dense, described, fold
+from metricreg.fold import Execution, Folded, dense, fold
 from metricreg.hints import mentions
 from metricreg.kinds.distance import Distance
 from metricreg.kinds.reducer import Reducer
 from metricreg.kinds.regularizer import Regularizer
-from metricreg.running_state import RunningState
+from metricreg.module_state import part_from_buffers
+from metricreg.reduction import Terms as Terms
+from metricreg.reduction import bound, described
 from metricreg.signature import parameters_model
 from metricreg.term import Scalar, Term
-
-Terms = Mapping[str, Term | Scalar]
 
 
 class LossSlots(TypedDict, total=False):
@@ -111,7 +110,7 @@ class Loss(Component):
 
     def forward(
         self,
-        embeddings: Tensor,
+        embeddings: Tensor | Batch,
         labels: Any = None,
         *,
         tuples: Any = None,
@@ -122,7 +121,7 @@ class Loss(Component):
         """The loss of a batch: a scalar, or with the reducer `do_nothing` the terms themselves.
 
         Args:
-            embeddings: `[N, D]`.
+            embeddings: `[N, D]`; or a `Batch`, which has the next four.
             labels: `[N]` integers.
             tuples: the pairs or triplets that are meant; all if None.
             ref_embeddings: `[M, D]`, a separate set to compare with; the batch itself if None.
@@ -132,26 +131,29 @@ class Loss(Component):
         Raises:
             InputError: arguments that do not fit together.
         """
+        execution = Execution() if execution is None else execution
+        if isinstance(embeddings, Batch):
+            return self.evaluate(embeddings, execution)
         batch = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
-        return self.evaluate(batch, Execution() if execution is None else execution)
+        return self.evaluate(batch, execution)
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
         with torch.autocast(batch.anchors.device.type, enabled=False):
             prepared = self._prepared(batch)
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
-            parameters = list(self.parameters())
-            state = None if type(self).commit is Loss.commit else RunningState(self)
-            folded = fold(self.terms, self.reducer, prepared, tile=tile, parameters=parameters, state=state)
+            folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self)
             once = dense(self._once(prepared, batch, folded), self.reducer)
             values = {**folded.values, **once.values}
             self.reducer.check_terms(values)
-            if state is not None:
-                state.part()
+            if type(self).commit is not Loss.commit:
+                part_from_buffers(self)  # which the backward pass looks at
                 self.commit(_OfScalars({**folded.statistics, **once.statistics}))
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
-            return _total(list(values.values()), batch)
+            total = _total(list(values.values()), batch)
+            # NaN is in no triplet that a miner finds hard, and yet in every gradient
+            return total if batch.selection is None else total + batch.poison()
 
     def _prepared(self, batch: Batch) -> Batch:
         prepared = self.prepare(batch)

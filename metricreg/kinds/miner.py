@@ -12,7 +12,8 @@ from metricreg.component import Component, create
 from metricreg.errors import MetricregError, RegistrationError
 from metricreg.fold import CPU_VALUES
 from metricreg.kinds.distance import Distance
-from metricreg.selection import Pairs, Selection, Triplets
+from metricreg.reduction import described
+from metricreg.selection import Pairs, Selection, Triplets, checked
 
 
 class Miner(Component):
@@ -42,12 +43,24 @@ class Miner(Component):
 
     def mine(self, batch: Batch) -> Selection:
         """Pairs or triplets of all anchors: `select` of each tile, put together."""
-        tile = max(1, CPU_VALUES // max(len(batch.references), 1))
-        parts = [self.select(batch.rows(i, j)).shifted(i) for i, j in batch.tiles(tile)]
+        tile = max(1, CPU_VALUES // max(self.width(batch), 1))
+        parts = [self._selected(batch.rows(i, j)).shifted(i) for i, j in batch.tiles(tile)]
         columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
         if isinstance(parts[0], Pairs):
             return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))
         return Triplets(*columns)
+
+    def width(self, batch: Batch) -> int:
+        """How many values an anchor needs at a time in `select`; what its tiles are sized by."""
+        return len(batch.references)
+
+    def _selected(self, batch: Batch) -> Selection:
+        found = self.select(batch)
+        if not isinstance(found, Pairs | Triplets):
+            raise MetricregError(
+                f"{type(self).__name__}.select returned {described(found)}; expected Pairs or Triplets"
+            )
+        return checked(found, len(batch), len(batch.references), f"{type(self).__name__}.select")
 
     @torch.no_grad()
     def forward(
@@ -70,8 +83,10 @@ class Miner(Component):
         with torch.autocast(batch.anchors.device.type, enabled=False):
             found = self.mine(batch)
         if not isinstance(found, Pairs | Triplets):
-            raise MetricregError(f"{type(self).__name__} returned {type(found).__name__}; expected Pairs or Triplets")
-        return found
+            raise MetricregError(f"{type(self).__name__}.mine returned {described(found)}; expected Pairs or Triplets")
+        if type(self).mine is Miner.mine:
+            return found
+        return checked(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
 
     def effective_arguments(self) -> dict[str, Any]:
         """The distance in use."""

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.component import Component, create
-from metricreg.fold import bound, dense
+from metricreg.errors import InputError
+from metricreg.fold import dense
 from metricreg.kinds.reducer import Reducer
+from metricreg.reduction import bound
 from metricreg.term import Scalar, Term
 
 
@@ -53,7 +55,14 @@ class Regularizer(Component):
         with torch.autocast(x.device.type, enabled=False):
             batch = Batch(x, x)
             values = dense(bound(self.terms(x), batch, self.terms), self.reducer).values
-        return torch.stack(list(values.values())).sum()
+        self.reducer.check_terms(values)
+        for name, value in values.items():
+            if not isinstance(value, Tensor):
+                raise InputError(
+                    f"the reducer of {type(self).__name__} leaves the term '{name}' as it is (do_nothing); a penalty "
+                    "is one value, so choose a reducer that makes one"
+                )
+        return torch.stack([value.reshape(()) for value in values.values()]).sum()
 
     def effective_arguments(self) -> dict[str, Any]:
         """The reducer in use."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from typing_extensions import Unpack
 
 from metricreg.at_zero import raised
@@ -25,11 +28,15 @@ class ContrastiveLoss(Loss):
     Args:
         pos_margin: distance under which a positive pair costs nothing.
         neg_margin: distance over which a negative pair costs nothing.
-        power: exponent of both; 2 in the paper.
+        power: exponent of both, greater than 0; 2 in the paper.
     """
 
     def __init__(
-        self, pos_margin: float = 0.0, neg_margin: float = 1.0, power: float = 1.0, **slots: Unpack[LossSlots]
+        self,
+        pos_margin: float = 0.0,
+        neg_margin: float = 1.0,
+        power: Annotated[float, Field(gt=0)] = 1.0,
+        **slots: Unpack[LossSlots],
     ) -> None:
         super().__init__(**slots)
         self.pos_margin = pos_margin

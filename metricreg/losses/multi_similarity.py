@@ -21,7 +21,8 @@ class MultiSimilarityLoss(Loss):
     $$\ell_a = \frac1\alpha \log \left( 1 + \sum_{p} e^{-\alpha (s(a, p) - \lambda)} \right)
              + \frac1\beta \log \left( 1 + \sum_{n} e^{\beta (s(a, n) - \lambda)} \right)$$
 
-    Wang et al. 2019, "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning".
+    A pair that tuples repeat counts once. Wang et al. 2019, "Multi-Similarity Loss with General Pair Weighting for Deep
+    Metric Learning".
 
     Args:
         alpha: sharpness of the positives, greater than 0.

@@ -29,7 +29,7 @@ class MultipleLosses(Loss):
         losses: a list, or a mapping of names.
         weights: factors, a list or mapping like `losses`; 1 if None.
         miners: one a loss or null, a list like `losses`, or a mapping with some of its names. A loss without one sees
-            what the pipeline's miner or the caller selected.
+            what the pipeline's miner or the caller selected; one with a miner, what that finds in the whole batch.
     """
 
     def __init__(
@@ -61,13 +61,14 @@ class MultipleLosses(Loss):
     def _parts(self, batch: Batch) -> Iterator[tuple[str, Any, Batch]]:
         for key, loss in self.losses.items():
             miner: Any = dict(self.miners).get(key)
-            yield key, loss, batch if miner is None else batch.replace(selection=miner.selection(batch))
+            own = None if miner is None else miner.selection(batch.replace(selection=None))
+            yield key, loss, batch if own is None else batch.replace(selection=own)
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The weighted sum, each loss folded for itself."""
         values = []
         for key, loss, part in self._parts(batch):
-            value = loss.evaluate(part, execution)
+            value = loss(part, execution=execution)
             if not isinstance(value, Tensor):
                 raise InputError(f"the loss '{key}' returns terms (do_nothing), which cannot be summed; reduce them")
             values.append(self.weights[key] * value)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from metricreg.batch import Batch
+from metricreg.batch import Batch, check_classes
 from metricreg.errors import InputError
 from metricreg.kinds import Loss, LossSlots, Regularizer
 from metricreg.kinds.loss import Terms
@@ -92,13 +92,7 @@ class ProxyLoss(Loss):
             raise InputError(f"{type(self).__name__} compares embeddings with its proxies and takes no ref_embeddings")
         if labels is None:
             raise InputError(f"{type(self).__name__} needs labels: the classes 0 to {self.num_classes - 1}")
-        if labels.device.type == "cpu" and len(labels):  # on a GPU, looking would wait for it; indexing asserts there
-            low, high = int(labels.min()), int(labels.max())
-            if low < 0 or high >= self.num_classes:
-                raise InputError(
-                    f"{type(self).__name__} has num_classes {self.num_classes}, so labels are 0 to "
-                    f"{self.num_classes - 1}; found {low} to {high}"
-                )
+        check_classes(labels, self.num_classes, type(self).__name__)
         return self.proxies.to(batch.anchors.dtype), torch.arange(self.num_classes, device=batch.anchors.device)
 
     def once(self, batch: Batch) -> Terms:

@@ -72,7 +72,7 @@ class ProxyAnchorLoss(ProxyLoss):
 
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss` and `neg_loss`: a value a proxy, `[C]`."""
-        s = self.distance(batch.anchors, batch.references)
+        s = self.distance(batch.references, batch.anchors).mT
         positives, negatives, shift = batch.positives, batch.negatives, torch.zeros((), dtype=s.dtype, device=s.device)
         if "weights" in batch.whole:
             some = batch.whole["weights"].any()  # of tuples that list nothing, no embedding counts

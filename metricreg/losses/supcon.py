@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from typing_extensions import Unpack
 
@@ -11,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
 
@@ -23,7 +24,7 @@ class SupConLoss(Loss):
         \frac{e^{s(a, p) / \tau}}{\sum_{j \in P_a \cup N_a} e^{s(a, j) / \tau}}$$
 
     An anchor without positives has 0, which the default reducer leaves out. A distance enters with its sign turned.
-    Khosla et al. 2020, "Supervised Contrastive Learning".
+    A pair that tuples repeat counts once. Khosla et al. 2020, "Supervised Contrastive Learning".
 
     Args:
         temperature: tau, greater than 0.
@@ -46,8 +47,16 @@ class SupConLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        positives = batch.positives != 0
-        count = positives.sum(1)
-        total = masked_logsumexp(s, positives | (batch.negatives != 0))
-        mean = s.masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
-        return {"loss": Term((total - mean).masked_fill(count == 0, 0.0))}
+        positives, count = batch.positives != 0, (batch.positives != 0).sum(1)
+        if not s.shape[1]:
+            return {"loss": Term(s.sum(1))}
+        among = positives | (batch.negatives != 0)
+        # The nearest of all, if it is a positive, may have nearly the whole sum to itself: log(1 + rest/it) is exact
+        # where the difference of two nearly equal logarithms is not.
+        first = s.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
+        top = s.gather(1, first)
+        rest = masked_logsumexp(s, among.scatter(1, first, False))[:, None] - top
+        excess = log_one_plus_exp(rest)
+        others = (excess + (top - s)).masked_fill(~positives.scatter(1, first, False), 0.0).sum(1)
+        nearest = excess.masked_fill(~positives.gather(1, first), 0.0)[:, 0]
+        return {"loss": Term((others + nearest) / count.clamp(min=1))}

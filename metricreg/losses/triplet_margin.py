@@ -33,7 +33,7 @@ class TripletMarginLoss(Loss):
         margin: m, in units of the distance.
         swap: use the negative's distance to the positive where it is nearer than to the anchor.
         smooth: softplus in place of the hinge.
-        power: exponent of the loss of a triplet.
+        power: exponent of the loss of a triplet, greater than 0.
         triplets_per_anchor: how many random triplets to draw for each anchor, or `"all"`.
     """
 
@@ -42,7 +42,7 @@ class TripletMarginLoss(Loss):
         margin: float = 0.05,
         swap: bool = False,
         smooth: bool = False,
-        power: float = 1.0,
+        power: Annotated[float, Field(gt=0)] = 1.0,
         triplets_per_anchor: Annotated[int, Field(gt=0)] | Literal["all"] = "all",
         **slots: Unpack[LossSlots],
     ) -> None:

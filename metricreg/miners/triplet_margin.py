@@ -37,6 +37,10 @@ class TripletMarginMiner(Miner):
         """Euclidean, of unit embeddings."""
         return LpDistance()
 
+    def width(self, batch: Batch) -> int:
+        """K · M: each triplet of an anchor is looked at."""
+        return len(batch.references) * max(1, batch.positive_index[0].shape[1])
+
     def select(self, batch: Batch) -> Triplets:
         """The wanted triplets of some anchors."""
         d = self.distance(batch.anchors, batch.references)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from metricreg.batch import check_classes
 from metricreg.errors import InputError
 from metricreg.kinds import Reducer
 from metricreg.term import Term
@@ -37,12 +38,7 @@ class ClassWeightedReducer(Reducer):
         total, count = term.per_anchor()
         if term.labels is None:
             raise InputError("the reducer class_weighted needs labels")
-        if term.labels.device.type == "cpu" and len(term.labels):  # on a GPU, looking would wait for it
-            low, high = int(term.labels.min()), int(term.labels.max())
-            if low < 0 or high >= len(self.weights):
-                raise InputError(
-                    f"class_weighted has weights for the labels 0 to {len(self.weights) - 1}; found {low} to {high}"
-                )
+        check_classes(term.labels, len(self.weights), "class_weighted")
         return (total * self.weights.to(total.dtype)[term.labels.long()]).sum(), count.sum()
 
     def finalize(self, *statistics: Tensor) -> Tensor:

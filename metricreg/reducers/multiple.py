@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -59,6 +59,9 @@ class MultipleReducers(Reducer):
                 raise InputError(
                     f"a reducer is given for the term '{name}', which this loss lacks; {nearest(name, names)}"
                 )
+        for name, reducer in self.reducers.items():
+            cast(Reducer, reducer).check_terms([name])
+        self.default.check_terms([name for name in names if name not in self.reducers])
 
     def reduce(self, term: Term) -> Any:
         """What the reducer of that term makes of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from torch import Tensor
@@ -40,6 +41,10 @@ class PerAnchorReducer(Reducer):
         """Itself, with the inner reducer's choice for the term inside."""
         inner = self.reducer.for_term(name)
         return self if inner is self.reducer else PerAnchorReducer(inner, self.aggregation)
+
+    def check_terms(self, names: Iterable[str]) -> None:
+        """What the inner reducer refuses."""
+        self.reducer.check_terms(names)
 
     def _aggregated(self, term: Term) -> Term:
         total, count = term.per_anchor()

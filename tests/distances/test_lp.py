@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from metricreg import SpecError
+from metricreg import distances as D
 from metricreg.distances import LpDistance
 from metricreg.distances.lp import squared_euclidean
-from tests.oracle import rows
+from metricreg.losses import ContrastiveLoss
+from tests.oracle import rows, value_and_gradients
 
 
 def test_a_distance_above_the_resolution_is_accurate() -> None:
@@ -51,3 +53,38 @@ def test_a_fractional_power_has_a_gradient_although_the_diagonal_is_zero() -> No
 def test_an_order_that_is_no_positive_number_is_refused(p: float) -> None:
     with pytest.raises(SpecError, match="p"):
         LpDistance(p=p)
+
+
+def test_one_row_far_away_leaves_the_others_distances_as_they_are() -> None:
+    for offset in (1e4, 1e5):
+        x = rows(64, dtype=torch.float32).detach()
+        x[0] += offset
+        got = D.LpDistance(normalize=False)(x)[1:, 1:]
+        want = torch.cdist(x[1:].double(), x[1:].double())
+        assert (got - want).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("spread", [1e-3, 3e-4, 1e-4])
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_collapsed_embeddings_keep_their_distances_and_gradient(spread: float, power: float) -> None:
+    noise = torch.randn(48, 32, generator=torch.Generator().manual_seed(0))
+    x = (1.0 + spread * noise).requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    labels = torch.arange(48) % 6
+    loss = ContrastiveLoss(distance=D.LpDistance(power=power))
+    got = value_and_gradients(loss(x, labels), [x])
+    want = value_and_gradients(loss(exact, labels), [exact])
+    torch.testing.assert_close(got[0].double(), want[0], rtol=1e-3, atol=0)
+    cosine = torch.nn.functional.cosine_similarity(got[1].double().flatten(), want[1].flatten(), dim=0)
+    assert cosine > 0.99
+    assert abs(float(got[1].norm() / want[1].norm()) - 1) < 0.05
+
+
+@pytest.mark.parametrize("bad", [{"p": 0}, {"p": 17}, {"power": 0}, {"power": -1}])
+def test_orders_and_powers_that_no_float_can_hold_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(SpecError):
+        D.LpDistance(**bad)
+    if "power" in bad:
+        for similarity in (D.CosineSimilarity, D.DotProductSimilarity):
+            with pytest.raises(SpecError):
+                similarity(power=0.5)  # type: ignore[arg-type]

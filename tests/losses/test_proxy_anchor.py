@@ -60,8 +60,10 @@ def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["balanced", "duplicate and zero rows"])
-@pytest.mark.parametrize("distance", [name for name in DISTANCES if name != "snr"])
+@pytest.mark.parametrize("distance", DISTANCES)
 def test_works_with_every_distance(distance: str, scenario: str) -> None:
+    if (distance, scenario) == ("snr", "duplicate and zero rows"):
+        pytest.skip("a zero row has no SNR")
     ours, measure = DISTANCES[distance]
     loss = loss_of(distance=ours(), alpha=8.0)
     check(loss, formula(loss, measure=measure, alpha=8.0), SCENARIOS[scenario](), plans=FEW_PLANS)

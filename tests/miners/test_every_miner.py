@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg import Batch, InputError, Miner, Pairs, Triplets
+from metricreg import Batch, InputError, MetricregError, Miner, Pairs, Triplets
 from metricreg import miners as M
-from metricreg.losses import ContrastiveLoss, SupConLoss, TripletMarginLoss
+from metricreg.fold import CPU_VALUES
+from metricreg.losses import ContrastiveLoss, MultipleLosses, SupConLoss, TripletMarginLoss
 from metricreg.pipeline import Pipeline
+from tests.largest_tensor import LargestTensor
 from tests.oracle import DISTANCES, FEW_PLANS, LARGE_LABELS, SCENARIOS, batch, rows
 from tests.reference import miners as reference
 
@@ -128,3 +130,83 @@ def test_a_miner_refines_a_selection_that_the_batch_already_has() -> None:
     columns = [c.tolist() for c in selection.columns()]
     assert (columns[0], columns[2]) == ([0], [1])
     assert columns[1][0] in (2, 5)
+
+
+# -- what others' miners may get wrong -------------------------------------------------------------------------------
+
+
+def made(columns: tuple[Any, ...], mine: bool = False) -> Miner:
+    class Made(Miner):
+        pass
+
+    def give(self: Miner, batch: Batch) -> Any:
+        kind = Triplets if len(columns) == 3 else Pairs if len(columns) == 4 else tuple
+        return kind(*columns) if columns else columns
+
+    setattr(Made, "mine" if mine else "select", give)
+    return Made()
+
+
+@pytest.mark.parametrize("mine", [True, False])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (([0, 1], [1, 0], [2, 12]), "gave as negative indices from 2 to 12; expected 0 to 9"),
+        (([0, 10], [1, 0], [2, 2]), "gave as anchor indices from 0 to 10; expected 0 to 9"),
+        (([0], [1], [-1]), "indices from -1 to -1"),
+        (([0], [1], [0], [1, 2]), r"lists of different lengths: \[1, 1, 1, 2\]"),
+        ((), "returned tuple; expected Pairs or Triplets"),
+    ],
+)
+def test_what_a_miner_gives_is_checked(columns: tuple[Any, ...], message: str, mine: bool) -> None:
+    miner = made(tuple(torch.tensor(column) for column in columns), mine)
+    with pytest.raises(MetricregError, match=message):
+        miner(rows(10), [0, 1] * 5)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_indices_of_another_type_are_refused(mine: bool) -> None:
+    for column in (torch.tensor([0.0]), torch.tensor([[0]]), [0]):
+        with pytest.raises(MetricregError, match=r"gave as anchor .*; expected a list of indices: int64, one axis"):
+            made((column, torch.tensor([1]), torch.tensor([2])), mine)(rows(10), [0, 1] * 5)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_unsorted_tuples_of_a_miner_are_sorted(mine: bool) -> None:
+    triplets = tuple(torch.tensor(column) for column in ([5, 0, 3], [1, 2, 9], [2, 1, 4]))
+    x, labels = rows(10), torch.tensor([0, 1] * 5)
+    for plan in FEW_PLANS.values():
+        got = ContrastiveLoss()(x, labels, tuples=made(triplets, mine)(x, labels), execution=plan)
+        torch.testing.assert_close(got, ContrastiveLoss()(x, labels, tuples=triplets))
+    pairs = (*triplets[:2], *triplets[:2])
+    found = made(pairs, mine)(x, labels)
+    assert isinstance(found, Pairs)
+    assert found.columns()[0].tolist() == [0, 3, 5]
+
+
+@every
+def test_a_nan_is_not_hidden_by_what_is_selected(name: str) -> None:
+    for rows_hit in ([3], range(10)):
+        x = rows(10).detach()
+        x[list(rows_hit), 1] = torch.nan
+        x.requires_grad_()
+        for loss in (ContrastiveLoss(), SupConLoss(), TripletMarginLoss()):
+            assert Pipeline(loss, ALL[name][0]())(x, [0, 1] * 5).isnan()
+            assert loss(x, tuples=([0], [2], [1])).isnan()
+
+
+def test_triplets_are_looked_at_in_bounded_memory() -> None:
+    x = rows(400, dtype=torch.float32).detach()
+    with LargestTensor() as seen:
+        found = M.TripletMarginMiner(margin=-10.0)(x, torch.arange(400) % 2)
+    assert not len(found.columns()[0])
+    assert seen.numel <= 2 * CPU_VALUES < 400 * 200 * 400
+
+
+def test_a_miner_in_multiple_sees_the_whole_batch() -> None:
+    x, labels = rows(10), torch.tensor([0, 1] * 5)
+    own = M.TripletMarginMiner(type_of_triplets="semihard")
+    both = Pipeline(MultipleLosses([TripletMarginLoss(margin=0.5)], miners=[own]), M.BatchHardMiner())
+    alone = Pipeline(TripletMarginLoss(margin=0.5), own)
+    assert alone(x, labels) > 0
+    torch.testing.assert_close(both(x, labels), alone(x, labels))

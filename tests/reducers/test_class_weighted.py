@@ -12,7 +12,7 @@ from metricreg.reducers import ClassWeightedReducer
 @pytest.mark.parametrize("labels", [[0, 2], [-1, 0]])
 def test_a_label_without_a_weight_is_refused(labels: list[int]) -> None:
     term = Term(torch.ones(2)).bind("loss", 2, torch.tensor(labels))
-    with pytest.raises(InputError, match="weights for the labels 0 to 1; found"):
+    with pytest.raises(InputError, match="class_weighted has 2 classes, so labels are 0 to 1; found"):
         ClassWeightedReducer([1.0, 2.0])(term)
 
 

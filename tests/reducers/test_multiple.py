@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from metricreg import Batch, Execution, InputError, Reducer, SpecError
 from metricreg.losses import ContrastiveLoss
 from metricreg.reducers import MeanReducer, MultipleReducers, PerAnchorReducer, SumReducer
+from metricreg.regularizers import LpRegularizer
 from tests.oracle import BALANCED, rows
 
 LABELS = torch.tensor(BALANCED)
@@ -42,3 +45,19 @@ def test_per_anchor_takes_several_reducers_inside() -> None:
         reducer=MultipleReducers({"neg_loss": PerAnchorReducer(SumReducer())}, default=PerAnchorReducer())
     )
     torch.testing.assert_close(nested(x, LABELS), flat(x, LABELS))
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda typo: PerAnchorReducer(typo),
+        lambda typo: MultipleReducers({}, default=typo),
+        lambda typo: MultipleReducers({"pos_loss": typo}),
+    ],
+)
+def test_a_misspelt_term_is_refused_inside_other_reducers_too(nested: Callable[[Reducer], Reducer]) -> None:
+    reducer = nested(MultipleReducers({"typo": SumReducer()}))
+    with pytest.raises(InputError, match="'typo', which this loss lacks"):
+        ContrastiveLoss(reducer=reducer)(rows(10), LABELS)
+    with pytest.raises(InputError, match="'typo', which this loss lacks"):
+        LpRegularizer(reducer=MultipleReducers({"typo": SumReducer()}))(rows(10))

@@ -24,7 +24,7 @@ def proxy_anchor(
 
     Where all weights w are zero, no embedding counts.
     """
-    d = measure.table(proxies, x)
+    d = [list(column) for column in zip(*measure.table(x, proxies), strict=True)] if len(x) else [[] for _ in proxies]
     pull, push = [], []
     for c, row in enumerate(d):
         near, far = [], []

@@ -13,7 +13,7 @@ from metricreg import InputError, Regularizer, SpecError
 from metricreg import regularizers as G
 from metricreg.distances import CosineSimilarity, DotProductSimilarity, LpDistance
 from metricreg.losses import ContrastiveLoss
-from metricreg.reducers import DivisorReducer, SumReducer
+from metricreg.reducers import DivisorReducer, DoNothingReducer, PerAnchorReducer, SumReducer
 from tests.oracle import BALANCED, FEW_PLANS, assert_close, rows, value_and_gradients
 from tests.reference import regularizers as reference
 
@@ -133,3 +133,9 @@ def test_sparse_centers_wants_as_many_rows_as_centers() -> None:
 def test_a_divisor_is_needed_for_the_divisor_reducer() -> None:
     with pytest.raises(InputError, match="states no divisor"):
         G.LpRegularizer(reducer=DivisorReducer())(rows(3))
+
+
+def test_a_penalty_is_one_value() -> None:
+    for reducer in (DoNothingReducer(), PerAnchorReducer(DoNothingReducer())):
+        with pytest.raises(InputError, match=r"LpRegularizer leaves the term 'loss' as it is \(do_nothing\)"):
+            G.LpRegularizer(reducer=reducer)(torch.randn(3, 2))

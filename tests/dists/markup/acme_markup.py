@@ -1,0 +1,1 @@
+"""A plugin whose names a terminal might take for markup."""
