@@ -64,9 +64,9 @@ class Sweep:
 
     def totals(self, batch: Batch) -> tuple[Tensor, ...]:
         """The statistics of the whole batch, differentiable with respect to its tensors and the parameters."""
-        if forward_ad.unpack_dual(batch.anchors).tangent is not None:  # type: ignore[no-untyped-call]
-            raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
         held = self.state.tensors()
+        if any(map(_has_tangent, [batch.anchors, *(leaf.of(batch) for leaf in _leaves_of(batch)), *held])):
+            raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
         if torch.is_grad_enabled():
             self.leaves = [leaf for leaf in _leaves_of(batch) if _wants_gradient(leaf.of(batch))]
             inputs = self._inputs(batch, held)
@@ -198,6 +198,10 @@ def _leaves_of(batch: Batch) -> Iterator[_Leaf]:
         yield _Leaf("weights", None, True)
     yield from (_Leaf("row", key, True) for key in batch.row)
     yield from (_Leaf("whole", key, False) for key in batch.whole)
+
+
+def _has_tangent(tensor: Tensor) -> bool:
+    return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def _wants_gradient(tensor: Tensor) -> bool:
