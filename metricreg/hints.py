@@ -23,7 +23,14 @@ class Declared(torch.nn.Module):
     """What a declaration belongs to: the root of `Component`, which knows what to do with it."""
 
     kind: ClassVar[str] = ""
+    _taken: ClassVar[frozenset[str]] = frozenset()
     _parameters_model: ClassVar[type[BaseModel]]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Note what the classes of a kind have: names that no parameter of a component may take."""
+        super().__init_subclass__(**keywords)
+        if "kind" in vars(cls):
+            cls._taken = frozenset(dir(cls)) - {"kind"}
 
     def effective_arguments(self) -> dict[str, Any]:
         """What stands for the arguments that were not given, where that is not the default in the signature."""

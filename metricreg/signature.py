@@ -23,12 +23,6 @@ MISSING: Any = inspect.Parameter.empty
 RESERVED = frozenset({"name", *dir(torch.nn.Module), *vars(torch.nn.Module())})
 
 
-def _reserved(cls: type[Declared]) -> frozenset[str]:
-    """Names that a parameter, as a rule kept in an attribute of the same name, would take from the class's kind."""
-    (kind,) = [base for base in cls.__mro__ if "kind" in vars(base) and vars(base)["kind"]][-1:] or [cls]
-    return RESERVED.union(set(dir(kind)) - {"kind"})
-
-
 @dataclass(frozen=True)
 class Parameter:
     """One declared parameter: its hint with scalars made strict, and its default or `MISSING`."""
@@ -91,7 +85,7 @@ def _slots(cls: type[Declared], name: str, hint: Any) -> Iterator[Parameter]:
 
 
 def _parameter(cls: type[Declared], name: str, hint: Any, default: Any) -> Parameter:
-    if name in _reserved(cls):
+    if name in RESERVED | cls._taken:
         raise _refusal(cls, f"the parameter name '{name}' is taken by specs or by every {cls.kind}; choose another")
     if name.startswith("_"):
         raise _refusal(cls, f"the parameter name '{name}' starts with an underscore, which is for what is private")

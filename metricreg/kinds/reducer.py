@@ -21,13 +21,21 @@ class Reducer(Component):
 
     kind: ClassVar[str] = "reducer"
 
+    _sums: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Note which of the two ways a class implements last: a `reduce` of its own outdoes inherited statistics."""
+        super().__init_subclass__(**keywords)
+        if {"statistics", "reduce"} & vars(cls).keys():
+            cls._sums = "statistics" in vars(cls)
+
     needs_values: bool = True
     """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""
 
     @property
     def additive(self) -> bool:
         """Whether the result follows from statistics that add up over disjoint sets of anchors."""
-        return next("statistics" in vars(c) for c in type(self).__mro__ if {"statistics", "reduce"} & vars(c).keys())
+        return self._sums
 
     def for_term(self, name: str) -> Reducer:
         """The reducer for the term of a name: this one, unless it holds several."""
