@@ -223,7 +223,10 @@ def _ask(source: _Source) -> list[Entry]:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, name=source.point.name)
-    manager.check_pending()
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{error}; the hooks are {', '.join(hookspecs.HOOKS.values())}") from error
     entries = []
     for kind in KINDS:
         hook = hookspecs.HOOKS[kind]
@@ -234,7 +237,10 @@ def _ask(source: _Source) -> list[Entry]:
                 )
             entries += [_entry(source, kind, hook, name, target) for name, target in components.items()]
     if not entries:
-        raise PluginError(f"it registers nothing: none of {', '.join(hookspecs.HOOKS.values())} returned a component")
+        raise PluginError(
+            f"it registers nothing: none of {', '.join(hookspecs.HOOKS.values())}, marked with @metricreg.hookimpl, "
+            "returned a component"
+        )
     return entries
 
 
