@@ -164,9 +164,10 @@ def _yaml(text: str) -> Any:
         nodes = 0
 
         def process_directives(self) -> Any:
-            if self.check_token(yaml.DirectiveToken) and self.peek_token().name == "TAG":
+            parser: Any = super()
+            if parser.check_token(yaml.DirectiveToken) and parser.peek_token().name == "TAG":
                 raise ValueError("%TAG is not supported; specs are plain data")  # every node would keep a copy
-            return super().process_directives()
+            return parser.process_directives()
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             self.nodes += index is not None  # None for a key
