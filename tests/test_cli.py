@@ -416,8 +416,9 @@ def test_a_narrow_encoding_shows_escapes(tmp_path: Path) -> None:
         assert "\x1b" not in result.stdout
 
 
-def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_output(run: Run) -> None:
-    result = run("list", "--json", installed="chatty")
+def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_output() -> None:
+    path = os.pathsep.join([str(DISTS / "chatty"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = console("list --json", PYTHONPATH=path)
     assert "chatty/half" in [entry["name"] for entry in json.loads(result.stdout)]
     assert "hello from a plugin" in result.stderr
 
