@@ -650,6 +650,7 @@ def test_a_plan_that_would_evaluate_nothing_is_refused(arguments: dict[str, Any]
         Execution(**arguments)
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 @pytest.mark.parametrize("name", ["contrastive", "ntxent", "supcon", "multi_similarity"])
 def test_the_dense_plan_compiles_without_graph_breaks(name: str) -> None:
     torch._dynamo.reset()
