@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -43,8 +44,7 @@ class Miner(Component):
 
     def mine(self, batch: Batch) -> Selection:
         """Pairs or triplets of all anchors: `select` of each tile, put together."""
-        tile = max(1, CPU_VALUES // max(self.width(batch), 1))
-        parts = [self._selected(batch.rows(i, j)).shifted(i) for i, j in batch.tiles(tile)]
+        parts = [self._selected(part).shifted(first) for first, part in self.tiles(batch)]
         columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
         if isinstance(parts[0], Pairs):
             return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))
@@ -53,6 +53,11 @@ class Miner(Component):
     def width(self, batch: Batch) -> int:
         """How many values an anchor needs at a time in `select`; what its tiles are sized by."""
         return len(batch.references)
+
+    def tiles(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Runs of anchors sized by `width`, each with the row it starts at; one empty run of an empty batch."""
+        size = max(1, CPU_VALUES // max(self.width(batch), 1))
+        return ((i, batch.rows(i, j)) for i, j in batch.tiles(size))
 
     def _selected(self, batch: Batch) -> Selection:
         found = self.select(batch)
