@@ -63,7 +63,13 @@ def metricreg_regularizers() -> dict[str, str]:
 def metricreg_miners() -> dict[str, str]:
     """Built-in miners."""
     return {
+        "angular": "metricreg.miners.angular:AngularMiner",
+        "batch_easy_hard": "metricreg.miners.batch_easy_hard:BatchEasyHardMiner",
         "batch_hard": "metricreg.miners.batch_hard:BatchHardMiner",
+        "distance_weighted": "metricreg.miners.distance_weighted:DistanceWeightedMiner",
+        "hdc": "metricreg.miners.hdc:HDCMiner",
         "multi_similarity": "metricreg.miners.multi_similarity:MultiSimilarityMiner",
+        "pair_margin": "metricreg.miners.pair_margin:PairMarginMiner",
         "triplet_margin": "metricreg.miners.triplet_margin:TripletMarginMiner",
+        "uniform_histogram": "metricreg.miners.uniform_histogram:UniformHistogramMiner",
     }

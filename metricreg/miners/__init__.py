@@ -1,7 +1,23 @@
 """The miners that metricreg ships."""
 
+from metricreg.miners.angular import AngularMiner
+from metricreg.miners.batch_easy_hard import BatchEasyHardMiner
 from metricreg.miners.batch_hard import BatchHardMiner
+from metricreg.miners.distance_weighted import DistanceWeightedMiner
+from metricreg.miners.hdc import HDCMiner
 from metricreg.miners.multi_similarity import MultiSimilarityMiner
+from metricreg.miners.pair_margin import PairMarginMiner
 from metricreg.miners.triplet_margin import TripletMarginMiner
+from metricreg.miners.uniform_histogram import UniformHistogramMiner
 
-__all__ = ["BatchHardMiner", "MultiSimilarityMiner", "TripletMarginMiner"]
+__all__ = [
+    "AngularMiner",
+    "BatchEasyHardMiner",
+    "BatchHardMiner",
+    "DistanceWeightedMiner",
+    "HDCMiner",
+    "MultiSimilarityMiner",
+    "PairMarginMiner",
+    "TripletMarginMiner",
+    "UniformHistogramMiner",
+]

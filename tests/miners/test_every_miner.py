@@ -19,23 +19,72 @@ from tests.largest_tensor import LargestTensor
 from tests.oracle import DISTANCES, FEW_PLANS, LARGE_LABELS, SCENARIOS, batch, rows
 from tests.reference import miners as reference
 
-ALL: dict[str, tuple[Callable[..., Miner], Callable[..., Any], str]] = {
-    "multi_similarity": (M.MultiSimilarityMiner, reference.multi_similarity, "cosine"),
-    "multi_similarity epsilon": (
-        partial(M.MultiSimilarityMiner, epsilon=-0.2),
-        partial(reference.multi_similarity, epsilon=-0.2),
-        "cosine",
-    ),
-    "batch_hard": (M.BatchHardMiner, reference.batch_hard, "lp"),
-} | {
-    f"triplet_margin {kind}": (
-        partial(M.TripletMarginMiner, type_of_triplets=kind),
-        partial(reference.triplet_margin, kind=kind),
-        "lp",
-    )
-    for kind in ("all", "hard", "semihard", "easy")
+STRATEGIES = [
+    (pos, neg)
+    for pos in ("all", "easy", "hard", "semihard")
+    for neg in ("all", "easy", "hard", "semihard")
+    if "semihard" not in (pos, neg) or {pos, neg} & {"easy", "hard"}
+]
+ALL: dict[str, tuple[Callable[..., Miner], Callable[..., Any], str]] = (
+    {
+        "multi_similarity": (M.MultiSimilarityMiner, reference.multi_similarity, "cosine"),
+        "multi_similarity epsilon": (
+            partial(M.MultiSimilarityMiner, epsilon=-0.2),
+            partial(reference.multi_similarity, epsilon=-0.2),
+            "cosine",
+        ),
+        "batch_hard": (M.BatchHardMiner, reference.batch_hard, "lp"),
+    }
+    | {
+        f"triplet_margin {kind}": (
+            partial(M.TripletMarginMiner, type_of_triplets=kind),
+            partial(reference.triplet_margin, kind=kind),
+            "lp",
+        )
+        for kind in ("all", "hard", "semihard", "easy")
+    }
+    | {
+        "pair_margin": (M.PairMarginMiner, reference.pair_margin, "lp"),
+        "pair_margin wide": (
+            partial(M.PairMarginMiner, pos_margin=0.9, neg_margin=1.3),
+            partial(reference.pair_margin, pos_margin=0.9, neg_margin=1.3),
+            "lp",
+        ),
+        "angular": (M.AngularMiner, reference.angular, "lp"),
+        "angular wide": (partial(M.AngularMiner, angle=40.0), partial(reference.angular, angle=40.0), "lp"),
+    }
+    | {
+        f"batch_easy_hard {pos} {neg}": (
+            partial(M.BatchEasyHardMiner, pos_strategy=pos, neg_strategy=neg),
+            partial(reference.batch_easy_hard, pos=pos, neg=neg),
+            "lp",
+        )
+        for pos, neg in STRATEGIES
+    }
+    | {
+        f"batch_easy_hard {pos} {neg} in ranges": (
+            partial(
+                M.BatchEasyHardMiner,
+                pos_strategy=pos,
+                neg_strategy=neg,
+                allowed_pos_range=(0.6, 1.6),
+                allowed_neg_range=(0.9, 1.5),
+            ),
+            partial(reference.batch_easy_hard, pos=pos, neg=neg, pos_range=(0.6, 1.6), neg_range=(0.9, 1.5)),
+            "lp",
+        )
+        for pos, neg in [("easy", "semihard"), ("hard", "hard"), ("all", "easy")]
+    }
+)
+LOOPED = pytest.mark.parametrize("name", ALL)
+MINERS: dict[str, Callable[..., Miner]] = {name: miner for name, (miner, _, _) in ALL.items()} | {
+    "distance_weighted": M.DistanceWeightedMiner,
+    "hdc": M.HDCMiner,
+    "uniform_histogram": M.UniformHistogramMiner,
 }
-every = pytest.mark.parametrize("name", ALL)
+"""Those above, and those that draw or leave open what they find, which have tests of their own."""
+every = pytest.mark.parametrize("name", MINERS)
+OWN_DISTANCE = ("angular", "distance_weighted")
 UNSELECTED = [name for name, make in SCENARIOS.items() if make().tuples is None and name != "duplicate and zero rows"]
 
 
@@ -48,7 +97,12 @@ def found(selection: Any) -> Any:
     return (listed(columns[:2]), listed(columns[2:])) if isinstance(selection, Pairs) else listed(columns)
 
 
-@every
+def mined(miner: Miner, *batch: Any) -> Any:
+    torch.manual_seed(0)
+    return miner(*batch)
+
+
+@LOOPED
 @pytest.mark.parametrize("scenario", UNSELECTED)
 def test_finds_what_the_loop_finds(name: str, scenario: str) -> None:
     miner, loop, distance = ALL[name]
@@ -58,7 +112,7 @@ def test_finds_what_the_loop_finds(name: str, scenario: str) -> None:
     assert found(miner()(case.x, case.labels, case.ref, case.ref_labels)) == want
 
 
-@every
+@pytest.mark.parametrize("name", [name for name in ALL if not name.startswith(OWN_DISTANCE)])
 @pytest.mark.parametrize("distance", ["lp p=1", "lp squared", "dot raw", "snr"])
 def test_works_with_every_distance(name: str, distance: str) -> None:
     miner, loop, _ = ALL[name]
@@ -70,6 +124,17 @@ def test_works_with_every_distance(name: str, distance: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_batch_is_mined(name: str, scenario: str) -> None:
+    case = SCENARIOS[scenario]()
+    selection = mined(MINERS[name](), case.x, case.labels, case.ref, case.ref_labels)
+    Pipeline(ContrastiveLoss(), MINERS[name]())(
+        case.x, case.labels, ref_embeddings=case.ref, ref_labels=case.ref_labels
+    )
+    assert all(column.dtype is torch.int64 for column in selection.columns())
+
+
+@LOOPED
 def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2, 0]), ALL[name][0]()
     want = miner(case.x, case.labels)
@@ -83,7 +148,7 @@ def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPat
 def test_what_is_mined_is_right_for_any_labels_and_duplicates(name: str) -> None:
     x = rows(len(LARGE_LABELS)).detach()
     x[1], x[2] = x[0], x[0]
-    selection = ALL[name][0]()(x, LARGE_LABELS)
+    selection = mined(MINERS[name](), x, LARGE_LABELS)
     columns = selection.columns()
     anchor, positive = columns[:2]
     anchor2, negative = (columns[0], columns[2]) if isinstance(selection, Triplets) else columns[2:]
@@ -94,32 +159,33 @@ def test_what_is_mined_is_right_for_any_labels_and_duplicates(name: str) -> None
 @every
 def test_mining_needs_no_graph_and_leaves_none(name: str) -> None:
     case = batch([0, 1, 0, 1])
-    assert not any(column.requires_grad for column in ALL[name][0]()(case.x, case.labels).columns())
+    assert not any(column.requires_grad for column in MINERS[name]()(case.x, case.labels).columns())
     assert case.x.grad is None
 
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_mined_in_float32(name: str, dtype: torch.dtype) -> None:
-    case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2]), ALL[name][0]()
+    case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2]), MINERS[name]()
     half = case.x.detach().to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
-        got = miner(half, case.labels)
-    assert found(got) == found(miner(half.float(), case.labels))
+        got = mined(miner, half, case.labels)
+    assert found(got) == found(mined(miner, half.float(), case.labels))
 
 
 @every
 def test_labels_are_needed(name: str) -> None:
     with pytest.raises(InputError, match="needs labels"):
-        ALL[name][0]()(rows(3), None)
+        MINERS[name]()(rows(3), None)
 
 
 @every
 @pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
 @pytest.mark.parametrize("loss", [ContrastiveLoss, SupConLoss, TripletMarginLoss])
 def test_a_pipeline_evaluates_what_its_miner_found(name: str, loss: Any, plan: Any) -> None:
-    case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2]), ALL[name][0]()
-    want = loss()(case.x, case.labels, tuples=miner(case.x, case.labels), execution=plan)
+    case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2]), MINERS[name]()
+    want = loss()(case.x, case.labels, tuples=mined(miner, case.x, case.labels), execution=plan)
+    torch.manual_seed(0)
     torch.testing.assert_close(Pipeline(loss(), miner, plan)(case.x, case.labels), want, rtol=1e-12, atol=0)
 
 
@@ -191,7 +257,7 @@ def test_a_nan_is_not_hidden_by_what_is_selected(name: str) -> None:
         x[list(rows_hit), 1] = torch.nan
         x.requires_grad_()
         for loss in (ContrastiveLoss(), SupConLoss(), TripletMarginLoss()):
-            assert Pipeline(loss, ALL[name][0]())(x, [0, 1] * 5).isnan()
+            assert Pipeline(loss, MINERS[name]())(x, [0, 1] * 5).isnan()
             assert loss(x, tuples=([0], [2], [1])).isnan()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metricreg import distances as D
 from metricreg import losses as L
+from metricreg import miners as M
 from metricreg import reducers as R
 from tests.oracle import DISTANCES, Scenario, pair_loss, value_and_gradients
 from tests.reference import reducers
@@ -22,6 +23,7 @@ from tests.reference.triplet_margin import triplet_margin
 pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
 from pytorch_metric_learning import distances as pd
 from pytorch_metric_learning import losses as pl
+from pytorch_metric_learning import miners as pm
 from pytorch_metric_learning import reducers as pr
 
 LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
@@ -202,3 +204,60 @@ def test_wrong_hyperparameters_are_refused() -> None:
     with pytest.raises(ValueError, match="temperature"):
         L.NTXentLoss(temperature=0.0)
     assert pl.NTXentLoss(0.0)(rows(7), LABELS).isnan()
+
+
+def test_the_angle_of_a_triplet_is_that_of_unit_embeddings() -> None:
+    x, lengths = torch.nn.functional.normalize(rows(7).detach()), torch.arange(1.0, 8.0, dtype=torch.float64)[:, None]
+
+    def listed(columns: Any) -> list[tuple[int, ...]]:
+        return sorted(zip(*(column.tolist() for column in columns), strict=True))
+
+    want = listed(pm.AngularMiner(25.0)(x, LABELS))
+    assert listed(M.AngularMiner(25.0)(x, LABELS).columns()) == want
+    assert listed(M.AngularMiner(25.0)(x * lengths, LABELS).columns()) == want
+    # PML insists on a distance that normalises, and then measures embeddings as they are
+    assert listed(pm.AngularMiner(25.0)(x * lengths, LABELS)) != want
+
+
+def test_ranges_hold_for_all_pairs_too() -> None:
+    x, near = rows(7), (0.0, 1.0)
+    d = D.LpDistance()(x)
+    ours = M.BatchEasyHardMiner("all", "all", near, near)(x, LABELS).columns()
+    theirs = pm.BatchEasyHardMiner("all", "all", near, near)(x, LABELS)
+    for i in (0, 2):
+        assert (d[ours[i], ours[i + 1]] <= 1.0).all()
+        assert len(ours[i]) == int((d[theirs[i], theirs[i + 1]] <= 1.0).sum())
+        assert (d[theirs[i], theirs[i + 1]] > 1.0).any()  # PML leaves the range of `all` aside
+
+
+def test_distance_weighted_takes_each_positive_pair_once() -> None:
+    x = rows(12, size=3)
+    labels = torch.tensor([0, 1, 2] * 4)
+    ours = M.DistanceWeightedMiner(nonzero_loss_cutoff=2.1)(x, labels).columns()
+    assert len({*zip(ours[0].tolist(), ours[1].tolist(), strict=True)}) == len(ours[0]) == 12 * 3
+    torch.manual_seed(0)
+    theirs = pm.DistanceWeightedMiner(nonzero_loss_cutoff=2.1)(x, labels)
+    assert len(theirs[0]) == 12 * 4  # PML draws positives, as many an anchor as its class has rows
+    assert len({*zip(theirs[0].tolist(), theirs[1].tolist(), strict=True)}) < 12 * 3
+
+
+def test_distance_weighted_keeps_anchors_whose_negatives_are_far() -> None:
+    x = torch.nn.functional.normalize(torch.randn(24, 512, generator=torch.Generator().manual_seed(0)))
+    x[12:] = torch.nn.functional.normalize(x[:12] + 0.05 * x[12:])  # twins, but in one class except for the last
+    labels = torch.tensor([*range(12), *range(11), 0])
+    x += 0.02 * torch.randn(512, generator=torch.Generator().manual_seed(1))
+    ours = M.DistanceWeightedMiner()(x, labels).columns()[0].unique()
+    d, other = D.LpDistance()(x), labels[:, None] != labels
+    paired = ((labels[:, None] == labels).sum(1) > 1) & ((d < 1.4) & other).any(1)
+    assert ours.tolist() == paired.nonzero()[:, 0].tolist()
+    # PML subtracts the batch's greatest log weight, and the weights of all other anchors become 0 in float32
+    theirs = pm.DistanceWeightedMiner()(x, labels)[0].unique()
+    assert 0 < len(theirs) < len(ours) // 2
+
+
+def test_uniform_histogram_takes_a_nan() -> None:
+    x = rows(7).detach()
+    x[3] = torch.nan
+    assert len(M.UniformHistogramMiner(distance=D.CosineSimilarity())(x, LABELS).columns()[0])
+    with pytest.raises((RuntimeError, ValueError)):
+        pm.UniformHistogramMiner(distance=pd.CosineSimilarity())(x, LABELS)

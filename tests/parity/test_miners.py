@@ -20,20 +20,47 @@ from pytorch_metric_learning import miners as pm
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
 REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])
 
-PAIRS: dict[str, tuple[Callable[..., Miner], Callable[..., Any]]] = {
-    "multi_similarity": (M.MultiSimilarityMiner, pm.MultiSimilarityMiner),
-    "multi_similarity epsilon": (
-        lambda **slots: M.MultiSimilarityMiner(epsilon=0.4, **slots),
-        lambda **slots: pm.MultiSimilarityMiner(epsilon=0.4, **slots),
-    ),
-    "batch_hard": (M.BatchHardMiner, pm.BatchHardMiner),
-} | {
-    f"triplet_margin {kind}": (
-        lambda kind=kind, **slots: M.TripletMarginMiner(margin=0.3, type_of_triplets=kind, **slots),
-        lambda kind=kind, **slots: pm.TripletMarginMiner(margin=0.3, type_of_triplets=kind, **slots),
-    )
-    for kind in ("all", "hard", "semihard", "easy")
-}
+PAIRS: dict[str, tuple[Callable[..., Miner], Callable[..., Any]]] = (
+    {
+        "multi_similarity": (M.MultiSimilarityMiner, pm.MultiSimilarityMiner),
+        "multi_similarity epsilon": (
+            lambda **slots: M.MultiSimilarityMiner(epsilon=0.4, **slots),
+            lambda **slots: pm.MultiSimilarityMiner(epsilon=0.4, **slots),
+        ),
+        "batch_hard": (M.BatchHardMiner, pm.BatchHardMiner),
+    }
+    | {
+        f"triplet_margin {kind}": (
+            lambda kind=kind, **slots: M.TripletMarginMiner(margin=0.3, type_of_triplets=kind, **slots),
+            lambda kind=kind, **slots: pm.TripletMarginMiner(margin=0.3, type_of_triplets=kind, **slots),
+        )
+        for kind in ("all", "hard", "semihard", "easy")
+    }
+    | {
+        "pair_margin": (M.PairMarginMiner, pm.PairMarginMiner),
+        "pair_margin wide": (
+            lambda **slots: M.PairMarginMiner(pos_margin=0.9, neg_margin=1.2, **slots),
+            lambda **slots: pm.PairMarginMiner(pos_margin=0.9, neg_margin=1.2, **slots),
+        ),
+        "hdc all": (
+            lambda **slots: M.HDCMiner(filter_percentage=1.0, **slots),
+            lambda **slots: pm.HDCMiner(filter_percentage=1.0, **slots),
+        ),
+        "batch_easy_hard in ranges": (
+            lambda **slots: M.BatchEasyHardMiner("easy", "semihard", (0.1, 1.6), (0.2, 1.5), **slots),
+            lambda **slots: pm.BatchEasyHardMiner("easy", "semihard", (0.1, 1.6), (0.2, 1.5), **slots),
+        ),
+    }
+    | {
+        f"batch_easy_hard {pos} {neg}": (
+            lambda pos=pos, neg=neg, **slots: M.BatchEasyHardMiner(pos, neg, **slots),
+            lambda pos=pos, neg=neg, **slots: pm.BatchEasyHardMiner(pos, neg, **slots),
+        )
+        for pos in ("all", "easy", "hard", "semihard")
+        for neg in ("all", "easy", "hard", "semihard")
+        if "semihard" not in (pos, neg) or {pos, neg} & {"easy", "hard"}
+    }
+)
 
 
 def listed(columns: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
@@ -59,3 +86,50 @@ def test_finds_the_same_tuples(name: str, distance: str, ref: bool) -> None:
     else:
         assert listed(got.columns()) == listed(want)
         assert len(want[0]) > 0
+
+
+def test_hdc_keeps_pairs_as_hard() -> None:
+    x = torch.randn(len(LABELS), 6, generator=torch.Generator().manual_seed(3))
+    d = D.LpDistance()(x)
+    for share in (0.1, 0.5):
+        got, want = M.HDCMiner(share)(x, LABELS).columns(), pm.HDCMiner(share)(x, LABELS)
+        for i in (0, 2):  # which of d(a, b) and d(b, a) is kept is open in both
+            ours, theirs = d[got[i], got[i + 1]], d[want[i], want[i + 1]]
+            torch.testing.assert_close(ours.sort().values, theirs.sort().values)
+
+
+def test_uniform_histogram_draws_from_the_same_bins() -> None:
+    x = torch.randn(len(LABELS), 6, generator=torch.Generator().manual_seed(3))
+    d = D.LpDistance()(x)
+    torch.manual_seed(0)
+    got = M.UniformHistogramMiner(8, 300, 400)(x, LABELS).columns()
+    want = pm.UniformHistogramMiner(8, 300, 400)(x, LABELS)
+    for i in (0, 2):
+        ours, theirs = ({*zip(c[i].tolist(), c[i + 1].tolist(), strict=True)} for c in (got, want))
+        assert len(got[i]) == len(want[i])
+        assert ours == theirs  # so many draws meet every pair
+        assert abs(float(d[got[i], got[i + 1]].mean() - d[want[i], want[i + 1]].mean())) < 0.02
+
+
+def test_distance_weighted_draws_negatives_as_often() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(6, 6, generator=generator)
+    x = torch.cat([x[:1].expand(60, -1), x[:1] + x[1:]])  # one anchor, many times, so that it draws often
+    labels = torch.tensor([0] * 60 + [1, 2, 3, 4, 5])
+    torch.manual_seed(0)
+    ours = M.DistanceWeightedMiner()(x, labels).columns()[2].bincount(minlength=65)
+    theirs = pm.DistanceWeightedMiner()(x, labels)[2].bincount(minlength=65)
+    assert int((ours > 0).sum()) > 2
+    torch.testing.assert_close(ours / ours.sum(), theirs / theirs.sum(), rtol=0, atol=0.04)
+
+
+@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
+def test_angular_keeps_the_same_triplets_of_unit_embeddings(ref: bool) -> None:
+    generator = torch.Generator().manual_seed(3)
+    x, y = torch.randn(len(LABELS), 6, generator=generator), torch.randn(len(REF_LABELS), 6, generator=generator)
+    x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
+    others = (y, REF_LABELS) if ref else ()
+    for angle in (20.0, 35.0, 50.0):
+        want = listed(pm.AngularMiner(angle)(x, LABELS, *others))
+        assert listed(M.AngularMiner(angle)(x, LABELS, *others).columns()) == want
+        assert want

@@ -1,0 +1,41 @@
+"""Pair margin miner."""
+
+from __future__ import annotations
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.kinds import Distance, Miner
+from metricreg.selection import Pairs
+
+
+class PairMarginMiner(Miner):
+    r"""Keeps the positive pairs farther than one margin, and the negative pairs nearer than another.
+
+    $$d(a, p) > m^+ \qquad d(a, n) < m^-$$
+
+    Of a similarity, it keeps positive pairs below their margin and negative pairs above theirs. With a contrastive loss
+    of the same margins these are the pairs whose loss is not 0. Hadsell et al. 2006, "Dimensionality Reduction by
+    Learning an Invariant Mapping".
+
+    Args:
+        pos_margin: m⁺, in units of the distance.
+        neg_margin: m⁻, in units of the distance.
+        distance: what far and near are measured by; Euclidean of unit embeddings if None.
+    """
+
+    def __init__(self, pos_margin: float = 0.2, neg_margin: float = 0.8, distance: Distance | None = None) -> None:
+        super().__init__(distance)
+        self.pos_margin = pos_margin
+        self.neg_margin = neg_margin
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Euclidean, of unit embeddings."""
+        return LpDistance()
+
+    def select(self, batch: Batch) -> Pairs:
+        """The pairs of some anchors that are beyond their margin."""
+        d = self.distance(batch.anchors, batch.references)
+        positives = (batch.positives != 0) & (self.distance.margin(d, self.pos_margin) > 0)
+        negatives = (batch.negatives != 0) & (self.distance.margin(self.neg_margin, d) > 0)
+        return Pairs(*positives.nonzero(as_tuple=True), *negatives.nonzero(as_tuple=True), repeats=False)

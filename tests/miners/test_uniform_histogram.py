@@ -1,0 +1,77 @@
+"""UniformHistogramMiner: how many pairs of which bin, and that each pair of a bin is as likely."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+from metricreg import Pairs, SpecError
+from metricreg.distances import CosineSimilarity, LpDistance
+from metricreg.miners import UniformHistogramMiner
+from tests.oracle import DISTANCES, SCENARIOS, Scenario, batch
+from tests.reference import miners as reference
+
+UNSELECTED = [name for name, make in SCENARIOS.items() if make().tuples is None and name != "duplicate and zero rows"]
+TILES = pytest.mark.parametrize("tile", [2**21, 16], ids=["whole", "tiles"])
+
+
+def drawn(miner: UniformHistogramMiner, case: Scenario) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    found = miner(case.x, case.labels, case.ref, case.ref_labels)
+    assert isinstance(found, Pairs)
+    a, p, a2, n = (column.tolist() for column in found.columns())
+    return list(zip(a, p, strict=True)), list(zip(a2, n, strict=True))
+
+
+@TILES
+@pytest.mark.parametrize("distance", ["lp", "dot raw", "snr"])
+@pytest.mark.parametrize("scenario", UNSELECTED)
+def test_each_bin_that_is_not_empty_gives_its_number(
+    scenario: str, distance: str, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metricreg.kinds.miner.CPU_VALUES", tile)
+    torch.manual_seed(0)
+    case, (ours, measure) = SCENARIOS[scenario](), DISTANCES[distance]
+    with torch.no_grad():
+        want = reference.uniform_histogram(measure, case.x, case.references, case.chosen, num_bins=7)
+    for found, bins, count in zip(drawn(UniformHistogramMiner(7, 4, 3, ours()), case), want, (4, 3), strict=True):
+        of = {pair: place for place, pairs in bins.items() for pair in pairs}
+        assert Counter(of[pair] for pair in found) == dict.fromkeys(bins, count)
+
+
+@TILES
+def test_each_pair_of_a_bin_is_as_likely(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.kinds.miner.CPU_VALUES", tile)
+    torch.manual_seed(0)
+    case, draws = batch([0, 1, 0, 1, 2, 0, 1, 2]), 20000
+    with torch.no_grad():
+        want = reference.uniform_histogram(DISTANCES["lp"][1], case.x, case.x, case.chosen, num_bins=3)
+    found = drawn(UniformHistogramMiner(3, draws, draws), case)
+    for pairs, bins in zip(found, want, strict=True):
+        counts = Counter(pairs)
+        for members in bins.values():
+            mean = draws / len(members)
+            assert all(abs(counts[pair] - mean) < 5 * mean**0.5 for pair in members)
+
+
+def test_equal_distances_are_one_bin() -> None:
+    x = torch.eye(4, dtype=torch.float64)
+    case = Scenario(x, torch.tensor([0, 0, 1, 1]))
+    torch.manual_seed(0)
+    assert [len(pairs) for pairs in drawn(UniformHistogramMiner(5, 2, 3, LpDistance(normalize=False)), case)] == [2, 3]
+
+
+def test_pairs_with_nan_are_left_out() -> None:
+    case = batch([0, 1, 0, 1, 0, 1])
+    x = case.x.detach()
+    x[3] = torch.nan
+    for pairs in drawn(UniformHistogramMiner(distance=CosineSimilarity()), Scenario(x, case.labels)):
+        assert pairs
+        assert 3 not in {i for pair in pairs for i in pair}
+
+
+@pytest.mark.parametrize("name", ["num_bins", "pos_per_bin", "neg_per_bin"])
+def test_numbers_are_at_least_one(name: str) -> None:
+    with pytest.raises(SpecError, match=name):
+        UniformHistogramMiner(**{name: 0})
