@@ -52,9 +52,14 @@ def metricreg_regularizers() -> dict[str, str]:
     """Built-in regularizers."""
     return {
         "center_invariant": "metricreg.regularizers.center_invariant:CenterInvariantRegularizer",
+        "l1": "metricreg.regularizers.l1:L1Regularizer",
+        "l1_l2": "metricreg.regularizers.l1_l2:L1L2Regularizer",
+        "l2": "metricreg.regularizers.l2:L2Regularizer",
         "lp": "metricreg.regularizers.lp:LpRegularizer",
+        "orthogonal": "metricreg.regularizers.orthogonal:OrthogonalRegularizer",
         "regular_face": "metricreg.regularizers.regular_face:RegularFaceRegularizer",
         "sparse_centers": "metricreg.regularizers.sparse_centers:SparseCentersRegularizer",
+        "spherical_embedding": "metricreg.regularizers.spherical_embedding:SphericalEmbeddingRegularizer",
         "zero_mean": "metricreg.regularizers.zero_mean:ZeroMeanRegularizer",
     }
 

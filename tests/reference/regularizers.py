@@ -42,3 +42,31 @@ def sparse_centers(w: Tensor, num_classes: int, centers_per_class: int) -> Tenso
                 same = torch.equal(a, b)
                 chords.append((a * b).sum() * 0.0 if same else (2 - 2 * (a * b).sum()).sqrt())
     return total(chords) / (num_classes * centers_per_class * (centers_per_class - 1))
+
+
+def l1(w: Tensor, factor: float = 0.01) -> Tensor:
+    """Σ |w_cd|."""
+    return factor * total([v.abs() for row in w for v in row])
+
+
+def l2(w: Tensor, factor: float = 0.01) -> Tensor:
+    """Σ w_cd²."""
+    return factor * total([v * v for row in w for v in row])
+
+
+def l1_l2(w: Tensor, first: float = 0.01, second: float = 0.01) -> Tensor:
+    """Both."""
+    return l1(w, first) + l2(w, second)
+
+
+def orthogonal(w: Tensor, factor: float = 0.01, mode: str = "rows") -> Tensor:
+    """Mean of |cos| over all pairs of rows, or of columns."""
+    vectors = [unit(v) for v in (w if mode == "rows" else w.T)]
+    cosines = [(a * b).sum().abs() for i, a in enumerate(vectors) for b in vectors[i + 1 :]]
+    return factor * average(cosines)
+
+
+def spherical_embedding(w: Tensor) -> Tensor:
+    """Mean of (|w_c| - mean |w_k|)²."""
+    norms = [norm(row) for row in w]
+    return average([(n - average(norms)) ** 2 for n in norms])

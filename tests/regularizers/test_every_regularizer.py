@@ -37,6 +37,16 @@ ALL: dict[str, tuple[Callable[[], Regularizer], Callable[[Tensor], Tensor]]] = {
         partial(reference.sparse_centers, num_classes=2, centers_per_class=3),
     ),
     "zero_mean": (G.ZeroMeanRegularizer, reference.zero_mean),
+    "l1": (G.L1Regularizer, reference.l1),
+    "l2": (G.L2Regularizer, reference.l2),
+    "l1_l2": (G.L1L2Regularizer, reference.l1_l2),
+    "l1_l2 unequal": (lambda: G.L1L2Regularizer(0.3, 2), partial(reference.l1_l2, first=0.3, second=2.0)),
+    "orthogonal": (G.OrthogonalRegularizer, reference.orthogonal),
+    "orthogonal columns": (
+        lambda: G.OrthogonalRegularizer(factor=2.0, mode="columns"),
+        partial(reference.orthogonal, factor=2.0, mode="columns"),
+    ),
+    "spherical_embedding": (G.SphericalEmbeddingRegularizer, reference.spherical_embedding),
 }
 every = pytest.mark.parametrize("name", ALL)
 
