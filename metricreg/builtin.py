@@ -12,6 +12,7 @@ def metricreg_distances() -> dict[str, str]:
         "cosine": "metricreg.distances.cosine:CosineSimilarity",
         "dot_product": "metricreg.distances.dot_product:DotProductSimilarity",
         "lp": "metricreg.distances.lp:LpDistance",
+        "mahalanobis": "metricreg.distances.mahalanobis:MahalanobisDistance",
         "snr": "metricreg.distances.snr:SNRDistance",
     }
 

@@ -11,13 +11,25 @@ from torch import Tensor
 from metricreg import Distance, MetricregError
 from metricreg import distances as D
 from tests.oracle import DIM, DISTANCES, assert_close, rows, value_and_gradients
-from tests.reference.distances import Measure, dot_product_measure, snr_measure
+from tests.reference.distances import Measure, dot_product_measure, lp_measure, mahalanobis_measure, snr_measure
+
+FACTOR = torch.randn(3, DIM, generator=torch.Generator().manual_seed(5))
+
+
+def learned(power: float = 1.0) -> Distance:
+    distance = D.MahalanobisDistance(DIM, rank=len(FACTOR), power=power)
+    distance.load_state_dict({"factor": FACTOR})
+    return distance
+
 
 MORE: dict[str, tuple[Callable[[], Distance], Measure]] = DISTANCES | {
     "cosine cubed": (lambda: D.CosineSimilarity(power=3), dot_product_measure(power=3.0)),
     "dot": (D.DotProductSimilarity, dot_product_measure()),
     "snr raw": (lambda: D.SNRDistance(normalize=False), snr_measure(normalize=False)),
     "snr rooted": (lambda: D.SNRDistance(power=0.5), snr_measure(power=0.5)),
+    "mahalanobis at first": (lambda: D.MahalanobisDistance(DIM), lp_measure(normalize=False)),
+    "mahalanobis": (learned, mahalanobis_measure(FACTOR.double())),
+    "mahalanobis squared": (lambda: learned(2.0), mahalanobis_measure(FACTOR.double(), 2.0)),
 }
 every = pytest.mark.parametrize("name", MORE)
 

@@ -91,3 +91,18 @@ def dot_product_measure(power: float = 1.0, normalize: bool = True) -> Measure:
 def snr_measure(power: float = 1.0, normalize: bool = True) -> Measure:
     """The signal-to-noise ratio distance."""
     return Measure(snr, unit if normalize else as_is, power)
+
+
+def mahalanobis_measure(factor: Tensor, power: float = 1.0) -> Measure:
+    """sqrt((a - b)' L'L (a - b)), from the entries of L'L; 0 without slope where a is b."""
+
+    def between(a: Tensor, b: Tensor) -> Tensor:
+        form = [
+            (a[i] - b[i]) * (a[j] - b[j]) * sum(row[i] * row[j] for row in factor)
+            for i in range(len(a))
+            for j in range(len(a))
+        ]
+        total = torch.stack(form).sum()
+        return total.sqrt() if bool(total > 0) else total * 0.0
+
+    return Measure(between, as_is, power)

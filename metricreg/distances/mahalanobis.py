@@ -1,0 +1,69 @@
+"""Mahalanobis distance."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from metricreg.distances.lp import LpDistance
+from metricreg.errors import InputError
+from metricreg.kinds import Distance
+
+
+class MahalanobisDistance(Distance):
+    r"""Learned Mahalanobis distance: the Euclidean one after a linear map.
+
+    $$d(x, y) = \sqrt{(x - y)^\top A (x - y)}^{\,\text{power}} \qquad A = L^\top L$$
+
+    L `[rank, E]` is a parameter, `factor`; so A is positive semi-definite whatever is learned. Without a rank, L is the
+    identity at first, and the distance Euclidean; with one, its rows are a random orthogonal frame, scaled such that
+    distances keep their size on average. Embeddings are not normalised. The gradient at distance 0 is 0. Weinberger and
+    Saul 2009, "Distance Metric Learning for Large Margin Nearest Neighbor Classification".
+
+    Args:
+        embedding_size: E, the dimension D of the embeddings, at least 1.
+        rank: the rank of A, from 1 to E; E if None.
+        power: exponent of the distance, greater than 0.
+    """
+
+    def __init__(
+        self,
+        embedding_size: Annotated[int, Field(gt=0)],
+        rank: Annotated[int, Field(gt=0)] | None = None,
+        power: Annotated[float, Field(gt=0)] = 1.0,
+    ) -> None:
+        super().__init__(power)
+        if rank is not None and rank > embedding_size:
+            raise ValueError(f"rank is at most embedding_size, {embedding_size}; got {rank}")
+        self.embedding_size = embedding_size
+        self.rank = rank
+        self.euclidean = LpDistance(normalize=False)
+        self.factor = nn.Parameter(torch.empty(rank or embedding_size, embedding_size))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin anew, as the Euclidean distance or a random projection of it."""
+        if self.rank is None:
+            nn.init.eye_(self.factor)
+        else:
+            nn.init.orthogonal_(self.factor, gain=math.sqrt(self.embedding_size / self.rank))
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Mapped rows `[N, rank]`.
+
+        Raises:
+            InputError: another embedding size.
+        """
+        if x.shape[-1] != self.embedding_size:
+            raise InputError(
+                f"MahalanobisDistance has embedding_size {self.embedding_size}; the embeddings have {x.shape[-1]}"
+            )
+        return x @ self.factor.to(x.dtype).mT
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Euclidean distances of mapped rows `[X, Y]`."""
+        return self.euclidean.matrix(x, y)
