@@ -97,6 +97,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "class_weighted": {"weights": [1, 2.5]},
     "threshold": {"low": 0.5},
     "sparse_centers": {"num_classes": 3, "centers_per_class": 2},
+    "mahalanobis": {"embedding_size": 4},
 }
 REQUIRED_OF_REDUCERS = {"multiple": {"reducers": {"pos_loss": {"name": "threshold", "low": 1}}}}
 REGISTERED = [(entry.kind, entry.name) for entry in metricreg.default_registry()]

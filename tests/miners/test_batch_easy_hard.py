@@ -55,6 +55,15 @@ def test_points_on_a_line(strategies: tuple[Any, Any], of_the_first: tuple[list[
     assert (p[a == 0].tolist(), n[a2 == 0].tolist()) == of_the_first
 
 
+def test_semihard_is_strictly_nearer_or_farther() -> None:
+    x, labels = torch.tensor([[0.0], [1.0], [-1.0], [3.0]]), [0, 0, 1, 1]  # of the first: p at 1, n at 1 and at 3
+    distance = LpDistance(normalize=False)
+    a, _, _, n = BatchEasyHardMiner("easy", "semihard", distance=distance)(x, labels).columns()
+    assert n[a == 0].tolist() == [3]
+    a, p, _, _ = BatchEasyHardMiner("semihard", "hard", distance=distance)(x, labels).columns()
+    assert p[a == 0].tolist() == []
+
+
 def test_ranges_include_their_ends() -> None:
     miner = BatchEasyHardMiner("hard", "hard", (0.0, 1.0), (2.0, 7.0), LpDistance(normalize=False))
     a, p, _, n = miner(LINE, LABELS).columns()

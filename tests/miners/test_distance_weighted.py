@@ -7,7 +7,6 @@ from collections import Counter
 import pytest
 import torch
 
-import metricreg
 from metricreg import Batch, SpecError
 from metricreg.miners import DistanceWeightedMiner
 from tests.oracle import DISTANCES, SCENARIOS, Scenario, batch
@@ -82,16 +81,20 @@ def test_a_seed_repeats_the_draws() -> None:
 
 
 def test_high_dimensions_do_not_underflow() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(40, 2048, generator=generator)
-    x[1] = x[0] + 0.3 * x[1]  # one anchor's negative is much nearer than all others
-    x[2:] += 0.4 * x[2:].mean(0) * 38
-    labels = torch.tensor([0, 1, *[i % 4 for i in range(38)]])
-    anchors = DistanceWeightedMiner()(x, labels).columns()[0].unique()
-    near = metricreg.create("distance", "lp")(x) < 1.4
-    wanted = ((labels[:, None] != labels) & near).any(1)
-    assert anchors.tolist() == wanted.nonzero()[:, 0].tolist()
-    assert len(anchors) > 30
+    noise = torch.nn.functional.normalize(torch.randn(40, 2048, generator=torch.Generator().manual_seed(0)))
+    x = 0.7**0.5 * noise
+    x[:, 0] += 0.3**0.5  # all about 1.2 from each other
+    x[1] = x[0] + 0.1 * noise[1]  # but two of different classes, exp(1300) times likelier than all others
+    found = DistanceWeightedMiner()(x, torch.arange(40) % 4).columns()
+    assert found[0].tolist() == torch.arange(40).repeat_interleave(9).tolist()
+    assert set(found[2][found[0] == 0].tolist()) == {1}
+
+
+def test_a_negative_like_the_anchor_has_a_finite_weight() -> None:
+    for size in (2, 3, 4):
+        x = torch.eye(1, size).repeat(3, 1)
+        found = DistanceWeightedMiner()(x, [0, 0, 1]).columns()
+        assert [column.tolist() for column in found] == [[0, 1], [1, 0], [2, 2]]
 
 
 def test_an_opposite_negative_has_a_finite_weight() -> None:

@@ -269,6 +269,25 @@ def test_triplets_are_looked_at_in_bounded_memory() -> None:
     assert seen.numel <= 2 * CPU_VALUES < 400 * 200 * 400
 
 
+@pytest.mark.parametrize(
+    "miner",
+    [
+        M.PairMarginMiner(pos_margin=2.0, neg_margin=0.1),
+        M.BatchEasyHardMiner(),
+        M.DistanceWeightedMiner(),
+        M.HDCMiner(filter_percentage=0.02),
+        M.UniformHistogramMiner(),
+    ],
+    ids=lambda miner: type(miner).__name__,
+)
+def test_pairs_are_looked_at_in_bounded_memory(miner: Miner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.kinds.miner.CPU_VALUES", 4000)
+    x, labels = rows(400, dtype=torch.float32).detach(), torch.arange(400) % 100
+    with LargestTensor() as seen:
+        found = miner(x, labels)
+    assert seen.numel <= 12000 + 2 * sum(map(len, found.columns())) < 400 * 400 / 3
+
+
 def test_a_miner_in_multiple_sees_the_whole_batch() -> None:
     x, labels = rows(10), torch.tensor([0, 1] * 5)
     own = M.TripletMarginMiner(type_of_triplets="semihard")

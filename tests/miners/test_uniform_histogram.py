@@ -55,6 +55,14 @@ def test_each_pair_of_a_bin_is_as_likely(tile: int, monkeypatch: pytest.MonkeyPa
             assert all(abs(counts[pair] - mean) < 5 * mean**0.5 for pair in members)
 
 
+def test_a_distance_between_two_bins_is_in_the_farther_one() -> None:
+    case = Scenario(torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64), torch.tensor([0, 0, 0]))
+    torch.manual_seed(0)
+    pairs = Counter(drawn(UniformHistogramMiner(2, 1000, 1, LpDistance(normalize=False)), case)[0])
+    assert pairs[0, 1] + pairs[1, 0] == 1000  # at distance 1; 2 and 3 share the other bin
+    assert all(pairs[pair] > 150 for pair in [(1, 2), (2, 1), (0, 2), (2, 0)])
+
+
 def test_equal_distances_are_one_bin() -> None:
     x = torch.eye(4, dtype=torch.float64)
     case = Scenario(x, torch.tensor([0, 0, 1, 1]))
