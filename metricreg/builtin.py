@@ -23,6 +23,7 @@ def metricreg_losses() -> dict[str, str]:
     return {
         "arcface": "metricreg.losses.arcface:ArcFaceLoss",
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
+        "cosface": "metricreg.losses.cosface:CosFaceLoss",
         "multi_similarity": "metricreg.losses.multi_similarity:MultiSimilarityLoss",
         "multiple": "metricreg.losses.multiple:MultipleLosses",
         "ntxent": "metricreg.losses.ntxent:NTXentLoss",

@@ -17,7 +17,7 @@ from metricreg import reducers as R
 from tests.reference import reducers
 from tests.reference.distances import Measure, dot_product_measure, lp_measure, snr_measure
 from tests.reference.reducers import Anchors, Values
-from tests.reference.selection import Chosen, chosen_of, listed
+from tests.reference.selection import Chosen, chosen_of, listed, occurrence_weights
 
 DIM = 5
 
@@ -76,10 +76,13 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "supcon": L.SupConLoss,
     "multi_similarity": L.MultiSimilarityLoss,
 }
-LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | {
+PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),
+    "cosface": partial(_seeded, L.CosFaceLoss),
     "proxy_anchor": partial(_seeded, L.ProxyAnchorLoss),
 }
+"""Losses with class vectors, for labels 0 to 3."""
+LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | PROXY_LOSSES
 """Every loss, from its slots; for labels 0 to 3."""
 
 
@@ -189,6 +192,9 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "duplicate and zero rows": _duplicates,
 }
 
+PROXY_SCENARIOS = [name for name in SCENARIOS if "references" not in name]
+"""Those that losses with class vectors take."""
+
 ANY_DISTANCE = [
     (distance, scenario)
     for distance in DISTANCES
@@ -247,5 +253,21 @@ def pair_loss(formula: PairLoss, measure: Measure, reduce: Reduce, **parameters:
     def naive(scenario: Scenario) -> Tensor:
         terms = formula(measure, scenario.x, scenario.references, scenario.chosen, **parameters)
         return reduced(terms, reduce, scenario.anchors)
+
+    return naive
+
+
+ProxyFormula = Callable[..., dict[str, Values]]
+
+
+def proxy_loss(
+    formula: ProxyFormula, proxies: Tensor, reduce: Reduce = reducers.mean, **parameters: Any
+) -> Callable[[Scenario], Tensor]:
+    """The reference of a loss that compares each embedding with class vectors."""
+
+    def naive(scenario: Scenario) -> Tensor:
+        labels: list[int] = scenario.labels.tolist()
+        weights = occurrence_weights(len(labels), scenario.tuples)
+        return reduced(formula(scenario.x, proxies, labels, weights, **parameters), reduce, scenario.anchors)
 
     return naive

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
@@ -13,12 +12,12 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance
-from metricreg.kinds.loss import Terms
-from metricreg.losses.proxy import ProxyLoss, ProxySlots
-from metricreg.term import Term
+from metricreg.losses.angle import with_margin
+from metricreg.losses.proxy import ProxySlots
+from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
 
 
-class ArcFaceLoss(ProxyLoss):
+class ArcFaceLoss(ProxySoftmaxLoss):
     r"""Cross entropy of scaled cosines, with an angle added to that of the true class.
 
     $$\ell_a = -\log \frac{e^{s \cos(\theta_y + m)}}{e^{s \cos(\theta_y + m)} + \sum_{c \ne y} e^{s \cos \theta_c}}$$
@@ -53,23 +52,8 @@ class ArcFaceLoss(ProxyLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def prepare(self, batch: Batch) -> Batch:
-        """The proxies are the references."""
-        return batch.against(*self.classes(batch))
-
-    def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value an anchor, `[A]`."""
-        assert batch.anchor_labels is not None  # checked in prepare
-        target = batch.anchor_labels.long()
+    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled cosines, and with the margin."""
         cosine = self.distance(batch.anchors, batch.references)
-        logits = cosine.scatter(1, target[:, None], self._with_margin(cosine.gather(1, target[:, None])))
-        losses = torch.nn.functional.cross_entropy(logits * self.scale, target, reduction="none")
-        return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
-
-    def _with_margin(self, cosine: Tensor) -> Tensor:
-        m = math.radians(self.margin)
-        room = 1.0 - cosine.square()
-        flat = room <= torch.finfo(cosine.dtype).eps  # at 0 and 180 degrees the sine has no slope to follow
-        sine = room.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)
-        rotated = cosine * math.cos(m) - sine * math.sin(m)
-        return torch.where(cosine >= math.cos(math.pi - m), rotated, cosine - m * math.sin(m))
+        margin = cosine.new_full((), math.radians(self.margin))
+        return cosine * self.scale, with_margin(cosine.gather(1, target), margin) * self.scale

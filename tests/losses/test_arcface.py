@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg.errors import InputError
 from metricreg.losses import ArcFaceLoss
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.regularizers import RegularFaceRegularizer
-from tests.oracle import DIM, FEW_PLANS, REDUCERS, SCENARIOS, Reduce, Scenario, batch, check, reduced, rows
+from tests.oracle import DIM, FEW_PLANS, REDUCERS, SCENARIOS, Reduce, Scenario, check, reduced
 from tests.reference.arcface import arcface
 from tests.reference.selection import occurrence_weights
 
@@ -71,32 +70,3 @@ def test_a_penalty_on_the_proxies_is_added_with_its_weight() -> None:
     loss = loss_of(weight_regularizer=regularizer, weight_reg_weight=0.25)
     plain = formula(loss)
     check(loss, lambda s: plain(s) + 0.25 * regularizer(loss.proxies), SCENARIOS["balanced"]())
-
-
-@pytest.mark.parametrize(
-    ("labels", "changes", "message"),
-    [
-        ([0, 4], {}, "labels are 0 to 3; found 0 to 4"),
-        ([-1, 0], {}, "found -1 to 0"),
-        (None, {}, "needs labels"),
-        ([0, 1], {"ref_embeddings": rows(3), "ref_labels": [0, 1, 2]}, "takes no ref_embeddings"),
-    ],
-)
-def test_refuses_what_has_no_proxy(labels: Any, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        loss_of()(rows(2), labels, **changes)
-
-
-def test_refuses_another_embedding_size() -> None:
-    with pytest.raises(InputError, match="embedding_size 5; the embeddings have 3"):
-        loss_of()(torch.zeros(2, 3), [0, 1])
-
-
-def test_half_precision_embeddings_meet_proxies_in_full_precision() -> None:
-    loss = ArcFaceLoss(num_classes=4, embedding_size=DIM)
-    x = batch([0, 1, 2]).x.detach().half().requires_grad_()
-    loss(x, [0, 1, 2]).backward()
-    assert x.grad is not None
-    assert x.grad.dtype is torch.float16
-    assert loss.proxies.grad is not None
-    assert loss.proxies.grad.dtype is torch.float32

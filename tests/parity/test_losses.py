@@ -156,23 +156,28 @@ def test_an_embedding_regularizer_agrees(name: str) -> None:
     )
 
 
+PROXY_LOSSES: dict[str, tuple[Callable[[], Loss], Callable[[], Any]]] = {
+    "arcface": (lambda: L.ArcFaceLoss(5, SIZE), lambda: pl.ArcFaceLoss(5, SIZE)),
+    "arcface with a penalty": (
+        lambda: L.ArcFaceLoss(5, SIZE, margin=100.0, scale=8.0, weight_regularizer=G.RegularFaceRegularizer()),
+        lambda: pl.ArcFaceLoss(5, SIZE, margin=100.0, scale=8.0, weight_regularizer=pg.RegularFaceRegularizer()),
+    ),
+    "cosface": (lambda: L.CosFaceLoss(5, SIZE), lambda: pl.CosFaceLoss(5, SIZE)),
+    "cosface of another margin": (
+        lambda: L.CosFaceLoss(6, SIZE, margin=0.1, scale=4.0),
+        lambda: pl.CosFaceLoss(6, SIZE, margin=0.1, scale=4.0),
+    ),
+    "proxy_anchor": (lambda: L.ProxyAnchorLoss(5, SIZE), lambda: pl.ProxyAnchorLoss(5, SIZE)),
+    "proxy_anchor of distances": (
+        lambda: L.ProxyAnchorLoss(6, SIZE, alpha=4.0, distance=D.LpDistance(), reducer=R.MeanReducer()),
+        lambda: pl.ProxyAnchorLoss(6, SIZE, alpha=4.0, distance=pd.LpDistance(), reducer=pr.MeanReducer()),
+    ),
+}
+
+
 @pytest.mark.parametrize("miner", [None, *MINERS])
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (lambda: L.ArcFaceLoss(5, SIZE), lambda: pl.ArcFaceLoss(5, SIZE)),
-        (
-            lambda: L.ArcFaceLoss(5, SIZE, margin=100.0, scale=8.0, weight_regularizer=G.RegularFaceRegularizer()),
-            lambda: pl.ArcFaceLoss(5, SIZE, margin=100.0, scale=8.0, weight_regularizer=pg.RegularFaceRegularizer()),
-        ),
-        (lambda: L.ProxyAnchorLoss(5, SIZE), lambda: pl.ProxyAnchorLoss(5, SIZE)),
-        (
-            lambda: L.ProxyAnchorLoss(6, SIZE, alpha=4.0, distance=D.LpDistance(), reducer=R.MeanReducer()),
-            lambda: pl.ProxyAnchorLoss(6, SIZE, alpha=4.0, distance=pd.LpDistance(), reducer=pr.MeanReducer()),
-        ),
-    ],
-    ids=["arcface", "arcface with a penalty", "proxy_anchor", "proxy_anchor of distances"],
-)
-def test_losses_with_proxies_agree(ours: Callable[[], Loss], theirs: Callable[[], Any], miner: str | None) -> None:
+@pytest.mark.parametrize("name", PROXY_LOSSES)
+def test_losses_with_proxies_agree(name: str, miner: str | None) -> None:
     torch.manual_seed(7)
+    ours, theirs = PROXY_LOSSES[name]
     compare(ours(), theirs(), None if miner is None else (MINERS[miner][0](), MINERS[miner][1]()))

@@ -1,0 +1,40 @@
+"""What losses that classify embeddings by their logits to class vectors share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp
+from metricreg.losses.proxy import ProxyLoss
+from metricreg.term import Term
+
+
+class ProxySoftmaxLoss(ProxyLoss):
+    """Cross entropy of each embedding's logits to the classes, times its weight. A subclass implements `logits`."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The proxies are the references."""
+        return batch.against(*self.classes(batch))
+
+    @abstractmethod
+    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """A logit a class `[A, C]`; and of each anchor's own class, target `[A, 1]`, the one to use, `[A, 1]`."""
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        assert batch.anchor_labels is not None  # checked in prepare
+        target = batch.anchor_labels.long()[:, None]
+        losses = cross_entropy(*self.logits(batch, target), target)
+        return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
+
+
+def cross_entropy(logits: Tensor, own: Tensor, target: Tensor) -> Tensor:
+    """-log softmax of own `[A, 1]`, which stands for column target `[A, 1]` of `[A, C]`; exact where it is tiny."""
+    if logits.shape[1] == 1:  # torch differentiates the sum of no exponentials to NaN
+        return own[:, 0] * 0.0
+    return log_one_plus_exp(logits.scatter(1, target, -torch.inf).logsumexp(1) - own[:, 0])
