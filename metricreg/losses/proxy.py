@@ -41,13 +41,14 @@ class ProxySlots(LossSlots, total=False):
 
 
 class ProxyLoss(Loss):
-    """A loss that compares embeddings with learned vectors, `proxies [C, E]`, one a class.
+    """A loss that compares embeddings with learned vectors, `proxies [C K, E]`, one or several a class.
 
-    Labels are the classes 0 to C - 1.
+    Labels are the classes 0 to C - 1. The K vectors of a class stand one after the other.
 
     Args:
         num_classes: C, at least 1.
         embedding_size: E, the dimension D of the embeddings, at least 1.
+        centers_per_class: K, at least 1.
         weight_init: how the proxies are drawn at first; if None, what the loss names as its default.
         weight_regularizer: a penalty on the proxies, added to the loss as `weight_reg_loss`.
         weight_reg_weight: the factor of that penalty.
@@ -59,6 +60,7 @@ class ProxyLoss(Loss):
         self,
         num_classes: int,
         embedding_size: int,
+        centers_per_class: int = 1,
         weight_init: WeightInit | None = None,
         weight_regularizer: Regularizer | None = None,
         weight_reg_weight: float = 1.0,
@@ -67,10 +69,11 @@ class ProxyLoss(Loss):
         super().__init__(**slots)
         self.num_classes = num_classes
         self.embedding_size = embedding_size
+        self.centers_per_class = centers_per_class
         self.weight_init = self.default_weight_init if weight_init is None else weight_init
         self.weight_regularizer = weight_regularizer
         self.weight_reg_weight = weight_reg_weight
-        self.proxies = nn.Parameter(torch.empty(num_classes, embedding_size))
+        self.proxies = nn.Parameter(torch.empty(num_classes * centers_per_class, embedding_size))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -93,7 +96,8 @@ class ProxyLoss(Loss):
         if labels is None:
             raise InputError(f"{type(self).__name__} needs labels: the classes 0 to {self.num_classes - 1}")
         check_classes(labels, self.num_classes, type(self).__name__)
-        return self.proxies.to(batch.anchors.dtype), torch.arange(self.num_classes, device=batch.anchors.device)
+        classes = torch.arange(len(self.proxies), device=batch.anchors.device) // self.centers_per_class
+        return self.proxies.to(batch.anchors.dtype), classes
 
     def once(self, batch: Batch) -> Terms:
         """The weighted penalty on the proxies, if there is a regularizer."""
