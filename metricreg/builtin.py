@@ -26,8 +26,12 @@ def metricreg_losses() -> dict[str, str]:
         "cosface": "metricreg.losses.cosface:CosFaceLoss",
         "multi_similarity": "metricreg.losses.multi_similarity:MultiSimilarityLoss",
         "multiple": "metricreg.losses.multiple:MultipleLosses",
+        "normalized_softmax": "metricreg.losses.normalized_softmax:NormalizedSoftmaxLoss",
         "ntxent": "metricreg.losses.ntxent:NTXentLoss",
         "proxy_anchor": "metricreg.losses.proxy_anchor:ProxyAnchorLoss",
+        "proxy_nca": "metricreg.losses.proxy_nca:ProxyNCALoss",
+        "soft_triple": "metricreg.losses.soft_triple:SoftTripleLoss",
+        "subcenter_arcface": "metricreg.losses.subcenter_arcface:SubCenterArcFaceLoss",
         "supcon": "metricreg.losses.supcon:SupConLoss",
         "triplet_margin": "metricreg.losses.triplet_margin:TripletMarginLoss",
     }

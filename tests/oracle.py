@@ -79,7 +79,11 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),
     "cosface": partial(_seeded, L.CosFaceLoss),
+    "normalized_softmax": partial(_seeded, L.NormalizedSoftmaxLoss),
     "proxy_anchor": partial(_seeded, L.ProxyAnchorLoss),
+    "proxy_nca": partial(_seeded, L.ProxyNCALoss),
+    "soft_triple": partial(_seeded, L.SoftTripleLoss),
+    "subcenter_arcface": partial(_seeded, L.SubCenterArcFaceLoss),
 }
 """Losses with class vectors, for labels 0 to 3."""
 LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | PROXY_LOSSES

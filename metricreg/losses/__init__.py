@@ -5,8 +5,12 @@ from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
+from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
 from metricreg.losses.ntxent import NTXentLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
+from metricreg.losses.proxy_nca import ProxyNCALoss
+from metricreg.losses.soft_triple import SoftTripleLoss
+from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
 from metricreg.losses.supcon import SupConLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
 
@@ -17,7 +21,11 @@ __all__ = [
     "MultiSimilarityLoss",
     "MultipleLosses",
     "NTXentLoss",
+    "NormalizedSoftmaxLoss",
     "ProxyAnchorLoss",
+    "ProxyNCALoss",
+    "SoftTripleLoss",
+    "SubCenterArcFaceLoss",
     "SupConLoss",
     "TripletMarginLoss",
 ]

@@ -13,10 +13,13 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
-from tests.oracle import DISTANCES, Scenario, pair_loss, value_and_gradients
+from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients
 from tests.reference import reducers
+from tests.reference.distances import lp_measure
 from tests.reference.multi_similarity import multi_similarity
+from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.ntxent import ntxent
+from tests.reference.proxy_nca import proxy_nca
 from tests.reference.supcon import supcon
 from tests.reference.triplet_margin import triplet_margin
 
@@ -261,3 +264,72 @@ def test_uniform_histogram_takes_a_nan() -> None:
     assert len(M.UniformHistogramMiner(distance=D.CosineSimilarity())(x, LABELS).columns()[0])
     with pytest.raises((RuntimeError, ValueError)):
         pm.UniformHistogramMiner(distance=pd.CosineSimilarity())(x, LABELS)
+def test_proxy_nca_weighs_embeddings_by_all_their_occurrences() -> None:
+    x, tuples = rows(7), tuple(torch.tensor(t) for t in ([0, 0, 4], [2, 6, 5], [1, 3, 0]))
+    ours, theirs = L.ProxyNCALoss(3, 6).double(), pl.ProxyNCALoss(3, 6).double()
+    theirs.proxies.data = ours.proxies.detach().clone()
+    formula = proxy_loss(proxy_nca, ours.proxies)
+    assert close(ours(x, LABELS), theirs(x, LABELS))
+    assert close(ours(x, LABELS, tuples=tuples), formula(Scenario(x, LABELS, tuples=tuples)))
+    # PML takes the proxies for a reference set that the tuples were drawn from, and so counts anchors alone, unlike in
+    # its other losses with proxies
+    each = L.ProxyNCALoss(3, 6, reducer=R.DoNothingReducer()).double()
+    each.proxies.data = ours.proxies.detach().clone()
+    losses = each(x, LABELS)["loss"].values
+    assert close(theirs(x, LABELS, tuples), (losses * torch.tensor([1.0, 0, 0, 0, 0.5, 0, 0])).mean(), 1e-6)
+    assert not close(theirs(x, LABELS, tuples), ours(x, LABELS, tuples=tuples), 0.01)
+
+
+def test_proxy_nca_keeps_the_embeddings_that_are_farthest_off() -> None:
+    x = torch.tensor([[1.0, 0.0], [0.9, 0.1]], requires_grad=True)
+    ours, theirs = L.ProxyNCALoss(2, 2, softmax_scale=60.0), pl.ProxyNCALoss(2, 2, softmax_scale=60.0)
+    ours.proxies.data = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    theirs.proxies.data = ours.proxies.detach().clone()
+    labels = torch.tensor([1, 0])
+    want = proxy_loss(proxy_nca, ours.proxies.double(), softmax_scale=60.0)(Scenario(x.double(), labels))
+    assert close(ours(x, labels), want, 1e-5)
+    assert float(want.detach()) == pytest.approx(120.0)  # (240 + 0) / 2
+    assert float(theirs(x, labels).detach()) == pytest.approx(0.0)  # a probability that underflows is left out
+
+
+def test_proxy_nca_has_the_own_proxy_in_the_sum_which_the_paper_leaves_out() -> None:
+    x = rows(7)
+    ours, theirs = L.ProxyNCALoss(3, 6).double(), pl.ProxyNCALoss(3, 6).double()
+    theirs.proxies.data = ours.proxies.detach().clone()
+    d = D.LpDistance(power=2)(x, ours.proxies)
+    own = torch.nn.functional.one_hot(LABELS).bool()
+    papers = (d[own] + (-d).masked_fill(own, -torch.inf).logsumexp(1)).mean()
+    assert close(ours(x, LABELS), theirs(x, LABELS))
+    assert close(
+        ours(x, LABELS), torch.nn.functional.softplus(d[own] + (-d).masked_fill(own, -torch.inf).logsumexp(1)).mean()
+    )
+    assert float(ours(x, LABELS).detach()) > float(papers.detach())
+
+
+def test_normalized_softmax_has_proxies_of_unit_euclidean_length_whatever_the_distance() -> None:
+    x = rows(7)
+    ours = L.NormalizedSoftmaxLoss(3, 6, distance=D.LpDistance(p=1, normalize=False)).double()
+    theirs = pl.NormalizedSoftmaxLoss(3, 6, distance=pd.LpDistance(p=1, normalize_embeddings=False)).double()
+    theirs.W.data = ours.proxies.detach().T.clone()
+    measure = lp_measure(p=1.0, normalize=False)
+    assert close(ours(x, LABELS), proxy_loss(normalized_softmax, ours.proxies, measure=measure)(Scenario(x, LABELS)))
+    theirs_of_l1 = theirs(x, LABELS)  # PML scales them to unit length in the norm of the distance
+    ours.proxies.data = torch.nn.functional.normalize(ours.proxies.detach(), p=1)
+    assert not close(theirs_of_l1, ours(x, LABELS), 1e-3)
+
+
+def test_dominant_centers_of_absent_classes_are_centers_of_theirs() -> None:
+    ours, theirs = L.SubCenterArcFaceLoss(3, 6), pl.SubCenterArcFaceLoss(num_classes=3, embedding_size=6)
+    theirs.W.data = ours.proxies.detach().T.clone()
+    x, labels = rows(4).detach().float(), torch.tensor([0, 0, 2, 2])
+    assert ours.dominant_centers(x, labels)[1] == 3
+    # PML leaves memory as it was found in their place, and always returns two things
+    assert len(theirs.get_outliers(x, labels, return_dominant_centers=False)) == 2
+
+
+def test_tuples_that_list_nothing_select_nothing() -> None:
+    x, tuples = rows(7), tuple(torch.zeros(0, dtype=torch.long) for _ in range(3))
+    ours, theirs = L.CosFaceLoss(3, 6).double(), pl.CosFaceLoss(3, 6).double()
+    theirs.W.data = ours.proxies.detach().T.clone()
+    assert float(ours(x, LABELS, tuples=tuples).detach()) == 0
+    assert close(theirs(x, LABELS, tuples), theirs(x, LABELS))  # PML then takes all embeddings

@@ -1,0 +1,58 @@
+"""Normalized softmax loss."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.at_zero import unit_rows
+from metricreg.batch import Batch
+from metricreg.distances import DotProductSimilarity
+from metricreg.kinds import Distance
+from metricreg.losses.proxy import ProxySlots
+from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+
+
+class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
+    r"""Cross entropy of similarities to class vectors of unit length, over a temperature.
+
+    $$\ell_a = -\log \frac{e^{\langle a, w_y \rangle / t}}{\sum_c e^{\langle a, w_c \rangle / t}} \qquad
+    \lVert w_c \rVert = 1$$
+
+    Distances stand in with their sign turned. Tuples or a miner weigh each embedding's loss by how often it occurs in
+    them. Zhai and Wu 2018, "Classification is a Strong Baseline for Deep Metric Learning".
+
+    Args:
+        num_classes: C, at least 1; labels are 0 to C - 1.
+        embedding_size: the dimension of the embeddings, at least 1.
+        temperature: t, in units of the similarity, greater than 0.
+    """
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, Field(gt=0)],
+        embedding_size: Annotated[int, Field(gt=0)],
+        temperature: Annotated[float, Field(gt=0)] = 0.05,
+        **slots: Unpack[ProxySlots],
+    ) -> None:
+        super().__init__(num_classes, embedding_size, **slots)
+        self.temperature = temperature
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Inner product of unit rows."""
+        return DotProductSimilarity()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The proxies, scaled to unit length, are the references."""
+        proxies, classes = self.classes(batch)
+        return batch.against(unit_rows(proxies), classes)
+
+    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities over the temperature."""
+        distances = self.distance(batch.anchors, batch.references)
+        logits = self.distance.closeness(distances) / self.temperature
+        return logits, logits.gather(1, target)

@@ -1,0 +1,64 @@
+"""SoftTriple loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance
+from metricreg.losses.proxy import ProxySlots, WeightInit
+from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+
+
+class SoftTripleLoss(ProxySoftmaxLoss):
+    r"""Cross entropy of similarities to classes that have several centers each, less a margin for the true class.
+
+    $$\ell_a = -\log \frac{e^{\lambda (S_y - \delta)}}{e^{\lambda (S_y - \delta)} + \sum_{c \ne y} e^{\lambda S_c}}
+    \qquad S_c = \sum_k \frac{e^{s_{ck} / \gamma}}{\sum_j e^{s_{cj} / \gamma}} s_{ck}$$
+
+    s are the similarities to the centers; distances stand in with their sign turned. Tuples or a miner weigh each
+    embedding's loss by how often it occurs in them. The regularizer `sparse_centers` goes with it as
+    `weight_regularizer`. Qian et al. 2019, "SoftTriple Loss: Deep Metric Learning Without Triplet Sampling".
+
+    Args:
+        num_classes: C, at least 1; labels are 0 to C - 1.
+        embedding_size: the dimension of the embeddings, at least 1.
+        centers_per_class: at least 1.
+        la: lambda, greater than 0, the scale of the logits.
+        gamma: greater than 0, in units of the similarity; the smaller, the more the nearest center alone counts.
+        margin: delta, in units of the similarity, at least 0.
+    """
+
+    default_weight_init: ClassVar[WeightInit] = "kaiming_uniform"
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, Field(gt=0)],
+        embedding_size: Annotated[int, Field(gt=0)],
+        centers_per_class: Annotated[int, Field(gt=0)] = 10,
+        la: Annotated[float, Field(gt=0)] = 20.0,
+        gamma: Annotated[float, Field(gt=0)] = 0.1,
+        margin: Annotated[float, Field(ge=0)] = 0.01,
+        **slots: Unpack[ProxySlots],
+    ) -> None:
+        super().__init__(num_classes, embedding_size, centers_per_class, **slots)
+        self.la = la
+        self.gamma = gamma
+        self.margin = margin
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled similarities to the classes, and less the margin."""
+        distances = self.distance(batch.anchors, batch.references)
+        to_centers = self.distance.closeness(distances).reshape(len(batch), self.num_classes, self.centers_per_class)
+        logits = ((to_centers / self.gamma).softmax(2) * to_centers).sum(2) * self.la
+        return logits, logits.gather(1, target) - self.la * self.margin
