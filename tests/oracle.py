@@ -75,14 +75,18 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "ntxent": L.NTXentLoss,
     "supcon": L.SupConLoss,
     "multi_similarity": L.MultiSimilarityLoss,
+    "instance": L.InstanceLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),
     "cosface": partial(_seeded, L.CosFaceLoss),
+    "large_margin_softmax": partial(_seeded, L.LargeMarginSoftmaxLoss),
     "normalized_softmax": partial(_seeded, L.NormalizedSoftmaxLoss),
+    "p2s_grad": partial(_seeded, L.P2SGradLoss),
     "proxy_anchor": partial(_seeded, L.ProxyAnchorLoss),
     "proxy_nca": partial(_seeded, L.ProxyNCALoss),
     "soft_triple": partial(_seeded, L.SoftTripleLoss),
+    "sphereface": partial(_seeded, L.SphereFaceLoss),
     "subcenter_arcface": partial(_seeded, L.SubCenterArcFaceLoss),
 }
 """Losses with class vectors, for labels 0 to 3."""

@@ -3,13 +3,17 @@
 from metricreg.losses.arcface import ArcFaceLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
+from metricreg.losses.instance import InstanceLoss
+from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
 from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
 from metricreg.losses.ntxent import NTXentLoss
+from metricreg.losses.p2s_grad import P2SGradLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.soft_triple import SoftTripleLoss
+from metricreg.losses.sphereface import SphereFaceLoss
 from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
 from metricreg.losses.supcon import SupConLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
@@ -18,13 +22,17 @@ __all__ = [
     "ArcFaceLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
+    "InstanceLoss",
+    "LargeMarginSoftmaxLoss",
     "MultiSimilarityLoss",
     "MultipleLosses",
     "NTXentLoss",
     "NormalizedSoftmaxLoss",
+    "P2SGradLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
     "SoftTripleLoss",
+    "SphereFaceLoss",
     "SubCenterArcFaceLoss",
     "SupConLoss",
     "TripletMarginLoss",

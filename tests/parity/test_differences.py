@@ -16,9 +16,11 @@ from metricreg import reducers as R
 from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients
 from tests.reference import reducers
 from tests.reference.distances import lp_measure
+from tests.reference.instance import instance
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.ntxent import ntxent
+from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
 from tests.reference.supcon import supcon
 from tests.reference.triplet_margin import triplet_margin
@@ -333,3 +335,40 @@ def test_tuples_that_list_nothing_select_nothing() -> None:
     theirs.W.data = ours.proxies.detach().T.clone()
     assert float(ours(x, LABELS, tuples=tuples).detach()) == 0
     assert close(theirs(x, LABELS, tuples), theirs(x, LABELS))  # PML then takes all embeddings
+
+
+def test_instance_wants_an_embedding_among_its_own_class() -> None:
+    x, labels = rows(7), torch.tensor([1, 0, 1, 0, 2, 2, 1])
+    want = pair_loss(instance, COSINE, reducers.mean, gamma=4.0)(Scenario(x, labels))
+    assert close(L.InstanceLoss(gamma=4.0)(x, labels), want)
+    # PML wants class c to be row c of the batch, whatever that row's label is: here [0, 1, 0] for rows of 1, 0, 1
+    theirs = pl.InstanceLoss(gamma=4.0)
+    logits = 4.0 * D.CosineSimilarity()(x)
+    assert close(theirs(x, labels), torch.nn.functional.cross_entropy(logits, labels))
+    order = torch.tensor([4, 1, 3, 0, 2, 6, 5])
+    assert close(L.InstanceLoss(gamma=4.0)(x[order], labels[order]), want)
+    assert not close(theirs(x[order], labels[order]), theirs(x, labels), 1e-2)
+
+
+def test_p2s_grad_stays_finite_on_a_zero_embedding_and_leaves_its_weights() -> None:
+    x = rows(7).detach()
+    x[2] = 0.0
+    x.requires_grad_()
+    ours, theirs = L.P2SGradLoss(6, 3).double(), pl.P2SGradLoss(6, 3).double()
+    with torch.no_grad():
+        ours.proxies.mul_(2.0)
+    theirs.weight.data = ours.proxies.detach().T.clone()
+    want = value_and_gradients(proxy_loss(p2s_grad, ours.proxies)(Scenario(x, LABELS)), [x, ours.proxies])
+    got = value_and_gradients(ours(x, LABELS), [x, ours.proxies])
+    for g, w in zip(got, want, strict=True):
+        torch.testing.assert_close(g, w, rtol=1e-9, atol=1e-12)
+    assert torch.equal(ours.proxies.norm(dim=1) > 1.5, torch.ones(3, dtype=torch.bool))
+    assert not theirs(x, LABELS).isfinite()
+    torch.testing.assert_close(theirs.weight.norm(dim=0), torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+def test_margins_that_are_no_whole_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="margin"):
+        L.SphereFaceLoss(3, 6, margin=1.9)
+    assert pl.SphereFaceLoss(3, 6, margin=1.9).margin == 1

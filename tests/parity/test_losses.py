@@ -167,6 +167,11 @@ PROXY_LOSSES: dict[str, tuple[Callable[[], Loss], Callable[[], Any]]] = {
         lambda: L.CosFaceLoss(6, SIZE, margin=0.1, scale=4.0),
         lambda: pl.CosFaceLoss(6, SIZE, margin=0.1, scale=4.0),
     ),
+    "large_margin_softmax": (lambda: L.LargeMarginSoftmaxLoss(5, SIZE), lambda: pl.LargeMarginSoftmaxLoss(5, SIZE)),
+    "large_margin_softmax of another margin": (
+        lambda: L.LargeMarginSoftmaxLoss(6, SIZE, margin=3, scale=0.5),
+        lambda: pl.LargeMarginSoftmaxLoss(6, SIZE, margin=3, scale=0.5),
+    ),
     "normalized_softmax": (lambda: L.NormalizedSoftmaxLoss(5, SIZE), lambda: pl.NormalizedSoftmaxLoss(5, SIZE)),
     "normalized_softmax of raw products": (
         lambda: L.NormalizedSoftmaxLoss(6, SIZE, temperature=0.7, distance=D.DotProductSimilarity(normalize=False)),
@@ -193,6 +198,11 @@ PROXY_LOSSES: dict[str, tuple[Callable[[], Loss], Callable[[], Any]]] = {
         lambda: L.SoftTripleLoss(6, SIZE, centers_per_class=3, la=5.0, gamma=0.5, margin=0.2),
         lambda: pl.SoftTripleLoss(6, SIZE, centers_per_class=3, la=5.0, gamma=0.5, margin=0.2),
     ),
+    "sphereface": (lambda: L.SphereFaceLoss(5, SIZE), lambda: pl.SphereFaceLoss(5, SIZE)),
+    "sphereface of another margin": (
+        lambda: L.SphereFaceLoss(6, SIZE, margin=3, scale=0.5),
+        lambda: pl.SphereFaceLoss(6, SIZE, margin=3, scale=0.5),
+    ),
     "subcenter_arcface": (
         lambda: L.SubCenterArcFaceLoss(5, SIZE),
         lambda: pl.SubCenterArcFaceLoss(num_classes=5, embedding_size=SIZE),
@@ -204,6 +214,7 @@ PROXY_LOSSES: dict[str, tuple[Callable[[], Loss], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # scipy, of PML's large margins
 @pytest.mark.parametrize("miner", [None, *MINERS])
 @pytest.mark.parametrize("name", PROXY_LOSSES)
 def test_losses_with_proxies_agree(name: str, miner: str | None) -> None:
@@ -212,6 +223,27 @@ def test_losses_with_proxies_agree(name: str, miner: str | None) -> None:
     torch.manual_seed(7)
     ours, theirs = PROXY_LOSSES[name]
     compare(ours(), theirs(), None if miner is None else (MINERS[miner][0](), MINERS[miner][1]()))
+
+
+def test_p2s_grad_agrees() -> None:
+    torch.manual_seed(7)
+    ours, theirs, x = L.P2SGradLoss(SIZE, 5), pl.P2SGradLoss(SIZE, 5), rows(len(LABELS), 0)
+    theirs.weight.data = ours.proxies.detach().T.clone()
+    value, of_x, of_w = value_and_gradients(theirs(x, LABELS), [x, theirs.weight])
+    along = (of_w.T * ours.proxies.detach()).sum(1, keepdim=True) * ours.proxies.detach()
+    want = [value, of_x, of_w.T - along]  # PML's has a part along the weights, which it then scales away
+    for execution in (Execution("dense"), TILED):
+        got = value_and_gradients(ours(x, LABELS, execution=execution), [x, ours.proxies])
+        assert_close(got, want, 1e-5, execution.plan)
+
+
+@pytest.mark.parametrize("gamma", [64.0, 2.0])
+def test_instance_agrees_where_each_row_is_a_class(gamma: float) -> None:
+    x = rows(12, 0)
+    want = value_and_gradients(pl.InstanceLoss(gamma=gamma)(x, torch.arange(12)), [x])
+    for execution in (Execution("dense"), TILED):
+        got = value_and_gradients(L.InstanceLoss(gamma=gamma)(x, torch.arange(12), execution=execution), [x])
+        assert_close(got, want, 1e-5 if gamma < 10 else 1e-3, execution.plan)  # PML's are differences of large ones
 
 
 def test_outliers_agree() -> None:

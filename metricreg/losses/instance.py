@@ -1,0 +1,62 @@
+"""Instance loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.term import Term
+
+
+class InstanceLoss(Loss):
+    r"""Cross entropy of classifying each embedding by the embeddings of the batch, which stand for their classes.
+
+    $$\ell_a = -\log \frac{\sum_{p \in P_a \cup \{a\}} e^{\gamma \cos(a, p)}}
+    {\sum_{x \in P_a \cup N_a \cup \{a\}} e^{\gamma \cos(a, x)}}$$
+
+    P are the positives, N the negatives of an anchor; an embedding is of its own class. Where all labels differ, each
+    embedding is a class. Against a separate reference set, an anchor without positives has no class and does not count.
+    Zheng et al. 2017, "Dual-Path Convolutional Image-Text Embeddings with Instance Loss".
+
+    Args:
+        gamma: the scale of the cosines, greater than 0.
+    """
+
+    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+
+    def __init__(self, gamma: Annotated[float, Field(gt=0)] = 64.0, **slots: Unpack[LossSlots]) -> None:
+        super().__init__(**slots)
+        self.gamma = gamma
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        s = self.distance(batch.anchors, batch.references) * self.gamma
+        positives, negatives = batch.positives, batch.negatives
+        own = _with_self(positives, batch)
+        compared = (positives != 0).any(1) | (negatives != 0).any(1)
+        has_class = (own != 0).any(1)
+        together = masked_logsumexp(s, own).masked_fill(~has_class, 0.0)
+        return {"loss": Term(log_one_plus_exp(masked_logsumexp(s, negatives) - together), compared & has_class)}
+
+
+def _with_self(positives: Tensor, batch: Batch) -> Tensor:
+    """The positives `[A, M]`, and each anchor itself where it is among the references."""
+    if batch.self_index is None:
+        return positives
+    column = batch.self_index.clamp(min=0)[:, None]
+    there = (batch.self_index >= 0)[:, None].to(positives.dtype)
+    return positives.scatter(1, column, torch.maximum(positives.gather(1, column), there))

@@ -1,0 +1,60 @@
+"""SphereFace."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance
+from metricreg.losses.angle import multiplied
+from metricreg.losses.proxy import ProxySlots
+from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+
+
+class SphereFaceLoss(ProxySoftmaxLoss):
+    r"""Cross entropy of inner products with unit class vectors, the angle to that of the true class multiplied.
+
+    $$\ell_a = -\log \frac{e^{s \lVert a \rVert \psi(\theta_y)}}
+    {e^{s \lVert a \rVert \psi(\theta_y)} + \sum_{c \ne y} e^{s \lVert a \rVert \cos \theta_c}}$$
+    $$\psi(\theta) = (-1)^k \cos(m \theta) - 2 k, \qquad \frac{k \pi}{m} \le \theta \le \frac{(k + 1) \pi}{m}$$
+
+    Tuples or a miner weigh each embedding's loss by how often it occurs in them. Liu et al. 2017, "SphereFace: Deep
+    Hypersphere Embedding for Face Recognition".
+
+    Args:
+        num_classes: C, at least 1; labels are 0 to C - 1.
+        embedding_size: the dimension of the embeddings, at least 1.
+        margin: m, a whole number of 1 to 32; 1 is the softmax without margin.
+        scale: s, greater than 0.
+    """
+
+    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, Field(gt=0)],
+        embedding_size: Annotated[int, Field(gt=0)],
+        margin: Annotated[int, Field(ge=1, le=32)] = 4,
+        scale: Annotated[float, Field(gt=0)] = 1.0,
+        **slots: Unpack[ProxySlots],
+    ) -> None:
+        super().__init__(num_classes, embedding_size, **slots)
+        self.margin = margin
+        self.scale = scale
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines times the length of the embedding, and with the angle multiplied."""
+        cosine = self.distance(batch.anchors, batch.references)
+        sizes = torch.linalg.vector_norm(batch.anchors, dim=1)[:, None] * self.scale
+        return cosine * sizes, multiplied(cosine.gather(1, target), self.margin) * sizes
