@@ -22,6 +22,7 @@ def metricreg_losses() -> dict[str, str]:
     """Built-in losses."""
     return {
         "arcface": "metricreg.losses.arcface:ArcFaceLoss",
+        "circle": "metricreg.losses.circle:CircleLoss",
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
         "cosface": "metricreg.losses.cosface:CosFaceLoss",
         "instance": "metricreg.losses.instance:InstanceLoss",

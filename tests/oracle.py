@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg import Distance, Execution, Loss, Reducer
+from metricreg import Distance, Execution, Loss, Reducer, SpecError
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import reducers as R
@@ -76,6 +76,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "supcon": L.SupConLoss,
     "multi_similarity": L.MultiSimilarityLoss,
     "instance": L.InstanceLoss,
+    "circle": L.CircleLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),
@@ -92,6 +93,18 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
 """Losses with class vectors, for labels 0 to 3."""
 LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | PROXY_LOSSES
 """Every loss, from its slots; for labels 0 to 3."""
+
+NO_DERIVATIVE = {"circle"}
+"""Losses whose gradient is by definition not that of their value: some of their factors count as constants."""
+
+
+def takes(name: str, distance: str) -> bool:
+    """Whether a loss is defined for a distance."""
+    try:
+        PAIR_LOSSES[name](distance=DISTANCES[distance][0]())
+    except SpecError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

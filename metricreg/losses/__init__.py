@@ -1,6 +1,7 @@
 """The losses that metricreg ships."""
 
 from metricreg.losses.arcface import ArcFaceLoss
+from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.instance import InstanceLoss
@@ -20,6 +21,7 @@ from metricreg.losses.triplet_margin import TripletMarginLoss
 
 __all__ = [
     "ArcFaceLoss",
+    "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
     "InstanceLoss",

@@ -17,6 +17,7 @@ from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_g
 from tests.reference import reducers
 from tests.reference.distances import lp_measure
 from tests.reference.instance import instance
+from tests.reference.circle import circle
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.ntxent import ntxent
@@ -45,15 +46,22 @@ def close(got: Any, want: Any, tolerance: float = 1e-9) -> bool:
     return math.isclose(float(got.detach()), float(want.detach()), rel_tol=tolerance)
 
 
-def test_class_weights_meet_each_anchors_own_loss() -> None:
+@pytest.mark.parametrize(
+    ("ours", "formula", "theirs"),
+    [
+        (L.MultiSimilarityLoss, multi_similarity, pl.MultiSimilarityLoss),
+        (L.CircleLoss, circle, pl.CircleLoss),
+    ],
+)
+def test_class_weights_meet_each_anchors_own_loss(ours: Any, formula: Any, theirs: Any) -> None:
     x = rows(7)
-    want = pair_loss(multi_similarity, COSINE, lambda v, a: reducers.class_weighted(v, a, WEIGHTS))(Scenario(x, LABELS))
-    assert close(L.MultiSimilarityLoss(reducer=R.ClassWeightedReducer(WEIGHTS))(x, LABELS), want)
+    want = pair_loss(formula, COSINE, lambda v, a: reducers.class_weighted(v, a, WEIGHTS))(Scenario(x, LABELS))
+    assert close(ours(reducer=R.ClassWeightedReducer(WEIGHTS))(x, LABELS), want)
     # PML broadcasts [N, 1] losses against [N] weights: mean loss times mean weight
-    theirs = pl.MultiSimilarityLoss(reducer=pr.ClassWeightedReducer(torch.tensor(WEIGHTS)))(x, LABELS)
-    broadcast = pl.MultiSimilarityLoss()(x, LABELS) * torch.tensor(WEIGHTS)[LABELS].mean()
-    assert close(theirs, broadcast, 1e-6)
-    assert not close(theirs, want, 1e-3)
+    weighted = theirs(reducer=pr.ClassWeightedReducer(torch.tensor(WEIGHTS)))(x, LABELS)
+    broadcast = theirs(reducer=pr.MeanReducer())(x, LABELS) * torch.tensor(WEIGHTS)[LABELS].mean()
+    assert close(weighted, broadcast, 1e-6)
+    assert not close(weighted, want, 1e-3)
 
 
 def test_class_weights_work_on_proxies() -> None:

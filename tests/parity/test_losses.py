@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg import Distance, Execution, Loss, Reducer
+from metricreg import Distance, Execution, Loss, Reducer, SpecError
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
@@ -69,6 +69,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
         lambda **slots: L.MultiSimilarityLoss(beta=10.0, **slots),
         lambda **slots: pl.MultiSimilarityLoss(beta=10.0, **slots),
     ),
+    "circle": (L.CircleLoss, pl.CircleLoss),
 }
 MINERS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "multi_similarity": (M.MultiSimilarityMiner, pm.MultiSimilarityMiner),
@@ -100,12 +101,30 @@ def compare(ours: Loss, theirs: Any, miners: tuple[Any, Any] | None, ref: bool =
         assert_close(got, want, 1e-5, execution.plan)
 
 
-@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
+def takes(loss: str, distance: str) -> bool:
+    try:
+        LOSSES[loss][0](distance=DISTANCES[distance][0]())
+    except SpecError:
+        return False
+    return True
+
+
+# what PML gets wrong, or cannot do, has its own tests in test_differences.py
+NO_REFERENCES = {"triplet_margin swap"}
+WITH_DISTANCES = [(name, d) for name in LOSSES for d in DISTANCES if "swap" not in name and takes(name, d)]
+REFERENCED = [(name, ref) for name in LOSSES for ref in (False, True) if not (ref and name in NO_REFERENCES)]
+
+
 @pytest.mark.parametrize(
-    ("distance", "miner"),
-    [(d, m) for d in DISTANCES for m in (None, *MINERS) if m in (None, "multi_similarity") or d in ("lp", "cosine")],
+    ("loss", "ref", "distance", "miner"),
+    [
+        (loss, ref, d, m)
+        for loss, d in WITH_DISTANCES
+        for ref in (False, True)
+        for m in (None, *MINERS)
+        if (loss, ref) in REFERENCED and (m in (None, "multi_similarity") or d in ("lp", "cosine"))
+    ],
 )
-@pytest.mark.parametrize("loss", [name for name in LOSSES if "swap" not in name])
 def test_agrees_for_every_distance_and_miner(loss: str, distance: str, miner: str | None, ref: bool) -> None:
     (ours, theirs), (d, p) = LOSSES[loss], DISTANCES[distance]
     pair = None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
@@ -120,8 +139,11 @@ def test_swapped_triplets_agree(distance: str, miner: str | None) -> None:
     compare(ours(distance=d()), theirs(distance=p()), pair)
 
 
-# what PML gets wrong, or cannot do, has its own tests in test_differences.py
-PML_LACKS = {("multi_similarity", "class_weighted"), *((loss, "per_anchor") for loss in LOSSES if "triplet" in loss)}
+A_COLUMN = ("multi_similarity", "circle")
+PML_LACKS = {
+    *((loss, "class_weighted") for loss in A_COLUMN),
+    *((loss, "per_anchor") for loss in LOSSES if "triplet" in loss),
+}
 
 
 @pytest.mark.parametrize("miner", [None, "multi_similarity", "triplet_margin"])
@@ -135,8 +157,7 @@ def test_agrees_for_every_reducer(loss: str, reducer: str, miner: str | None) ->
     compare(ours(reducer=r()), theirs(reducer=q()), pair)
 
 
-@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
-@pytest.mark.parametrize("loss", [name for name in LOSSES if "swap" not in name])
+@pytest.mark.parametrize(("loss", "ref"), REFERENCED)
 def test_agrees_on_listed_tuples_with_repetitions(loss: str, ref: bool) -> None:
     ours, theirs = LOSSES[loss]
     triplets = [torch.tensor(t) for t in ([0, 4, 0, 1, 0, 3], [4, 8, 8, 5, 4, 7], [1, 2, 1, 0, 1, 2])]
