@@ -77,6 +77,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "multi_similarity": L.MultiSimilarityLoss,
     "instance": L.InstanceLoss,
     "circle": L.CircleLoss,
+    "nca": L.NCALoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),
@@ -290,5 +291,16 @@ def proxy_loss(
         labels: list[int] = scenario.labels.tolist()
         weights = occurrence_weights(len(labels), scenario.tuples)
         return reduced(formula(scenario.x, proxies, labels, weights, **parameters), reduce, scenario.anchors)
+def row_loss(formula: PairLoss, measure: Measure, reduce: Reduce, **parameters: Any) -> Callable[[Scenario], Tensor]:
+    """The reference of a loss on all of the batch, whose values tuples weigh by how often their anchors occur."""
+
+    def naive(scenario: Scenario) -> Tensor:
+        tuples, whole = scenario.tuples, Scenario(scenario.x, scenario.labels, scenario.ref, scenario.ref_labels)
+        if tuples is not None and scenario.ref is not None:
+            tuples = tuples[:1] if len(tuples) == 3 else tuples[0::2]
+        weights = occurrence_weights(len(scenario.x), tuples)
+        terms = formula(measure, scenario.x, scenario.references, whole.chosen, **parameters)
+        weighed = {k: Values([(a, weights[a] * v) for a, v in values.entries]) for k, values in terms.items()}
+        return reduced(weighed, reduce, scenario.anchors)
 
     return naive

@@ -9,6 +9,7 @@ from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
 from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
+from metricreg.losses.nca import NCALoss
 from metricreg.losses.ntxent import NTXentLoss
 from metricreg.losses.p2s_grad import P2SGradLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
@@ -28,6 +29,7 @@ __all__ = [
     "LargeMarginSoftmaxLoss",
     "MultiSimilarityLoss",
     "MultipleLosses",
+    "NCALoss",
     "NTXentLoss",
     "NormalizedSoftmaxLoss",
     "P2SGradLoss",

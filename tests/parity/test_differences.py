@@ -18,8 +18,10 @@ from tests.reference import reducers
 from tests.reference.distances import lp_measure
 from tests.reference.instance import instance
 from tests.reference.circle import circle
+from tests.reference.distances import lp_measure
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.normalized_softmax import normalized_softmax
+from tests.reference.nca import nca
 from tests.reference.ntxent import ntxent
 from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
@@ -380,3 +382,36 @@ def test_margins_that_are_no_whole_number_are_refused() -> None:
     with pytest.raises(ValueError, match="margin"):
         L.SphereFaceLoss(3, 6, margin=1.9)
     assert pl.SphereFaceLoss(3, 6, margin=1.9).margin == 1
+def test_nca_of_a_batch_without_positives_is_zero() -> None:
+    x, labels = rows(4), torch.arange(4)
+    total = L.NCALoss()(x, labels)
+    assert float(total.detach()) == 0
+    assert total.requires_grad
+    assert pl.NCALoss()(x, labels).isnan()  # the mean of no values
+
+
+def test_nca_keeps_the_anchors_whose_positives_are_far() -> None:
+    x = torch.tensor([[0.0], [15.0], [0.1], [0.2]], requires_grad=True)
+    labels, raw = torch.tensor([0, 0, 1, 1]), {"power": 2}
+    scenario = Scenario(x.double(), labels)
+    want = pair_loss(nca, lp_measure(power=2.0, normalize=False), reducers.mean)(scenario)
+    assert close(L.NCALoss(distance=D.LpDistance(normalize=False, **raw))(x, labels), want, 1e-4)
+    # e^-225 is 0 in float32, and PML leaves out what has the probability 0
+    theirs = pl.NCALoss(distance=pd.LpDistance(normalize_embeddings=False, **raw))(x, labels)
+    assert float(theirs.detach()) < float(want.detach()) / 10
+
+
+def test_nca_of_one_anchor_against_references_is_not_zero() -> None:
+    x, y, ref_labels = rows(1), rows(5, 1), torch.tensor([0, 1, 0, 2, 1])
+    scenario = Scenario(x, torch.tensor([0]), y, ref_labels)
+    want = pair_loss(nca, DISTANCES["lp squared"][1], reducers.mean)(scenario)
+    assert close(L.NCALoss()(x, [0], ref_embeddings=y, ref_labels=ref_labels), want)
+    assert float(pl.NCALoss()(x, torch.tensor([0]), ref_emb=y, ref_labels=ref_labels).detach()) == 0
+
+
+def test_an_anchor_without_a_value_is_one_of_the_anchors() -> None:
+    x, labels = rows(5), torch.tensor([0, 1, 0, 1, 2])
+    want = pair_loss(nca, DISTANCES["lp squared"][1], reducers.per_anchor)(Scenario(x, labels))
+    assert close(L.NCALoss(reducer=R.PerAnchorReducer())(x, labels), want)
+    # of values that are elements, PML's per_anchor takes the plain mean: here of 4 anchors, not of 5
+    assert close(pl.NCALoss(reducer=pr.PerAnchorReducer())(x, labels), want * 5 / 4, 1e-6)

@@ -1,0 +1,50 @@
+"""Neighbourhood components analysis."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.term import Term
+
+
+class NCALoss(Loss):
+    r"""Negative log-probability that an anchor's random neighbour is one of its positives.
+
+    $$\ell_a = -\log \frac{\sum_p e^{-\sigma d(a, p)}}{\sum_p e^{-\sigma d(a, p)} + \sum_n e^{-\sigma d(a, n)}}$$
+
+    The sums are over all of the batch but the anchor itself. Tuples or a miner weigh each anchor's loss by how often it
+    occurs in them. An anchor without positives has none. A similarity enters with its sign as it is. Goldberger et al.
+    2004, "Neighbourhood Components Analysis".
+
+    Args:
+        softmax_scale: sigma, greater than 0.
+    """
+
+    def __init__(self, softmax_scale: Annotated[float, Field(gt=0)] = 1.0, **slots: Unpack[LossSlots]) -> None:
+        super().__init__(**slots)
+        self.softmax_scale = softmax_scale
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Squared Euclidean, of unit embeddings."""
+        return LpDistance(power=2)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Tuples become weights of the anchors."""
+        return batch.replace(selection=None, weights=batch.row_weights())
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        s = self.softmax_scale * self.distance.closeness(self.distance(batch.anchors, batch.references))
+        counts = batch.positives.any(1)
+        near = masked_logsumexp(s, batch.positives).masked_fill(~counts, 0.0)
+        losses = log_one_plus_exp(masked_logsumexp(s, batch.negatives) - near)
+        return {"loss": Term(losses if batch.weights is None else losses * batch.weights, counts)}
