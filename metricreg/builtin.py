@@ -31,6 +31,7 @@ def metricreg_losses() -> dict[str, str]:
         "multiple": "metricreg.losses.multiple:MultipleLosses",
         "normalized_softmax": "metricreg.losses.normalized_softmax:NormalizedSoftmaxLoss",
         "nca": "metricreg.losses.nca:NCALoss",
+        "npairs": "metricreg.losses.npairs:NPairsLoss",
         "ntxent": "metricreg.losses.ntxent:NTXentLoss",
         "p2s_grad": "metricreg.losses.p2s_grad:P2SGradLoss",
         "proxy_anchor": "metricreg.losses.proxy_anchor:ProxyAnchorLoss",

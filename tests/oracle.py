@@ -78,6 +78,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "instance": L.InstanceLoss,
     "circle": L.CircleLoss,
     "nca": L.NCALoss,
+    "npairs": L.NPairsLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),

@@ -10,6 +10,7 @@ from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
 from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
 from metricreg.losses.nca import NCALoss
+from metricreg.losses.npairs import NPairsLoss
 from metricreg.losses.ntxent import NTXentLoss
 from metricreg.losses.p2s_grad import P2SGradLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
@@ -30,6 +31,7 @@ __all__ = [
     "MultiSimilarityLoss",
     "MultipleLosses",
     "NCALoss",
+    "NPairsLoss",
     "NTXentLoss",
     "NormalizedSoftmaxLoss",
     "P2SGradLoss",

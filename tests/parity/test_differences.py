@@ -22,6 +22,7 @@ from tests.reference.distances import lp_measure
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.nca import nca
+from tests.reference.npairs import npairs
 from tests.reference.ntxent import ntxent
 from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
@@ -415,3 +416,19 @@ def test_an_anchor_without_a_value_is_one_of_the_anchors() -> None:
     assert close(L.NCALoss(reducer=R.PerAnchorReducer())(x, labels), want)
     # of values that are elements, PML's per_anchor takes the plain mean: here of 4 anchors, not of 5
     assert close(pl.NCALoss(reducer=pr.PerAnchorReducer())(x, labels), want * 5 / 4, 1e-6)
+
+
+def test_npairs_takes_references() -> None:
+    x, y, labels, ref_labels = rows(3), rows(5, 1), torch.tensor([0, 1, 2]), torch.tensor([1, 0, 1, 0, 3])
+    want = reducers.mean(npairs(COSINE, x, y, [(0, 1), (1, 0)])["loss"], reducers.Anchors(2))
+    assert close(L.NPairsLoss()(x, labels, ref_embeddings=y, ref_labels=ref_labels), want)
+    with pytest.raises(ValueError, match="ref_emb"):
+        pl.NPairsLoss()(x, labels, ref_emb=y, ref_labels=ref_labels)
+
+
+def test_npairs_takes_the_pair_of_the_first_anchor_however_pairs_are_listed() -> None:
+    x, tuples = rows(7), tuple(torch.tensor(t) for t in ([2, 0, 1], [0, 2, 3], [0], [1]))
+    want = reducers.mean(npairs(COSINE, x, x, [(0, 2), (1, 3)])["loss"], reducers.Anchors(2))
+    assert close(L.NPairsLoss()(x, LABELS, tuples=tuples), want)
+    listed_first = reducers.mean(npairs(COSINE, x, x, [(2, 0), (1, 3)])["loss"], reducers.Anchors(2))
+    assert close(pl.NPairsLoss()(x, LABELS, tuples), listed_first, 1e-6)

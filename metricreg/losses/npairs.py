@@ -1,0 +1,68 @@
+"""N-pairs loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import DotProductSimilarity
+from metricreg.errors import InputError
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.term import Term
+
+
+class NPairsLoss(Loss):
+    r"""Cross entropy of one positive pair of each class against the positives of the other classes.
+
+    $$\ell_i = \log \left( 1 + \sum_{j \ne i} e^{s(a_i, p_j) - s(a_i, p_i)} \right)$$
+
+    The pair of a class is its first anchor that has a positive, with the first of those; of tuples or a miner's, if
+    there are any. A distance enters with its sign turned. Sohn 2016, "Improved Deep Metric Learning with Multi-class
+    N-pair Loss Objective".
+    """
+
+    def __init__(self, **slots: Unpack[LossSlots]) -> None:
+        super().__init__(**slots)
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Inner product of unit embeddings."""
+        return DotProductSimilarity()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The anchors and the positives of the pairs, one row a class."""
+        if batch.anchor_labels is None:
+            raise InputError("NPairsLoss needs labels: it takes one pair of each class")
+        anchor, positive = _first_positives(batch)
+        labels, order = batch.anchor_labels[anchor].sort(stable=True)
+        first = order[torch.nn.functional.pad(labels.diff() != 0, (1, 0), value=True)[: len(order)]]
+        anchor, positive = anchor[first], positive[first]
+        return Batch(
+            batch.anchors[anchor],
+            batch.references[positive],
+            anchor_labels=batch.anchor_labels[anchor],
+            row={"own": torch.arange(len(anchor), device=anchor.device)},
+            whole={"poison": batch.poison()},  # rows that no pair has may hold a NaN
+        )
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value a class, `[C]`."""
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        own = batch.row["own"][:, None]
+        others = torch.ones_like(s, dtype=torch.bool).scatter(1, own, False)
+        losses = log_one_plus_exp(masked_logsumexp(s, others) - s.gather(1, own)[:, 0])
+        return {"loss": Term(losses + batch.whole["poison"])}
+
+
+def _first_positives(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Each anchor that has a positive, and the first of its positives."""
+    index, counts = batch.positive_index
+    if not index.shape[1]:
+        return index.flatten(), index.flatten()
+    anchor = counts.any(1).nonzero()[:, 0]
+    first = counts[anchor].int().argmax(1, keepdim=True)
+    return anchor, index[anchor].gather(1, first)[:, 0]
