@@ -79,6 +79,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "circle": L.CircleLoss,
     "nca": L.NCALoss,
     "npairs": L.NPairsLoss,
+    "lifted_structure": L.LiftedStructureLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),
@@ -95,6 +96,9 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
 """Losses with class vectors, for labels 0 to 3."""
 LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | PROXY_LOSSES
 """Every loss, from its slots; for labels 0 to 3."""
+
+MAPPED = {"lifted_structure", "intra_pair_variance"}
+"""Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
 
 NO_DERIVATIVE = {"circle"}
 """Losses whose gradient is by definition not that of their value: some of their factors count as constants."""

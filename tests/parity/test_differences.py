@@ -14,11 +14,13 @@ from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
 from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients
+from tests.oracle import DISTANCES, Scenario, pair_loss, value_and_gradients, with_references
 from tests.reference import reducers
 from tests.reference.distances import lp_measure
 from tests.reference.instance import instance
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
+from tests.reference.lifted_structure import lifted_structure
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.nca import nca
@@ -37,7 +39,7 @@ from pytorch_metric_learning import reducers as pr
 
 LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
 WEIGHTS = [0.5, 2.0, 1.25]
-COSINE = DISTANCES["cosine"][1]
+COSINE, LP = DISTANCES["cosine"][1], DISTANCES["lp"][1]
 
 
 def rows(count: int, seed: int = 0, size: int = 6) -> Tensor:
@@ -432,3 +434,45 @@ def test_npairs_takes_the_pair_of_the_first_anchor_however_pairs_are_listed() ->
     assert close(L.NPairsLoss()(x, LABELS, tuples=tuples), want)
     listed_first = reducers.mean(npairs(COSINE, x, x, [(2, 0), (1, 3)])["loss"], reducers.Anchors(2))
     assert close(pl.NPairsLoss()(x, LABELS, tuples), listed_first, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ours", "formula", "theirs", "measure"),
+    [
+        (L.LiftedStructureLoss, lifted_structure, pl.LiftedStructureLoss, LP),
+    ],
+)
+def test_pair_losses_are_weighed_by_class_and_anchor_pair_by_pair(
+    ours: Any, formula: Any, theirs: Any, measure: Any
+) -> None:
+    scenario = Scenario(rows(7), LABELS)
+    want = pair_loss(formula, measure, lambda v, a: reducers.class_weighted(v, a, WEIGHTS))(scenario)
+    assert close(ours(reducer=R.ClassWeightedReducer(WEIGHTS))(scenario.x, LABELS), want)
+    # PML's values are a column [P, 1], which meets the weights [P] in all combinations, and fits no matrix
+    weighted = theirs(reducer=pr.ClassWeightedReducer(torch.tensor(WEIGHTS)))(scenario.x, LABELS)
+    assert not close(weighted, want, 1e-3)
+    each = pair_loss(formula, measure, reducers.per_anchor)(scenario)
+    assert close(ours(reducer=R.PerAnchorReducer())(scenario.x, LABELS), each)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        theirs(reducer=pr.PerAnchorReducer())(scenario.x, LABELS)
+
+
+def test_lifted_structure_of_references_takes_the_negatives_of_the_reference() -> None:
+    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
+    assert case.ref is not None
+    assert case.ref_labels is not None
+    want = pair_loss(lifted_structure, LP, reducers.mean)(case)
+    assert close(L.LiftedStructureLoss()(case.x, case.labels, **case.arguments()), want)
+    # PML takes the negatives of the anchor that has the reference's row number, whatever that is
+    theirs = pl.LiftedStructureLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+    assert not close(theirs, want, 1e-3)
+
+
+def test_lifted_structure_of_a_pair_without_negatives_is_zero() -> None:
+    x = rows(7)
+    alone = tuple(torch.tensor(t) for t in ([0, 2, 1], [2, 0, 3], [1, 1], [4, 5]))  # 0 and 2 have no negatives
+    scenario = Scenario(x, LABELS, tuples=alone)
+    want = pair_loss(lifted_structure, LP, reducers.sum_)(scenario)
+    assert close(L.LiftedStructureLoss(reducer=R.SumReducer())(x, LABELS, tuples=alone), want)
+    d = LP.of(x[0], x[2])  # the logarithm of an empty sum counts as 0 in PML, and is -inf in the paper
+    assert close(pl.LiftedStructureLoss(reducer=pr.SumReducer())(x, LABELS, alone), want + d**2, 1e-6)

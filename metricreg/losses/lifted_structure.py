@@ -1,0 +1,72 @@
+"""Lifted structure loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.kinds import Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.selection import Pairs
+from metricreg.term import Term
+
+
+class LiftedStructureLoss(Loss):
+    r"""Wants a positive pair nearer than all negatives of either of the two.
+
+    $$\ell_{ij} = \frac12 \left[ \log \left(
+        \sum_{k \in N_i} e^{m^- - d(i, k)} + \sum_{k \in N_j} e^{m^- - d(j, k)}
+        \right) + d(i, j) - m^+ \right]_+^2$$
+
+    The pairs (i, j) and (j, i) count, by half each. In a separate reference set, the negatives of a positive are the
+    anchors whose negative it is. A pair without any negative has 0. Song et al. 2016, "Deep Metric Learning via Lifted
+    Structured Feature Embedding".
+
+    Args:
+        neg_margin: distance from which on negatives count for little.
+        pos_margin: subtracted from the distance of the positives; 0 in the paper.
+    """
+
+    def __init__(self, neg_margin: float = 1.0, pos_margin: float = 0.0, **slots: Unpack[LossSlots]) -> None:
+        super().__init__(**slots)
+        self.neg_margin = neg_margin
+        self.pos_margin = pos_margin
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The log-sum-exp of the negatives of each reference `[M]`, which any anchor may need."""
+        if batch.references is batch.anchors:
+            partner = batch.map(self._of_anchors)
+        else:
+            partner = _turned(batch).map(self._of_references)
+        return batch.replace(whole={"partner": partner})
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value a positive pair, `[A, M]`."""
+        d = self.distance(batch.anchors, batch.references)
+        own, partner = self._logsumexp(d, batch)[:, None], batch.whole["partner"][None, :]
+        nothing = own.isneginf() & partner.isneginf()  # which logaddexp differentiates to NaN
+        negatives = torch.logaddexp(own.masked_fill(nothing, 0.0), partner).masked_fill(nothing, -torch.inf)
+        violation = (negatives + self.distance.margin(d, self.pos_margin)).relu()
+        return {"loss": Term(violation.square() / 2.0, batch.positives, kind="pos_pair")}
+
+    def _of_anchors(self, part: Batch) -> Tensor:
+        return self._logsumexp(self.distance(part.anchors, part.references), part)
+
+    def _of_references(self, part: Batch) -> Tensor:
+        return self._logsumexp(self.distance(part.references, part.anchors).mT, part)
+
+    def _logsumexp(self, d: Tensor, batch: Batch) -> Tensor:
+        return masked_logsumexp(self.distance.margin(self.neg_margin, d), batch.negatives)
+
+
+def _turned(batch: Batch) -> Batch:
+    """References and anchors in each other's places, for their negatives."""
+    selection = None
+    if batch.selection is not None:
+        columns = batch.selection.columns()
+        anchor, negative = columns[-2] if isinstance(batch.selection, Pairs) else columns[0], columns[-1]
+        selection = Pairs.of(negative[:0], anchor[:0], negative, anchor)
+    return Batch(batch.references, batch.anchors, batch.reference_labels, batch.anchor_labels, selection=selection)
