@@ -80,6 +80,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "nca": L.NCALoss,
     "npairs": L.NPairsLoss,
     "lifted_structure": L.LiftedStructureLoss,
+    "generalized_lifted_structure": L.GeneralizedLiftedStructureLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),

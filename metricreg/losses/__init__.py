@@ -6,6 +6,7 @@ from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
+from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
@@ -29,6 +30,7 @@ __all__ = [
     "CosFaceLoss",
     "InstanceLoss",
     "LargeMarginSoftmaxLoss",
+    "GeneralizedLiftedStructureLoss",
     "LiftedStructureLoss",
     "MultiSimilarityLoss",
     "MultipleLosses",

@@ -20,6 +20,7 @@ from tests.reference.distances import lp_measure
 from tests.reference.instance import instance
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
+from tests.reference.generalized_lifted_structure import generalized_lifted_structure
 from tests.reference.lifted_structure import lifted_structure
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.normalized_softmax import normalized_softmax
@@ -52,15 +53,21 @@ def close(got: Any, want: Any, tolerance: float = 1e-9) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("ours", "formula", "theirs"),
+    ("ours", "formula", "theirs", "measure"),
     [
-        (L.MultiSimilarityLoss, multi_similarity, pl.MultiSimilarityLoss),
-        (L.CircleLoss, circle, pl.CircleLoss),
+        (L.MultiSimilarityLoss, multi_similarity, pl.MultiSimilarityLoss, COSINE),
+        (L.CircleLoss, circle, pl.CircleLoss, COSINE),
+        (
+            L.GeneralizedLiftedStructureLoss,
+            generalized_lifted_structure,
+            pl.GeneralizedLiftedStructureLoss,
+            LP,
+        ),
     ],
 )
-def test_class_weights_meet_each_anchors_own_loss(ours: Any, formula: Any, theirs: Any) -> None:
+def test_class_weights_meet_each_anchors_own_loss(ours: Any, formula: Any, theirs: Any, measure: Any) -> None:
     x = rows(7)
-    want = pair_loss(formula, COSINE, lambda v, a: reducers.class_weighted(v, a, WEIGHTS))(Scenario(x, LABELS))
+    want = pair_loss(formula, measure, lambda v, a: reducers.class_weighted(v, a, WEIGHTS))(Scenario(x, LABELS))
     assert close(ours(reducer=R.ClassWeightedReducer(WEIGHTS))(x, LABELS), want)
     # PML broadcasts [N, 1] losses against [N] weights: mean loss times mean weight
     weighted = theirs(reducer=pr.ClassWeightedReducer(torch.tensor(WEIGHTS)))(x, LABELS)

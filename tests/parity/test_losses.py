@@ -71,6 +71,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
     ),
     "circle": (L.CircleLoss, pl.CircleLoss),
     "lifted_structure": (L.LiftedStructureLoss, pl.LiftedStructureLoss),
+    "generalized_lifted_structure": (L.GeneralizedLiftedStructureLoss, pl.GeneralizedLiftedStructureLoss),
     "npairs": (L.NPairsLoss, pl.NPairsLoss),
     "nca": (
         lambda **slots: L.NCALoss(softmax_scale=3.0, **slots),
@@ -148,7 +149,7 @@ def test_swapped_triplets_agree(distance: str, miner: str | None) -> None:
     compare(ours(distance=d()), theirs(distance=p()), pair)
 
 
-NO_CLASS_WEIGHTS = ("multi_similarity", "circle", "lifted_structure")
+NO_CLASS_WEIGHTS = ("multi_similarity", "circle", "lifted_structure", "generalized_lifted_structure")
 NO_PER_ANCHOR = ("nca", "lifted_structure", *(loss for loss in LOSSES if "triplet" in loss))
 PML_LACKS = {
     *((loss, "class_weighted") for loss in NO_CLASS_WEIGHTS),

@@ -1,0 +1,38 @@
+"""Generalized lifted structure loss."""
+
+from __future__ import annotations
+
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.kinds import Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.term import Term
+
+
+class GeneralizedLiftedStructureLoss(Loss):
+    r"""Wants the farthest of an anchor's positives nearer than the nearest of its negatives, by soft extremes.
+
+    $$\ell_a = \left[ \log \sum_p e^{d(a, p) - m^+} + \log \sum_n e^{m^- - d(a, n)} \right]_+$$
+
+    Of an anchor without positives, or without negatives, that logarithm is left out: the other sum stands alone. A pair
+    that tuples repeat counts once. Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification".
+
+    Args:
+        neg_margin: added to the closeness of the negatives.
+        pos_margin: subtracted from the distance of the positives; 0 in the paper.
+    """
+
+    def __init__(self, neg_margin: float = 1.0, pos_margin: float = 0.0, **slots: Unpack[LossSlots]) -> None:
+        super().__init__(**slots)
+        self.neg_margin = neg_margin
+        self.pos_margin = pos_margin
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        d = self.distance(batch.anchors, batch.references)
+        positive = masked_logsumexp(self.distance.margin(d, self.pos_margin), batch.positives != 0)
+        negative = masked_logsumexp(self.distance.margin(self.neg_margin, d), batch.negatives != 0)
+        both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
+        return {"loss": Term(both.relu())}
