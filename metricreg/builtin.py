@@ -43,6 +43,7 @@ def metricreg_losses() -> dict[str, str]:
         "subcenter_arcface": "metricreg.losses.subcenter_arcface:SubCenterArcFaceLoss",
         "supcon": "metricreg.losses.supcon:SupConLoss",
         "triplet_margin": "metricreg.losses.triplet_margin:TripletMarginLoss",
+        "tuplet_margin": "metricreg.losses.tuplet_margin:TupletMarginLoss",
     }
 
 

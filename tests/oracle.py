@@ -81,6 +81,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "npairs": L.NPairsLoss,
     "lifted_structure": L.LiftedStructureLoss,
     "generalized_lifted_structure": L.GeneralizedLiftedStructureLoss,
+    "tuplet_margin": L.TupletMarginLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),

@@ -22,6 +22,7 @@ from metricreg.losses.sphereface import SphereFaceLoss
 from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
 from metricreg.losses.supcon import SupConLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
+from metricreg.losses.tuplet_margin import TupletMarginLoss
 
 __all__ = [
     "ArcFaceLoss",
@@ -46,4 +47,5 @@ __all__ = [
     "SubCenterArcFaceLoss",
     "SupConLoss",
     "TripletMarginLoss",
+    "TupletMarginLoss",
 ]

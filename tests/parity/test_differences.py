@@ -31,6 +31,7 @@ from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
 from tests.reference.supcon import supcon
 from tests.reference.triplet_margin import triplet_margin
+from tests.reference.tuplet_margin import tuplet_margin
 
 pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
 from pytorch_metric_learning import distances as pd
@@ -447,6 +448,7 @@ def test_npairs_takes_the_pair_of_the_first_anchor_however_pairs_are_listed() ->
     ("ours", "formula", "theirs", "measure"),
     [
         (L.LiftedStructureLoss, lifted_structure, pl.LiftedStructureLoss, LP),
+        (L.TupletMarginLoss, tuplet_margin, pl.TupletMarginLoss, COSINE),
     ],
 )
 def test_pair_losses_are_weighed_by_class_and_anchor_pair_by_pair(
@@ -483,3 +485,15 @@ def test_lifted_structure_of_a_pair_without_negatives_is_zero() -> None:
     assert close(L.LiftedStructureLoss(reducer=R.SumReducer())(x, LABELS, tuples=alone), want)
     d = LP.of(x[0], x[2])  # the logarithm of an empty sum counts as 0 in PML, and is -inf in the paper
     assert close(pl.LiftedStructureLoss(reducer=pr.SumReducer())(x, LABELS, alone), want + d**2, 1e-6)
+
+
+def test_tuplet_margin_of_duplicate_embeddings_is_finite() -> None:
+    x = rows(7).detach()
+    x[0] = x[2] = torch.eye(6, dtype=x.dtype)[0]
+    x.requires_grad_()
+    want = pair_loss(tuplet_margin, COSINE, reducers.mean)(Scenario(x, LABELS))
+    ours = L.TupletMarginLoss()(x, LABELS)
+    assert close(ours, want)
+    assert value_and_gradients(ours, [x])[1].isfinite().all()
+    theirs = pl.TupletMarginLoss()(x, LABELS)  # the arc cosine has no slope at 1, and no value above
+    assert not all(part.isfinite().all() for part in value_and_gradients(theirs, [x]))

@@ -72,6 +72,10 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
     "circle": (L.CircleLoss, pl.CircleLoss),
     "lifted_structure": (L.LiftedStructureLoss, pl.LiftedStructureLoss),
     "generalized_lifted_structure": (L.GeneralizedLiftedStructureLoss, pl.GeneralizedLiftedStructureLoss),
+    "tuplet_margin": (
+        lambda **slots: L.TupletMarginLoss(scale=8.0, **slots),
+        lambda **slots: pl.TupletMarginLoss(scale=8.0, **slots),
+    ),
     "npairs": (L.NPairsLoss, pl.NPairsLoss),
     "nca": (
         lambda **slots: L.NCALoss(softmax_scale=3.0, **slots),
@@ -149,8 +153,8 @@ def test_swapped_triplets_agree(distance: str, miner: str | None) -> None:
     compare(ours(distance=d()), theirs(distance=p()), pair)
 
 
-NO_CLASS_WEIGHTS = ("multi_similarity", "circle", "lifted_structure", "generalized_lifted_structure")
-NO_PER_ANCHOR = ("nca", "lifted_structure", *(loss for loss in LOSSES if "triplet" in loss))
+NO_CLASS_WEIGHTS = ("multi_similarity", "circle", "lifted_structure", "generalized_lifted_structure", "tuplet_margin")
+NO_PER_ANCHOR = ("nca", "lifted_structure", "tuplet_margin", *(loss for loss in LOSSES if "triplet" in loss))
 PML_LACKS = {
     *((loss, "class_weighted") for loss in NO_CLASS_WEIGHTS),
     *((loss, "per_anchor") for loss in NO_PER_ANCHOR),

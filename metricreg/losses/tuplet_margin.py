@@ -1,0 +1,64 @@
+"""Tuplet margin loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.at_zero import root
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.term import Term
+
+
+class TupletMarginLoss(Loss):
+    r"""Cross entropy of each positive pair against all negatives of its anchor, less an angle at the positive.
+
+    $$\ell = \log \left( 1 + \sum_n e^{s (\cos \theta_{an} - \cos(\theta_{ap} - \beta))} \right)$$
+
+    One log-sum-exp of the negatives serves all positives of an anchor. The slack beta keeps it from overfitting to hard
+    positives. Yu and Tao 2019, "Deep Metric Learning with Tuplet Margin Loss".
+
+    Args:
+        margin: beta, in degrees, 0 to 180.
+        scale: s, greater than 0.
+    """
+
+    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+
+    def __init__(
+        self,
+        margin: Annotated[float, Field(ge=0, le=180)] = 5.73,
+        scale: Annotated[float, Field(gt=0)] = 64.0,
+        **slots: Unpack[LossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.margin = margin
+        self.scale = scale
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value a positive pair, `[A, M]`."""
+        cosine = self.distance(batch.anchors, batch.references)
+        negatives = masked_logsumexp(self.scale * cosine, batch.negatives)[:, None]
+        losses = log_one_plus_exp(negatives - self.scale * self._with_slack(cosine))
+        return {"loss": Term(losses, batch.positives, kind="pos_pair")}
+
+    def _with_slack(self, cosine: Tensor) -> Tensor:
+        room = 1.0 - cosine.square()
+        # at 0 and 180 degrees, to the precision of the type, the sine has no slope to follow
+        sine = root(room.masked_fill(room <= torch.finfo(room.dtype).eps, 0.0))
+        beta = math.radians(self.margin)
+        return cosine * math.cos(beta) + sine * math.sin(beta)
