@@ -28,6 +28,7 @@ def metricreg_losses() -> dict[str, str]:
         "instance": "metricreg.losses.instance:InstanceLoss",
         "large_margin_softmax": "metricreg.losses.large_margin_softmax:LargeMarginSoftmaxLoss",
         "generalized_lifted_structure": "metricreg.losses.generalized_lifted_structure:GeneralizedLiftedStructureLoss",
+        "intra_pair_variance": "metricreg.losses.intra_pair_variance:IntraPairVarianceLoss",
         "lifted_structure": "metricreg.losses.lifted_structure:LiftedStructureLoss",
         "multi_similarity": "metricreg.losses.multi_similarity:MultiSimilarityLoss",
         "multiple": "metricreg.losses.multiple:MultipleLosses",

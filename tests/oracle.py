@@ -82,6 +82,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "lifted_structure": L.LiftedStructureLoss,
     "generalized_lifted_structure": L.GeneralizedLiftedStructureLoss,
     "tuplet_margin": L.TupletMarginLoss,
+    "intra_pair_variance": L.IntraPairVarianceLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),

@@ -7,6 +7,7 @@ from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
+from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
@@ -32,6 +33,7 @@ __all__ = [
     "InstanceLoss",
     "LargeMarginSoftmaxLoss",
     "GeneralizedLiftedStructureLoss",
+    "IntraPairVarianceLoss",
     "LiftedStructureLoss",
     "MultiSimilarityLoss",
     "MultipleLosses",

@@ -76,6 +76,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
         lambda **slots: L.TupletMarginLoss(scale=8.0, **slots),
         lambda **slots: pl.TupletMarginLoss(scale=8.0, **slots),
     ),
+    "intra_pair_variance": (L.IntraPairVarianceLoss, pl.IntraPairVarianceLoss),
     "npairs": (L.NPairsLoss, pl.NPairsLoss),
     "nca": (
         lambda **slots: L.NCALoss(softmax_scale=3.0, **slots),
