@@ -42,6 +42,7 @@ def metricreg_losses() -> dict[str, str]:
         "soft_triple": "metricreg.losses.soft_triple:SoftTripleLoss",
         "sphereface": "metricreg.losses.sphereface:SphereFaceLoss",
         "subcenter_arcface": "metricreg.losses.subcenter_arcface:SubCenterArcFaceLoss",
+        "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",
         "supcon": "metricreg.losses.supcon:SupConLoss",
         "triplet_margin": "metricreg.losses.triplet_margin:TripletMarginLoss",
         "tuplet_margin": "metricreg.losses.tuplet_margin:TupletMarginLoss",

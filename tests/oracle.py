@@ -83,6 +83,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "generalized_lifted_structure": L.GeneralizedLiftedStructureLoss,
     "tuplet_margin": L.TupletMarginLoss,
     "intra_pair_variance": L.IntraPairVarianceLoss,
+    "snr_contrastive": L.SNRContrastiveLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),

@@ -21,6 +21,7 @@ from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
 from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
+from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.supcon import SupConLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
 from metricreg.losses.tuplet_margin import TupletMarginLoss
@@ -47,6 +48,7 @@ __all__ = [
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
+    "SNRContrastiveLoss",
     "SupConLoss",
     "TripletMarginLoss",
     "TupletMarginLoss",

@@ -77,6 +77,10 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
         lambda **slots: pl.TupletMarginLoss(scale=8.0, **slots),
     ),
     "intra_pair_variance": (L.IntraPairVarianceLoss, pl.IntraPairVarianceLoss),
+    "snr_contrastive": (
+        lambda **slots: L.SNRContrastiveLoss(neg_margin=2.0, **slots),
+        lambda **slots: pl.SignalToNoiseRatioContrastiveLoss(neg_margin=2.0, **slots),
+    ),
     "npairs": (L.NPairsLoss, pl.NPairsLoss),
     "nca": (
         lambda **slots: L.NCALoss(softmax_scale=3.0, **slots),
