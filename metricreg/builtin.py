@@ -27,6 +27,7 @@ def metricreg_losses() -> dict[str, str]:
         "cosface": "metricreg.losses.cosface:CosFaceLoss",
         "instance": "metricreg.losses.instance:InstanceLoss",
         "large_margin_softmax": "metricreg.losses.large_margin_softmax:LargeMarginSoftmaxLoss",
+        "fast_ap": "metricreg.losses.fast_ap:FastAPLoss",
         "generalized_lifted_structure": "metricreg.losses.generalized_lifted_structure:GeneralizedLiftedStructureLoss",
         "intra_pair_variance": "metricreg.losses.intra_pair_variance:IntraPairVarianceLoss",
         "lifted_structure": "metricreg.losses.lifted_structure:LiftedStructureLoss",

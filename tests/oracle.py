@@ -84,6 +84,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "tuplet_margin": L.TupletMarginLoss,
     "intra_pair_variance": L.IntraPairVarianceLoss,
     "snr_contrastive": L.SNRContrastiveLoss,
+    "fast_ap": L.FastAPLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "arcface": partial(_seeded, L.ArcFaceLoss),

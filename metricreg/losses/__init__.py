@@ -6,6 +6,7 @@ from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
+from metricreg.losses.fast_ap import FastAPLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
@@ -33,6 +34,7 @@ __all__ = [
     "CosFaceLoss",
     "InstanceLoss",
     "LargeMarginSoftmaxLoss",
+    "FastAPLoss",
     "GeneralizedLiftedStructureLoss",
     "IntraPairVarianceLoss",
     "LiftedStructureLoss",

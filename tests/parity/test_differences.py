@@ -20,6 +20,7 @@ from tests.reference.distances import lp_measure
 from tests.reference.instance import instance
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
+from tests.reference.fast_ap import fast_ap
 from tests.reference.generalized_lifted_structure import generalized_lifted_structure
 from tests.reference.lifted_structure import lifted_structure
 from tests.reference.multi_similarity import multi_similarity
@@ -497,3 +498,11 @@ def test_tuplet_margin_of_duplicate_embeddings_is_finite() -> None:
     assert value_and_gradients(ours, [x])[1].isfinite().all()
     theirs = pl.TupletMarginLoss()(x, LABELS)  # the arc cosine has no slope at 1, and no value above
     assert not all(part.isfinite().all() for part in value_and_gradients(theirs, [x]))
+
+
+def test_fast_ap_takes_references() -> None:
+    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
+    want = pair_loss(fast_ap, DISTANCES["lp squared"][1], reducers.mean)(case)
+    assert close(L.FastAPLoss()(case.x, case.labels, **case.arguments()), want)
+    with pytest.raises(ValueError, match="ref_emb"):
+        pl.FastAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)

@@ -81,6 +81,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
         lambda **slots: L.SNRContrastiveLoss(neg_margin=2.0, **slots),
         lambda **slots: pl.SignalToNoiseRatioContrastiveLoss(neg_margin=2.0, **slots),
     ),
+    "fast_ap": (L.FastAPLoss, pl.FastAPLoss),
     "npairs": (L.NPairsLoss, pl.NPairsLoss),
     "nca": (
         lambda **slots: L.NCALoss(softmax_scale=3.0, **slots),
@@ -128,7 +129,7 @@ def takes(loss: str, distance: str) -> bool:
 
 
 # what PML gets wrong, or cannot do, has its own tests in test_differences.py
-NO_REFERENCES = {"triplet_margin swap", "npairs", "lifted_structure"}
+NO_REFERENCES = {"triplet_margin swap", "npairs", "lifted_structure", "fast_ap"}
 NO_TUPLES = {"lifted_structure"}
 WITH_DISTANCES = [(name, d) for name in LOSSES for d in DISTANCES if "swap" not in name and takes(name, d)]
 REFERENCED = [(name, ref) for name in LOSSES for ref in (False, True) if not (ref and name in NO_REFERENCES)]
@@ -159,7 +160,7 @@ def test_swapped_triplets_agree(distance: str, miner: str | None) -> None:
 
 
 NO_CLASS_WEIGHTS = ("multi_similarity", "circle", "lifted_structure", "generalized_lifted_structure", "tuplet_margin")
-NO_PER_ANCHOR = ("nca", "lifted_structure", "tuplet_margin", *(loss for loss in LOSSES if "triplet" in loss))
+NO_PER_ANCHOR = ("nca", "fast_ap", "lifted_structure", "tuplet_margin", *(loss for loss in LOSSES if "triplet" in loss))
 PML_LACKS = {
     *((loss, "class_weighted") for loss in NO_CLASS_WEIGHTS),
     *((loss, "per_anchor") for loss in NO_PER_ANCHOR),
