@@ -301,6 +301,10 @@ def proxy_loss(
         labels: list[int] = scenario.labels.tolist()
         weights = occurrence_weights(len(labels), scenario.tuples)
         return reduced(formula(scenario.x, proxies, labels, weights, **parameters), reduce, scenario.anchors)
+
+    return naive
+
+
 def row_loss(formula: PairLoss, measure: Measure, reduce: Reduce, **parameters: Any) -> Callable[[Scenario], Tensor]:
     """The reference of a loss on all of the batch, whose values tuples weigh by how often their anchors occur."""
 

@@ -27,9 +27,9 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _middle(rows: Tensor) -> Tensor:
-    """A row that most are near to, whatever some are: the median of each feature, of at most 65 of the rows."""
+    """A row that most are near to, whatever some are: the median of each feature, of at most 128 of the rows."""
     some = rows[..., :: max(1, rows.shape[-2] // 64), :]
-    return some.median(-2, keepdim=True).values
+    return some.nanmedian(-2, keepdim=True).values
 
 
 class LpDistance(Distance):

@@ -4,25 +4,25 @@ from metricreg.losses.arcface import ArcFaceLoss
 from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
-from metricreg.losses.instance import InstanceLoss
-from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.fast_ap import FastAPLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
+from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
+from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
-from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
 from metricreg.losses.nca import NCALoss
+from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
 from metricreg.losses.npairs import NPairsLoss
 from metricreg.losses.ntxent import NTXentLoss
 from metricreg.losses.p2s_grad import P2SGradLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
+from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
 from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
-from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.supcon import SupConLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
 from metricreg.losses.tuplet_margin import TupletMarginLoss
@@ -32,11 +32,11 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
-    "InstanceLoss",
-    "LargeMarginSoftmaxLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructureLoss",
+    "InstanceLoss",
     "IntraPairVarianceLoss",
+    "LargeMarginSoftmaxLoss",
     "LiftedStructureLoss",
     "MultiSimilarityLoss",
     "MultipleLosses",
@@ -47,10 +47,10 @@ __all__ = [
     "P2SGradLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
+    "SNRContrastiveLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
-    "SNRContrastiveLoss",
     "SupConLoss",
     "TripletMarginLoss",
     "TupletMarginLoss",

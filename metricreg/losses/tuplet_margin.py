@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.at_zero import root
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.losses.angle import rotated
 from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.term import Term
 
@@ -57,8 +56,4 @@ class TupletMarginLoss(Loss):
         return {"loss": Term(losses, batch.positives, kind="pos_pair")}
 
     def _with_slack(self, cosine: Tensor) -> Tensor:
-        room = 1.0 - cosine.square()
-        # at 0 and 180 degrees, to the precision of the type, the sine has no slope to follow
-        sine = root(room.masked_fill(room <= torch.finfo(room.dtype).eps, 0.0))
-        beta = math.radians(self.margin)
-        return cosine * math.cos(beta) + sine * math.sin(beta)
+        return rotated(cosine, cosine.new_full((), -math.radians(self.margin)))

@@ -13,19 +13,17 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
-from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients
-from tests.oracle import DISTANCES, Scenario, pair_loss, value_and_gradients, with_references
+from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
 from tests.reference import reducers
-from tests.reference.distances import lp_measure
-from tests.reference.instance import instance
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
 from tests.reference.fast_ap import fast_ap
 from tests.reference.generalized_lifted_structure import generalized_lifted_structure
+from tests.reference.instance import instance
 from tests.reference.lifted_structure import lifted_structure
 from tests.reference.multi_similarity import multi_similarity
-from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.nca import nca
+from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.npairs import npairs
 from tests.reference.ntxent import ntxent
 from tests.reference.p2s_grad import p2s_grad
@@ -288,6 +286,8 @@ def test_uniform_histogram_takes_a_nan() -> None:
     assert len(M.UniformHistogramMiner(distance=D.CosineSimilarity())(x, LABELS).columns()[0])
     with pytest.raises((RuntimeError, ValueError)):
         pm.UniformHistogramMiner(distance=pd.CosineSimilarity())(x, LABELS)
+
+
 def test_proxy_nca_weighs_embeddings_by_all_their_occurrences() -> None:
     x, tuples = rows(7), tuple(torch.tensor(t) for t in ([0, 0, 4], [2, 6, 5], [1, 3, 0]))
     ours, theirs = L.ProxyNCALoss(3, 6).double(), pl.ProxyNCALoss(3, 6).double()
@@ -394,6 +394,8 @@ def test_margins_that_are_no_whole_number_are_refused() -> None:
     with pytest.raises(ValueError, match="margin"):
         L.SphereFaceLoss(3, 6, margin=1.9)
     assert pl.SphereFaceLoss(3, 6, margin=1.9).margin == 1
+
+
 def test_nca_of_a_batch_without_positives_is_zero() -> None:
     x, labels = rows(4), torch.arange(4)
     total = L.NCALoss()(x, labels)
