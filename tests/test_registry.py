@@ -103,7 +103,7 @@ def test_an_unknown_kind_is_refused_with_the_kinds(call: str) -> None:
     [
         ("loss", "contrastve", "did you mean 'contrastive'?"),
         ("loss", "threshold", "'threshold' is a reducer, not a loss; known: arcface"),
-        ("loss", "zzz", "known: arcface, contrastive"),
+        ("loss", "zzz", "known: arcface, circle, contrastive"),
         ("loss", "acme/softmin", "no installed plugin has the namespace 'acme'"),
         ("loss", "local/softmin", "metricreg.register(cls)"),
         ("loss", "", "unknown loss ''; known: arcface"),
