@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -25,13 +25,12 @@ class InstanceLoss(Loss):
 
     P are the positives, N the negatives of an anchor; an embedding is of its own class. Where all labels differ, each
     embedding is a class. Against a separate reference set, an anchor without positives has no class and does not count.
+    Of distances other than the cosine, similarities stand in as they are, and others with their sign turned.
     Zheng et al. 2017, "Dual-Path Convolutional Image-Text Embeddings with Instance Loss".
 
     Args:
-        gamma: the scale of the cosines, greater than 0.
+        gamma: the scale of the similarities, greater than 0.
     """
-
-    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
 
     def __init__(self, gamma: Annotated[float, Field(gt=0)] = 64.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
@@ -44,7 +43,7 @@ class InstanceLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance(batch.anchors, batch.references) * self.gamma
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) * self.gamma
         positives, negatives = batch.positives, batch.negatives
         own = _with_self(positives, batch)
         compared = (positives != 0).any(1) | (negatives != 0).any(1)

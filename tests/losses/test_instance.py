@@ -7,7 +7,7 @@ import torch
 
 from metricreg.losses import InstanceLoss
 from metricreg.reducers import SumReducer
-from tests.oracle import BALANCED, DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, check, pair_loss, rows
+from tests.oracle import ANY_DISTANCE, BALANCED, DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, check, pair_loss, rows
 from tests.reference import reducers
 from tests.reference.instance import instance
 
@@ -31,6 +31,13 @@ def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
     ours, reduce = REDUCERS[reducer]
     loss = InstanceLoss(gamma=4.0, reducer=ours())
     check(loss, pair_loss(instance, COSINE, reduce, gamma=4.0), SCENARIOS[scenario](), plans=FEW_PLANS)
+
+
+@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
+def test_works_with_every_distance(distance: str, scenario: str) -> None:
+    ours, measure = DISTANCES[distance]
+    loss = InstanceLoss(gamma=0.5, distance=ours())
+    check(loss, pair_loss(instance, measure, reducers.mean, gamma=0.5), SCENARIOS[scenario](), plans=FEW_PLANS)
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
