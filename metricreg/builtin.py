@@ -21,12 +21,15 @@ def metricreg_distances() -> dict[str, str]:
 def metricreg_losses() -> dict[str, str]:
     """Built-in losses."""
     return {
+        "adaface": "metricreg.losses.adaface:AdaFaceLoss",
         "arcface": "metricreg.losses.arcface:ArcFaceLoss",
         "circle": "metricreg.losses.circle:CircleLoss",
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
         "cosface": "metricreg.losses.cosface:CosFaceLoss",
         "fast_ap": "metricreg.losses.fast_ap:FastAPLoss",
         "generalized_lifted_structure": "metricreg.losses.generalized_lifted_structure:GeneralizedLiftedStructureLoss",
+        "curricularface": "metricreg.losses.curricularface:CurricularFaceLoss",
+        "dynamic_arcface": "metricreg.losses.dynamic_arcface:DynamicArcFaceLoss",
         "instance": "metricreg.losses.instance:InstanceLoss",
         "intra_pair_variance": "metricreg.losses.intra_pair_variance:IntraPairVarianceLoss",
         "large_margin_softmax": "metricreg.losses.large_margin_softmax:LargeMarginSoftmaxLoss",

@@ -66,6 +66,14 @@ def _seeded(loss: Callable[..., Loss], **slots: Any) -> Loss:
     return loss(num_classes=4, embedding_size=DIM, **slots)
 
 
+def _settled(loss: Callable[..., Loss], **slots: Any) -> Loss:
+    return _seeded(loss, **slots).eval()  # with running state that stays as it is
+
+
+def _dynamic_arcface(num_classes: int, **slots: Any) -> Loss:
+    return L.DynamicArcFaceLoss(class_counts=[40, 3, 7, 12][:num_classes], **slots)
+
+
 PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "contrastive": L.ContrastiveLoss,
     "triplet_margin": L.TripletMarginLoss,
@@ -87,8 +95,11 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "fast_ap": L.FastAPLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
+    "adaface": partial(_settled, L.AdaFaceLoss),
     "arcface": partial(_seeded, L.ArcFaceLoss),
     "cosface": partial(_seeded, L.CosFaceLoss),
+    "curricularface": partial(_settled, L.CurricularFaceLoss),
+    "dynamic_arcface": partial(_seeded, _dynamic_arcface),
     "large_margin_softmax": partial(_seeded, L.LargeMarginSoftmaxLoss),
     "normalized_softmax": partial(_seeded, L.NormalizedSoftmaxLoss),
     "p2s_grad": partial(_seeded, L.P2SGradLoss),

@@ -390,7 +390,7 @@ def test_a_reducer_that_knows_nothing_of_tiles_is_tiled(name: str) -> None:
     total = assert_tiled_is_dense(loss, x, LABELS)[0]
     values = []
     for term in loss.all_terms(Batch.of(x, LABELS)).values():
-        if isinstance(term, Scalar):  # which no reducer is applied to
+        if isinstance(term, Scalar):  # no reducer's business
             values.append(float(term.finalize(*term.statistics).detach()))
             continue
         weight = torch.ones_like(term.values) if term.weight is None else term.weight.expand_as(term.values)

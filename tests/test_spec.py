@@ -390,6 +390,8 @@ def plausible(draw: st.DrawFn) -> Any:
                 k: value(schema["additionalProperties"], depth)
                 for k in draw(st.lists(st.sampled_from(TERMS), max_size=2))
             }
+        if "prefixItems" in schema:
+            return [value(item, depth) for item in schema["prefixItems"]]
         if schema["type"] == "array":
             return [value(schema["items"], depth) for _ in range(draw(st.integers(0, 2)))]
         return draw(SIMPLE[schema["type"]])

@@ -1,11 +1,14 @@
 """The losses that metricreg ships."""
 
+from metricreg.losses.adaface import AdaFaceLoss
 from metricreg.losses.arcface import ArcFaceLoss
 from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.fast_ap import FastAPLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
+from metricreg.losses.curricularface import CurricularFaceLoss
+from metricreg.losses.dynamic_arcface import DynamicArcFaceLoss
 from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
@@ -28,12 +31,15 @@ from metricreg.losses.triplet_margin import TripletMarginLoss
 from metricreg.losses.tuplet_margin import TupletMarginLoss
 
 __all__ = [
+    "AdaFaceLoss",
     "ArcFaceLoss",
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructureLoss",
+    "CurricularFaceLoss",
+    "DynamicArcFaceLoss",
     "InstanceLoss",
     "IntraPairVarianceLoss",
     "LargeMarginSoftmaxLoss",

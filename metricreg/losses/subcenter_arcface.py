@@ -60,8 +60,12 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
         """Scaled cosines of each class's nearest center, and with the margin."""
         to_centers = self.distance(batch.anchors, batch.references)
         cosine = to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
-        margin = cosine.new_full((), math.radians(self.margin))
-        return cosine * self.scale, with_margin(cosine.gather(1, target), margin) * self.scale
+        own = with_margin(cosine.gather(1, target), self.angle(cosine, target))
+        return cosine * self.scale, own * self.scale
+
+    def angle(self, cosine: Tensor, target: Tensor) -> Tensor:
+        """The margin in radians, in the type of the cosines: one, or `[A, 1]` of target `[A, 1]`."""
+        return cosine.new_full((), math.radians(self.margin))
 
     def dominant_centers(self, embeddings: Tensor, labels: Any) -> Tensor:
         """The row of `proxies` that is the nearest center of most samples of a class, `[C]`; the first of equals.

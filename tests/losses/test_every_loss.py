@@ -148,8 +148,8 @@ def test_a_nan_is_never_hidden(name: str, plan: Execution, reducer: str) -> None
 
 
 def smooth(name: str) -> Any:
-    """The loss away from its kinks, which finite differences would straddle."""
-    return LOSSES[name](**({"margin": 0.31} if name == "triplet_margin" else {})).double()
+    """The loss away from its kinks, which finite differences would straddle, and from what has no gradient."""
+    return LOSSES[name](**{"triplet_margin": {"margin": 0.31}, "adaface": {"margin": 0.0}}.get(name, {})).double()
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in NO_DERIVATIVE])

@@ -1,0 +1,107 @@
+"""AdaFace."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance
+from metricreg.kinds.loss import Terms
+from metricreg.losses.angle import rotated
+from metricreg.losses.proxy import ProxySlots
+from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+from metricreg.term import Scalar
+
+
+class AdaFaceLoss(ProxySoftmaxLoss):
+    r"""Cross entropy of scaled cosines, with a margin that changes with the embedding's length.
+
+    $$\ell_a = -\log \frac{e^{s (\cos(\theta_y - m z) - m (1 + z))}}
+    {e^{s (\cos(\theta_y - m z) - m (1 + z))} + \sum_{c \ne y} e^{s \cos \theta_c}} \qquad
+    z = \left[ h \frac{\lVert a \rVert - \mu}{\sigma + 0.001} \right]_{-1}^{1}$$
+
+    z has no gradient, and angles end at 0 and 180 degrees. Lengths count as 0.001 to 100; mu and sigma are running
+    means of their mean and standard deviation over the steps before, 20 and 100 at first. They are part of the state,
+    and stay as they are in evaluation mode. Tuples or a miner weigh each embedding's loss by how often it occurs in
+    them. Kim et al. 2022, "AdaFace: Quality Adaptive Margin for Face Recognition".
+
+    Args:
+        num_classes: C, at least 1; labels are 0 to C - 1.
+        embedding_size: the dimension of the embeddings, at least 1.
+        margin: m, in radians as an angle and in units of the cosine, 0 to 1.5.
+        h: how fast the margin changes with length, at least 0.
+        scale: s, greater than 0.
+        momentum: the share of a batch in the running means, 0 to 1.
+    """
+
+    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, Field(gt=0)],
+        embedding_size: Annotated[int, Field(gt=0)],
+        margin: Annotated[float, Field(ge=0, le=1.5)] = 0.4,
+        h: Annotated[float, Field(ge=0)] = 0.333,
+        scale: Annotated[float, Field(gt=0)] = 64.0,
+        momentum: Annotated[float, Field(ge=0, le=1)] = 0.01,
+        **slots: Unpack[ProxySlots],
+    ) -> None:
+        super().__init__(num_classes, embedding_size, **slots)
+        self.margin = margin
+        self.h = h
+        self.scale = scale
+        self.momentum = momentum
+        self.register_buffer("mean", torch.full((), 20.0))
+        self.register_buffer("std", torch.full((), 100.0))
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled cosines, and with the margins."""
+        cosine = self.distance(batch.anchors, batch.references)
+        deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)
+        z = (deviation * self.h).clamp(-1.0, 1.0)
+        own, angle = cosine.gather(1, target), -self.margin * z
+        turned = rotated(own, angle)
+        turned = torch.where((angle < 0.0) & (own > angle.cos()), 1.0, turned)
+        turned = torch.where((angle > 0.0) & (own < -angle.cos()), -1.0, turned)
+        return cosine * self.scale, (turned - self.margin * (1.0 + z)) * self.scale
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`. `length`: for the running means, 0 in the loss."""
+        deviations = self._deviations(batch)
+        count = torch.full((), len(batch), device=deviations.device)
+        moments = deviations.sum(), deviations.square().sum(), count
+        return {**super().terms(batch), "length": Scalar(moments, _no_loss)}
+
+    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+        """Move the running means, as far as the batch has a finite mean and standard deviation."""
+        if not self.training:
+            return
+        total, squares, count = statistics["length"]
+        deviation = total / count
+        std = ((squares - total * deviation).clamp(min=0.0) / (count - 1)).sqrt()
+        for buffer, value in ((self.mean, self.mean + deviation), (self.std, std)):
+            moved = buffer.lerp(value.to(buffer.dtype), self.momentum)
+            buffer.copy_(torch.where(moved.isfinite(), moved, buffer))
+
+    def _deviations(self, batch: Batch) -> Tensor:
+        """The lengths less their running mean, `[A]`."""
+        lengths: Tensor = torch.linalg.vector_norm(batch.anchors.detach(), dim=1).clamp(1e-3, 100.0)
+        return lengths - self.mean.to(lengths.dtype)
+
+
+def _no_loss(total: Tensor, squares: Tensor, count: Tensor) -> Tensor:
+    return total.new_zeros(())

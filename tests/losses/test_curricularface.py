@@ -1,0 +1,95 @@
+"""CurricularFaceLoss against its loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from metricreg import Execution
+from metricreg.losses import CurricularFaceLoss
+from metricreg.reducers import DoNothingReducer
+from tests.oracle import (
+    DIM,
+    FEW_PLANS,
+    PROXY_SCENARIOS,
+    REDUCERS,
+    SCENARIOS,
+    assert_close,
+    batch,
+    check,
+    proxy_loss,
+    rows,
+    value_and_gradients,
+)
+from tests.reference.curricularface import curricularface
+from tests.reference.distances import dot_product_measure
+
+
+def loss_of(**parameters: Any) -> CurricularFaceLoss:
+    torch.manual_seed(0)
+    return CurricularFaceLoss(num_classes=4, embedding_size=DIM, **parameters).double().eval()
+
+
+@pytest.mark.parametrize("scenario", PROXY_SCENARIOS)
+def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
+    loss = loss_of()
+    loss.t.fill_(0.375)
+    check(loss, proxy_loss(curricularface, loss.proxies, t=0.375), SCENARIOS[scenario]())
+
+
+@pytest.mark.parametrize("parameters", [{"margin": 120.0, "scale": 8.0}, {"margin": 0.0}])
+def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any]) -> None:
+    loss = loss_of(**parameters)
+    check(loss, proxy_loss(curricularface, loss.proxies, **parameters), SCENARIOS["balanced"]())
+
+
+@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "pairs"])
+@pytest.mark.parametrize("reducer", REDUCERS)
+def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
+    ours, reduce = REDUCERS[reducer]
+    loss = loss_of(reducer=ours())
+    check(loss, proxy_loss(curricularface, loss.proxies, reduce), SCENARIOS[scenario](), plans=FEW_PLANS)
+
+
+@pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
+def test_t_follows_the_mean_cosine_of_the_own_class_from_step_to_step(plan: Execution) -> None:
+    loss, t = loss_of(momentum=0.25).train(), 0.0
+    for seed, labels in enumerate(([0, 1, 2, 3, 0], [2, 2, 1], [0, 3, 3, 1, 1, 1, 2])):
+        case = batch(labels, seed)
+        leaves = [case.x, loss.proxies]
+        want = value_and_gradients(proxy_loss(curricularface, loss.proxies, t=t)(case), leaves)
+        assert_close(value_and_gradients(loss(case.x, case.labels, execution=plan), leaves), want, 1e-10)
+        own = [
+            float(dot_product_measure().of(a, loss.proxies[y]).detach()) for a, y in zip(case.x, labels, strict=True)
+        ]
+        t += 0.25 * (sum(own) / len(own) - t)
+        assert float(loss.t) == pytest.approx(t)
+    assert t != 0.0
+
+
+def test_t_stays_in_evaluation_on_an_empty_batch_and_where_there_is_nan() -> None:
+    loss = loss_of()
+    loss(rows(4), [0, 1, 2, 3])
+    assert loss.t == 0.0
+    loss.train()
+    loss(rows(0), [])
+    assert loss(rows(1) * torch.nan, [0]).isnan()
+    assert loss.t == 0.0
+    loss(rows(4), [0, 1, 2, 3])
+    assert loss.t != 0.0
+
+
+def test_t_is_part_of_the_state() -> None:
+    loss, other = loss_of(), loss_of()
+    loss.t.fill_(0.5)
+    other.load_state_dict(loss.state_dict())
+    assert other.t == 0.5
+
+
+def test_what_the_running_mean_is_made_of_adds_nothing_to_the_loss() -> None:
+    terms = loss_of(reducer=DoNothingReducer())(rows(4), [0, 1, 2, 3])
+    assert set(terms) == {"loss", "own_cosine"}
+    total = loss_of()(rows(4), [0, 1, 2, 3])
+    torch.testing.assert_close(terms["loss"].values.mean(), total)
