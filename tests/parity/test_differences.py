@@ -508,3 +508,12 @@ def test_fast_ap_takes_references() -> None:
     assert close(L.FastAPLoss()(case.x, case.labels, **case.arguments()), want)
     with pytest.raises(ValueError, match="ref_emb"):
         pl.FastAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+def test_a_tiny_cross_entropy_is_not_zero() -> None:
+    ours, theirs = L.CosFaceLoss(3, 3, margin=0.0), pl.CosFaceLoss(3, 3, margin=0.0)
+    ours.proxies.data = torch.eye(3)
+    theirs.W.data = torch.eye(3)
+    x, labels = torch.eye(3, requires_grad=True), torch.arange(3)
+    true = 2 * math.exp(-64.0)
+    assert float(ours(x, labels).detach()) == pytest.approx(true, rel=1e-5)
+    assert value_and_gradients(ours(x, labels), [x])[1].abs().max() > 0
+    assert float(theirs(x, labels).detach()) == 0  # of the difference of two logarithms; and avg_non_zero drops it
