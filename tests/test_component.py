@@ -32,6 +32,7 @@ from metricreg import (
     register,
 )
 from metricreg.component import Component
+from metricreg.description import describe
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.errors import RegistrationError
 from metricreg.kinds.loss import Terms
@@ -91,8 +92,6 @@ def _registry() -> Registry:
 
 
 REQUIRED: dict[str, dict[str, Any]] = {
-    "arcface": {"num_classes": 3, "embedding_size": 4},
-    "proxy_anchor": {"num_classes": 3, "embedding_size": 4},
     "multiple": {"losses": ["contrastive", {"name": "ntxent", "temperature": 0.5}]},
     "class_weighted": {"weights": [1, 2.5]},
     "threshold": {"low": 0.5},
@@ -105,7 +104,8 @@ REGISTERED = [(entry.kind, entry.name) for entry in metricreg.default_registry()
 
 def _parameters(kind: str, name: str) -> dict[str, Any]:
     found = REQUIRED_OF_REDUCERS if kind == "reducer" and name in REQUIRED_OF_REDUCERS else REQUIRED
-    return found.get(name, {})
+    example = describe(kind, name).example
+    return found.get(name) or ({} if isinstance(example, str) else {k: example[k] for k in example if k != "name"})
 
 
 # -- round trips ------------------------------------------------------------------------------------------------------

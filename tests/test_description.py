@@ -119,12 +119,10 @@ def test_every_default_is_json_and_is_what_the_component_uses(kind: str, name: s
         stated = json.loads(p.default)
         if p.name not in given and stated is not None:
             used = spec[p.name]
-            if isinstance(used, dict) and isinstance(stated, str):
-                assert used["name"] == stated
-            elif isinstance(used, dict) and isinstance(stated, dict):  # a component, with what is not its own default
-                assert stated.items() <= used.items()
-            else:
-                assert used == stated
+            if isinstance(used, dict):  # a component, stated as what differs from its own defaults
+                stated = {"name": stated} if isinstance(stated, str) else stated
+                used = {key: used[key] for key in stated}
+            assert used == stated
 
 
 def test_types_are_written_in_the_words_of_json(registry: Registry) -> None:
