@@ -43,6 +43,7 @@ def metricreg_losses() -> dict[str, str]:
         "p2s_grad": "metricreg.losses.p2s_grad:P2SGradLoss",
         "proxy_anchor": "metricreg.losses.proxy_anchor:ProxyAnchorLoss",
         "proxy_nca": "metricreg.losses.proxy_nca:ProxyNCALoss",
+        "ranked_list": "metricreg.losses.ranked_list:RankedListLoss",
         "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",
         "soft_triple": "metricreg.losses.soft_triple:SoftTripleLoss",
         "sphereface": "metricreg.losses.sphereface:SphereFaceLoss",

@@ -93,6 +93,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "intra_pair_variance": L.IntraPairVarianceLoss,
     "snr_contrastive": L.SNRContrastiveLoss,
     "fast_ap": L.FastAPLoss,
+    "ranked_list": lambda **slots: L.RankedListLoss(**{"margin": 0.5, "Tn": 2.0} | slots),
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "adaface": partial(_settled, L.AdaFaceLoss),

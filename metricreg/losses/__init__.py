@@ -22,6 +22,7 @@ from metricreg.losses.ntxent import NTXentLoss
 from metricreg.losses.p2s_grad import P2SGradLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
+from metricreg.losses.ranked_list import RankedListLoss
 from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
@@ -53,6 +54,7 @@ __all__ = [
     "P2SGradLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
+    "RankedListLoss",
     "SNRContrastiveLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",

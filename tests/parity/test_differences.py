@@ -14,6 +14,7 @@ from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
 from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
+from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, value_and_gradients, with_references
 from tests.reference import reducers
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
@@ -28,6 +29,7 @@ from tests.reference.npairs import npairs
 from tests.reference.ntxent import ntxent
 from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
+from tests.reference.ranked_list import ranked_list
 from tests.reference.supcon import supcon
 from tests.reference.triplet_margin import triplet_margin
 from tests.reference.tuplet_margin import tuplet_margin
@@ -517,3 +519,32 @@ def test_a_tiny_cross_entropy_is_not_zero() -> None:
     assert float(ours(x, labels).detach()) == pytest.approx(true, rel=1e-5)
     assert value_and_gradients(ours(x, labels), [x])[1].abs().max() > 0
     assert float(theirs(x, labels).detach()) == 0  # of the difference of two logarithms; and avg_non_zero drops it
+
+
+def test_weights_of_a_ranked_list_add_up_to_one() -> None:
+    x, keywords = rows(7), {"margin": 0.5, "Tn": 0.0, "imbalance": 0.0, "alpha": 1.0}
+    labels = torch.zeros(7, dtype=torch.long)
+    want = pair_loss(ranked_list, LP, reducers.mean, **keywords)(Scenario(x, labels))
+    assert close(L.RankedListLoss(**keywords)(x, labels), want)
+    d = D.LpDistance()(x)
+    assert int(((d > 0.5) & ~torch.eye(7, dtype=torch.bool)).sum()) == 42  # each row has six weights of 1
+    theirs = pl.RankedListLoss(**keywords)(x, labels)  # PML adds 1e-5 to each entry of a row's weights
+    assert close(theirs, want * 6 / (6 + 7e-5))
+
+
+def test_a_negative_in_the_anchors_place_counts_in_a_ranked_list() -> None:
+    x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    keywords = {"margin": 0.4, "Tn": 1.0}
+    want = pair_loss(ranked_list, LP, reducers.mean, **keywords)(Scenario(x, torch.tensor([0, 1, 2])))
+    assert float(want) == pytest.approx(0.5 * 1.2 * 2 / 3)
+    assert close(L.RankedListLoss(**keywords)(x, [0, 1, 2]), want)
+    assert float(pl.RankedListLoss(**keywords)(x, torch.tensor([0, 1, 2]))) == 0  # it leaves out distances of 0
+
+
+def test_ranked_list_takes_references_and_tuples() -> None:
+    keywords = {"margin": 0.5, "Tn": 2.0}
+    for case in (SCENARIOS["references"](), SCENARIOS["pairs"]()):
+        want = pair_loss(ranked_list, LP, reducers.mean, **keywords)(case)
+        assert close(L.RankedListLoss(**keywords)(case.x, case.labels, **case.arguments()), want)
+        with pytest.raises(ValueError, match="not supported"):
+            pl.RankedListLoss(**keywords)(case.x, case.labels, case.tuples, case.ref, case.ref_labels)
