@@ -70,8 +70,7 @@ class Term:
             )
         if self.rows is not None and (values.ndim != 1 or self.rows.shape != values.shape):
             raise TermError(f"term '{name}' has values {tuple(values.shape)} and rows {tuple(self.rows.shape)}")
-        if self.divisor is not None and self.divisor.shape != (anchors,):
-            raise TermError(f"term '{name}' has a divisor {tuple(self.divisor.shape)} for {anchors} anchors")
+        self._check_divisor()
         if self.weight is not None and not _fits(self.weight, values):
             raise TermError(
                 f"term '{name}' has values {tuple(values.shape)} and a weight {tuple(self.weight.shape)}; the weight "
@@ -83,6 +82,11 @@ class Term:
                 "often (integers). Multiply the values by other factors"
             )
         return self
+
+    def _check_divisor(self) -> None:
+        if self.divisor is not None and self.divisor.shape != (self.anchors,):
+            shape = tuple(self.divisor.shape)
+            raise TermError(f"term '{self.name}' has a divisor {shape} for {self.anchors} anchors")
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum `[A]` and count `[A]` (int64) of each anchor's values, only those strictly between the bounds if given.
@@ -158,12 +162,13 @@ class HingeTriplets(Term):
         wx: bool `[A, K]`, which positives count.
         y: `[A, M]`, one entry a reference.
         wy: `[A, M]`, bool or counts: which references are negatives, and how often.
+        divisor: what `DivisorReducer` divides by, as amounts `[A]` that add up over anchors.
     """
 
-    def __init__(self, x: Tensor, wx: Tensor, y: Tensor, wy: Tensor) -> None:
+    def __init__(self, x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, divisor: Tensor | None = None) -> None:
         self.x, self.wx, self.y, self.wy = x, wx, y, wy
         self._made: Tensor | None = None
-        self.kind, self.rows, self.divisor = "triplet", None, None
+        self.kind, self.rows, self.divisor = "triplet", None, divisor
         self.name, self.anchors, self.labels = "", x.shape[0], None
 
     @property
@@ -190,6 +195,7 @@ class HingeTriplets(Term):
         ):
             shapes = [tuple(t.shape) for t in (self.x, self.wx, self.y, self.wy)]
             raise TermError(f"term '{name}' needs x, wx [A, K] and y, wy [A, M] with A = {anchors}; got {shapes}")
+        self._check_divisor()
         return self
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:

@@ -94,6 +94,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "snr_contrastive": L.SNRContrastiveLoss,
     "fast_ap": L.FastAPLoss,
     "ranked_list": lambda **slots: L.RankedListLoss(**{"margin": 0.5, "Tn": 2.0} | slots),
+    "margin": L.MarginLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "adaface": partial(_settled, L.AdaFaceLoss),
@@ -109,6 +110,7 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "soft_triple": partial(_seeded, L.SoftTripleLoss),
     "sphereface": partial(_seeded, L.SphereFaceLoss),
     "subcenter_arcface": partial(_seeded, L.SubCenterArcFaceLoss),
+    "margin with a boundary a class": lambda **slots: L.MarginLoss(nu=0.3, learn_beta=True, num_classes=4, **slots),
 }
 """Losses with class vectors, for labels 0 to 3."""
 LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | PROXY_LOSSES

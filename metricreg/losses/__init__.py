@@ -13,6 +13,7 @@ from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
+from metricreg.losses.margin import MarginLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multiple import MultipleLosses
 from metricreg.losses.nca import NCALoss
@@ -45,6 +46,7 @@ __all__ = [
     "IntraPairVarianceLoss",
     "LargeMarginSoftmaxLoss",
     "LiftedStructureLoss",
+    "MarginLoss",
     "MultiSimilarityLoss",
     "MultipleLosses",
     "NCALoss",

@@ -548,3 +548,14 @@ def test_ranked_list_takes_references_and_tuples() -> None:
         assert close(L.RankedListLoss(**keywords)(case.x, case.labels, **case.arguments()), want)
         with pytest.raises(ValueError, match="not supported"):
             pl.RankedListLoss(**keywords)(case.x, case.labels, case.tuples, case.ref, case.ref_labels)
+
+
+def test_the_boundary_of_the_margin_loss_is_part_of_the_state() -> None:
+    assert L.MarginLoss().state_dict()["beta"].tolist() == pytest.approx([1.2])
+    assert not pl.MarginLoss().state_dict()
+
+
+def test_a_learned_boundary_has_its_penalty_without_triplets_too() -> None:
+    x, labels, keywords = rows(3), torch.arange(3), {"nu": 0.5, "learn_beta": True}
+    assert float(L.MarginLoss(**keywords)(x, labels).detach()) == pytest.approx(0.6)
+    assert float(pl.MarginLoss(**keywords)(x, labels).detach()) == 0

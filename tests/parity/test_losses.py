@@ -82,6 +82,15 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
         lambda **slots: pl.SignalToNoiseRatioContrastiveLoss(neg_margin=2.0, **slots),
     ),
     "fast_ap": (L.FastAPLoss, pl.FastAPLoss),
+    "margin": (L.MarginLoss, pl.MarginLoss),
+    "margin with a learned boundary a class": (
+        lambda **slots: L.MarginLoss(beta=0.8, nu=0.3, learn_beta=True, num_classes=5, **slots),
+        lambda **slots: pl.MarginLoss(beta=0.8, nu=0.3, learn_beta=True, num_classes=5, **slots),
+    ),
+    "margin with a learned boundary": (
+        lambda **slots: L.MarginLoss(nu=2.0, learn_beta=True, **slots),
+        lambda **slots: pl.MarginLoss(nu=2.0, learn_beta=True, **slots),
+    ),
     "npairs": (L.NPairsLoss, pl.NPairsLoss),
     "nca": (
         lambda **slots: L.NCALoss(softmax_scale=3.0, **slots),
@@ -160,7 +169,13 @@ def test_swapped_triplets_agree(distance: str, miner: str | None) -> None:
 
 
 NO_CLASS_WEIGHTS = ("multi_similarity", "circle", "lifted_structure", "generalized_lifted_structure", "tuplet_margin")
-NO_PER_ANCHOR = ("nca", "fast_ap", "lifted_structure", "tuplet_margin", *(loss for loss in LOSSES if "triplet" in loss))
+NO_PER_ANCHOR = (
+    "nca",
+    "fast_ap",
+    "lifted_structure",
+    "tuplet_margin",
+    *(loss for loss in LOSSES if "triplet" in loss or "margin" in loss),
+)
 PML_LACKS = {
     *((loss, "class_weighted") for loss in NO_CLASS_WEIGHTS),
     *((loss, "per_anchor") for loss in NO_PER_ANCHOR),

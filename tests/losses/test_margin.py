@@ -1,0 +1,128 @@
+"""MarginLoss against its loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import Batch, InputError, Triplets
+from metricreg.distances import CosineSimilarity, LpDistance
+from metricreg.losses import MarginLoss
+from metricreg.reducers import MeanReducer
+from tests.largest_tensor import LargestTensor
+from tests.oracle import ANY_DISTANCE, DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, Reduce, Scenario, check, reduced, rows
+from tests.reference import reducers
+from tests.reference.distances import Measure
+from tests.reference.margin import margin
+
+PARAMETERS: list[dict[str, Any]] = [
+    {"margin": 0.35, "beta": 0.9},
+    {"num_classes": 4, "beta": 1.1},
+    {"learn_beta": True, "nu": 0.5},
+    {"learn_beta": True, "nu": 0.5, "num_classes": 4},
+]
+MEASURE = DISTANCES["lp"][1]
+
+
+def loss_of(**arguments: Any) -> MarginLoss:
+    loss = MarginLoss(**arguments).double()
+    with torch.no_grad():
+        loss.beta += 0.01 * torch.arange(len(loss.beta))  # not all the same
+    return loss
+
+
+def naive(loss: MarginLoss, measure: Measure, reduce: Reduce) -> Callable[[Scenario], Tensor]:
+    def of(scenario: Scenario) -> Tensor:
+        labels = scenario.labels.tolist()
+        betas = [loss.beta[labels[a] if loss.num_classes else 0] for a in range(len(labels))]
+        keywords: dict[str, Any] = {"margin": loss.margin, "betas": betas, "nu": loss.nu}
+        terms = margin(measure, scenario.x, scenario.references, scenario.chosen, **keywords)
+        penalty = terms.pop("beta_reg_loss")
+        if loss.learn_beta and loss.num_classes:
+            terms["beta_reg_loss"] = penalty
+        total = reduced(terms, reduce, scenario.anchors)
+        return total + loss.nu * loss.beta.sum() if loss.learn_beta and not loss.num_classes else total
+
+    return of
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
+    loss = loss_of(margin=0.23)  # at a whole tenth, a zero row is at a kink
+    check(loss, naive(loss, MEASURE, reducers.divisor), SCENARIOS[scenario]())
+
+
+@pytest.mark.parametrize(
+    "scenario", ["balanced", "imbalanced, with singletons", "references", "pairs", "triplets", "no triplets"]
+)
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
+    loss = loss_of(**parameters)
+    check(loss, naive(loss, MEASURE, reducers.divisor), SCENARIOS[scenario]())
+
+
+@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
+def test_works_with_every_distance(distance: str, scenario: str) -> None:
+    ours, measure = DISTANCES[distance]
+    loss = loss_of(margin=0.23, beta=0.6, distance=ours())
+    check(loss, naive(loss, measure, reducers.divisor), SCENARIOS[scenario](), plans=FEW_PLANS)
+
+
+@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "references", "pairs", "triplets"])
+@pytest.mark.parametrize("reducer", REDUCERS)
+def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
+    ours, reduce = REDUCERS[reducer]
+    for arguments in ({}, {"learn_beta": True, "nu": 0.5, "num_classes": 4}):
+        loss = loss_of(reducer=ours(), **arguments)
+        check(loss, naive(loss, MEASURE, reduce), SCENARIOS[scenario](), plans=FEW_PLANS)
+
+
+@pytest.mark.parametrize("learn_beta", [False, True])
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_the_boundary_is_part_of_the_state(learn_beta: bool, num_classes: int | None) -> None:
+    loss = MarginLoss(beta=0.7, learn_beta=learn_beta, num_classes=num_classes)
+    assert loss.state_dict()["beta"].tolist() == pytest.approx([0.7] * (num_classes or 1))
+    assert len(list(loss.parameters())) == int(learn_beta)
+
+
+@pytest.mark.parametrize("reducer", [None, MeanReducer()])
+def test_triplets_are_not_listed_where_their_sum_is_enough(reducer: Any) -> None:
+    x, labels = rows(64, dtype=torch.float32), torch.arange(64) // 8
+    loss = MarginLoss(reducer=reducer)
+    assert loss.width(Batch.of(x, labels)) == 64
+    with LargestTensor() as largest:
+        loss(x, labels).backward()
+    assert largest.numel <= 64 * 65
+
+
+def test_random_triplets_are_as_many_as_asked_for() -> None:
+    x, labels = rows(8), torch.tensor([0, 0, 0, 1, 1, 2, 3, 3])
+    torch.manual_seed(0)
+    selection = MarginLoss(triplets_per_anchor=5).prepare(Batch.of(x, labels)).selection
+    assert isinstance(selection, Triplets)
+    assert selection.anchor.tolist() == [i for i in range(8) if i != 5 for _ in range(5)]
+    torch.manual_seed(0)
+    total = MarginLoss(triplets_per_anchor=5)(x, labels)
+    torch.testing.assert_close(total, MarginLoss()(x, labels, tuples=selection))
+
+
+def test_a_boundary_a_class_wants_labels_of_those_classes() -> None:
+    loss = MarginLoss(num_classes=2)
+    with pytest.raises(InputError, match="MarginLoss has 2 classes, so labels are 0 to 1; found 0 to 2"):
+        loss(rows(3), [0, 1, 2])
+    with pytest.raises(InputError, match="needs labels"):
+        loss(rows(3), tuples=([0], [1], [2]))
+
+
+def test_similarities_and_distances_agree_on_what_violates() -> None:
+    x, labels = rows(10), torch.arange(10) % 3
+    near = MarginLoss(beta=0.5, margin=0.1, distance=CosineSimilarity())(x, labels)
+    half = MarginLoss(beta=0.5, margin=0.1, distance=LpDistance(power=2))  # 2 - 2 cos
+    with torch.no_grad():
+        half.beta.fill_(1.0)
+    half.margin = 0.2
+    torch.testing.assert_close(half(x, labels), 2 * near)
