@@ -22,6 +22,7 @@ def metricreg_losses() -> dict[str, str]:
     """Built-in losses."""
     return {
         "adaface": "metricreg.losses.adaface:AdaFaceLoss",
+        "angular": "metricreg.losses.angular:AngularLoss",
         "arcface": "metricreg.losses.arcface:ArcFaceLoss",
         "circle": "metricreg.losses.circle:CircleLoss",
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",

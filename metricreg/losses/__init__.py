@@ -1,6 +1,7 @@
 """The losses that metricreg ships."""
 
 from metricreg.losses.adaface import AdaFaceLoss
+from metricreg.losses.angular import AngularLoss
 from metricreg.losses.arcface import ArcFaceLoss
 from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
@@ -34,6 +35,7 @@ from metricreg.losses.tuplet_margin import TupletMarginLoss
 
 __all__ = [
     "AdaFaceLoss",
+    "AngularLoss",
     "ArcFaceLoss",
     "CircleLoss",
     "ContrastiveLoss",

@@ -16,6 +16,7 @@ from metricreg import reducers as R
 from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
 from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, value_and_gradients, with_references
 from tests.reference import reducers
+from tests.reference.angular import angular
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
 from tests.reference.fast_ap import fast_ap
@@ -454,6 +455,7 @@ def test_npairs_takes_the_pair_of_the_first_anchor_however_pairs_are_listed() ->
     [
         (L.LiftedStructureLoss, lifted_structure, pl.LiftedStructureLoss, LP),
         (L.TupletMarginLoss, tuplet_margin, pl.TupletMarginLoss, COSINE),
+        (L.AngularLoss, angular, pl.AngularLoss, LP),
     ],
 )
 def test_pair_losses_are_weighed_by_class_and_anchor_pair_by_pair(
@@ -559,3 +561,22 @@ def test_a_learned_boundary_has_its_penalty_without_triplets_too() -> None:
     x, labels, keywords = rows(3), torch.arange(3), {"nu": 0.5, "learn_beta": True}
     assert float(L.MarginLoss(**keywords)(x, labels).detach()) == pytest.approx(0.6)
     assert float(pl.MarginLoss(**keywords)(x, labels).detach()) == 0
+
+
+def test_negatives_of_the_angular_loss_are_unit_vectors_too() -> None:
+    x = rows(7).detach() * 3.0
+    want = pair_loss(angular, LP, reducers.mean)(Scenario(x, LABELS))
+    assert close(L.AngularLoss()(x, LABELS), want)
+    assert not close(pl.AngularLoss()(x, LABELS), want, 0.1)
+    assert close(pl.AngularLoss()(torch.nn.functional.normalize(x), LABELS), want, 1e-6)
+
+
+def test_the_angular_loss_looks_at_the_negatives_that_are_listed() -> None:
+    x = torch.nn.functional.normalize(rows(7).detach())
+    tuples = tuple(torch.tensor(t) for t in ([0, 1], [2, 3], [1, 4]))
+    scenario = Scenario(x, LABELS, tuples=tuples)
+    want = pair_loss(angular, LP, reducers.mean)(scenario)
+    assert close(L.AngularLoss()(x, LABELS, tuples=tuples), want)
+    every = tuple(torch.tensor(t) for t in ([0, 1], [2, 3], [0, 0, 0, 0, 1, 1, 1, 1, 1], [1, 3, 4, 5, 0, 2, 4, 5, 6]))
+    all_of_them = pair_loss(angular, LP, reducers.mean)(Scenario(x, LABELS, tuples=every))
+    assert close(pl.AngularLoss()(x, LABELS, tuples), all_of_them, 1e-6)  # whatever the tuples say

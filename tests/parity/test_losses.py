@@ -318,3 +318,24 @@ def test_ranked_list_agrees_where_weights_are_large() -> None:
     with pytest.warns(UserWarning, match="temperature"):
         theirs = pl.RankedListLoss(**keywords)
     compare(L.RankedListLoss(**keywords), theirs, None)
+
+
+class OfUnitRows(torch.nn.Module):
+    """PML's angular loss normalises all but the negatives; see test_differences.py."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__()
+        self.loss = pl.AngularLoss(**keywords)
+
+    def forward(self, x: Tensor, labels: Tensor, tuples: Any, y: Tensor | None, ref_labels: Tensor | None) -> Tensor:
+        y = None if y is None else torch.nn.functional.normalize(y)
+        total: Tensor = self.loss(torch.nn.functional.normalize(x), labels, tuples, y, ref_labels)
+        return total
+
+
+@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
+@pytest.mark.parametrize("reducer", ["mean", "sum", "avg_non_zero", "threshold"])
+@pytest.mark.parametrize("alpha", [40.0, 15.0])
+def test_angular_agrees_on_unit_embeddings(alpha: float, reducer: str, ref: bool) -> None:
+    r, q = REDUCERS[reducer]
+    compare(L.AngularLoss(alpha, reducer=r()), OfUnitRows(alpha=alpha, reducer=q()), None, ref)
