@@ -6,10 +6,10 @@ from metricreg.losses.arcface import ArcFaceLoss
 from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
-from metricreg.losses.fast_ap import FastAPLoss
-from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
 from metricreg.losses.curricularface import CurricularFaceLoss
 from metricreg.losses.dynamic_arcface import DynamicArcFaceLoss
+from metricreg.losses.fast_ap import FastAPLoss
+from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
 from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
@@ -40,10 +40,10 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
-    "FastAPLoss",
-    "GeneralizedLiftedStructureLoss",
     "CurricularFaceLoss",
     "DynamicArcFaceLoss",
+    "FastAPLoss",
+    "GeneralizedLiftedStructureLoss",
     "InstanceLoss",
     "IntraPairVarianceLoss",
     "LargeMarginSoftmaxLoss",

@@ -13,8 +13,7 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
-from tests.oracle import DISTANCES, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
-from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, value_and_gradients, with_references
+from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
 from tests.reference import reducers
 from tests.reference.angular import angular
 from tests.reference.circle import circle
@@ -512,6 +511,8 @@ def test_fast_ap_takes_references() -> None:
     assert close(L.FastAPLoss()(case.x, case.labels, **case.arguments()), want)
     with pytest.raises(ValueError, match="ref_emb"):
         pl.FastAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+
+
 def test_a_tiny_cross_entropy_is_not_zero() -> None:
     ours, theirs = L.CosFaceLoss(3, 3, margin=0.0), pl.CosFaceLoss(3, 3, margin=0.0)
     ours.proxies.data = torch.eye(3)

@@ -312,6 +312,8 @@ def test_outliers_agree() -> None:
         outliers, dominant = theirs.get_outliers(x, LABELS, threshold)
         assert ours.outliers(x, LABELS, threshold).tolist() == sorted(outliers.tolist())
         torch.testing.assert_close(ours.proxies[ours.dominant_centers(x, LABELS)], dominant.T)
+
+
 def test_ranked_list_agrees_where_weights_are_large() -> None:
     # next to which what PML adds to their sum is nothing; see test_differences.py
     keywords = {"margin": 0.4, "Tn": 40.0, "Tp": 40.0, "imbalance": 0.3, "alpha": 1.6}
