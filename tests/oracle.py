@@ -111,10 +111,15 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "soft_triple": partial(_seeded, L.SoftTripleLoss),
     "sphereface": partial(_seeded, L.SphereFaceLoss),
     "subcenter_arcface": partial(_seeded, L.SubCenterArcFaceLoss),
-    "margin with a boundary a class": lambda **slots: L.MarginLoss(nu=0.3, learn_beta=True, num_classes=4, **slots),
 }
 """Losses with class vectors, for labels 0 to 3."""
-LOSSES: dict[str, Callable[..., Loss]] = PAIR_LOSSES | PROXY_LOSSES
+LOSSES: dict[str, Callable[..., Loss]] = (
+    PAIR_LOSSES
+    | PROXY_LOSSES
+    | {
+        "margin with a boundary a class": lambda **slots: L.MarginLoss(nu=0.3, learn_beta=True, num_classes=4, **slots),
+    }
+)
 """Every loss, from its slots; for labels 0 to 3."""
 
 MAPPED = {"lifted_structure", "intra_pair_variance"}

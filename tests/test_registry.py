@@ -102,11 +102,11 @@ def test_an_unknown_kind_is_refused_with_the_kinds(call: str) -> None:
     ("kind", "name", "says"),
     [
         ("loss", "contrastve", "did you mean 'contrastive'?"),
-        ("loss", "threshold", "'threshold' is a reducer, not a loss; known: adaface, arcface"),
-        ("loss", "zzz", "known: adaface, arcface, "),
+        ("loss", "threshold", "'threshold' is a reducer, not a loss; known: adaface, angular"),
+        ("loss", "zzz", "known: adaface, angular, "),
         ("loss", "acme/softmin", "no installed plugin has the namespace 'acme'"),
         ("loss", "local/softmin", "metricreg.register(cls)"),
-        ("loss", "", "unknown loss ''; known: adaface, arcface"),
+        ("loss", "", "unknown loss ''; known: adaface, angular"),
         ("loss", "a/b/c", "namespace 'a'"),
     ],
 )
