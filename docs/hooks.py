@@ -19,6 +19,7 @@ PLURALS = {
     "reducer": "reducers",
     "regularizer": "regularizers",
     "miner": "miners",
+    "match": "matches",
 }
 ROLES = {
     "distance": "How far, or how similar, two embeddings are.",
@@ -26,6 +27,7 @@ ROLES = {
     "reducer": "How the many values of a term become one.",
     "regularizer": "A penalty on embeddings, class weights or proxies.",
     "miner": "Which pairs or triplets of a batch are used.",
+    "match": "Which samples belong together, by their labels.",
 }
 
 
@@ -47,7 +49,7 @@ def pages() -> dict[str, str]:
 
 def spec_of(kind: str, component: Any) -> dict[str, Any]:
     """A whole spec in which a component stands where its kind stands."""
-    slots = {"distance": "distance", "reducer": "reducer", "regularizer": "embedding_regularizer"}
+    slots = {"distance": "distance", "reducer": "reducer", "regularizer": "embedding_regularizer", "match": "match"}
     if kind == "loss":
         return {"loss": component}
     if kind == "miner":

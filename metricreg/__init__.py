@@ -10,6 +10,7 @@ import metricreg.plugins  # noqa: F401 - injects the loader of the default regis
 if TYPE_CHECKING:
     from metricreg import distances as distances
     from metricreg import losses as losses
+    from metricreg import matches as matches
     from metricreg import miners as miners
     from metricreg import reducers as reducers
     from metricreg import regularizers as regularizers
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from metricreg.kinds import Distance as Distance
     from metricreg.kinds import Loss as Loss
     from metricreg.kinds import LossSlots as LossSlots
+    from metricreg.kinds import Match as Match
     from metricreg.kinds import Miner as Miner
+    from metricreg.kinds import MinerSlots as MinerSlots
     from metricreg.kinds import Reducer as Reducer
     from metricreg.kinds import Regularizer as Regularizer
     from metricreg.kinds import RegularizerSlots as RegularizerSlots
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from metricreg.term import Scalar as Scalar
     from metricreg.term import Term as Term
 
-_FAMILIES = ("distances", "losses", "miners", "reducers", "regularizers")
+_FAMILIES = ("distances", "losses", "matches", "miners", "reducers", "regularizers")
 _HOMES = {
     "batch": ("Batch",),
     "component": ("create", "register"),
@@ -54,7 +57,17 @@ _HOMES = {
     "errors": ("InputError", "MetricregError", "PluginError", "Problem", "RegistrationError", "SpecError"),
     "fold": ("Execution",),
     "hookspecs": ("hookimpl",),
-    "kinds": ("Distance", "Loss", "LossSlots", "Miner", "Reducer", "Regularizer", "RegularizerSlots"),
+    "kinds": (
+        "Distance",
+        "Loss",
+        "LossSlots",
+        "Match",
+        "Miner",
+        "MinerSlots",
+        "Reducer",
+        "Regularizer",
+        "RegularizerSlots",
+    ),
     "pipeline": ("Pipeline", "build"),
     "plugins": ("PluginReport", "plugin_reports"),
     "registry": ("Registry", "default_registry"),

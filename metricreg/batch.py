@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from metricreg.errors import InputError
+from metricreg.labels import Matching, check_alike, check_single, read_labels, related
 from metricreg.selection import Pairs, Selection, Triplets, selection_of
 
 T = TypeVar("T")
@@ -23,11 +24,13 @@ class Batch:
     Args:
         anchors: `[A, D]`.
         references: `[M, D]`; the same tensor as `anchors` where a batch is compared with itself.
-        anchor_labels: `[A]`, integers of any value; None where a selection says what belongs together.
-        reference_labels: `[M]`.
+        anchor_labels: `[A]`, integers of any value, or `[A, L]`, what `match` compares; None where a selection says
+            what belongs together.
+        reference_labels: `[M]` or `[M, L]`.
         self_index: `[A]`, the column of `references` that is the anchor itself, -1 where it is not among them; None
             where the references are a separate set.
         selection: the pairs or triplets that are meant; None for all.
+        match: says by their labels which samples belong together; those with the same label if None.
         weights: `[A]`, how much each anchor's loss counts, or None.
         row: further tensors with a row an anchor, `[A, ...]`, put there by `Loss.prepare`.
         whole: further tensors about the whole batch, put there by `Loss.prepare`.
@@ -39,6 +42,7 @@ class Batch:
     reference_labels: Tensor | None = None
     self_index: Tensor | None = None
     selection: Selection | None = None
+    match: Matching | None = None
     weights: Tensor | None = None
     row: dict[str, Tensor] = field(default_factory=dict)
     whole: dict[str, Tensor] = field(default_factory=dict)
@@ -58,27 +62,28 @@ class Batch:
 
         Args:
             embeddings: `[N, D]`, floating point.
-            labels: `[N]` integers; a tensor on any device, an array or a list.
+            labels: `[N]` integers, or `[N, L]` integers or bool for a match to compare; a tensor on any device, an
+                array or a list.
             tuples: `Pairs`, `Triplets`, or index tuples; see `selection_of`.
             ref_embeddings: `[M, D]`, a separate reference set; the batch itself if None, or if it is the very tensor
                 `embeddings`, and then no row is compared with itself.
-            ref_labels: `[M]` integers.
+            ref_labels: `[M]` or `[M, L]`, like `labels`.
 
         Raises:
             InputError: shapes, types or lengths that do not fit together.
         """
         anchors = _embeddings("embeddings", embeddings)
-        anchor_labels = _labels("labels", labels, "embeddings", anchors)
+        anchor_labels = read_labels("labels", labels, "embeddings", anchors)
         if ref_embeddings is None or ref_embeddings is embeddings:
             if ref_embeddings is None and ref_labels is not None:
                 raise InputError("ref_labels were given without ref_embeddings")
             references, reference_labels = anchors, anchor_labels
             if ref_labels is not None:
-                reference_labels = _labels("ref_labels", ref_labels, "ref_embeddings", references)
+                reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
             self_index: Tensor | None = torch.arange(len(anchors), device=anchors.device)
         else:
             references = _embeddings("ref_embeddings", ref_embeddings)
-            reference_labels = _labels("ref_labels", ref_labels, "ref_embeddings", references)
+            reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
             self_index = None
             if references.shape[1] != anchors.shape[1] or references.device != anchors.device:
                 raise InputError(
@@ -89,6 +94,7 @@ class Batch:
             anchors, references = anchors.to(dtype), references.to(dtype)
             if tuples is None and (anchor_labels is None) != (reference_labels is None):
                 raise InputError("give both labels and ref_labels, or neither")
+        check_alike(anchor_labels, reference_labels)
         selection = None
         if tuples is not None:
             selection = selection_of(tuples, len(anchors), len(references), anchors.device)
@@ -110,6 +116,35 @@ class Batch:
             raise InputError("this objective needs labels (and ref_labels with ref_embeddings), or tuples")
         return self.anchor_labels, self.reference_labels
 
+    def _single_labels(self) -> tuple[Tensor, Tensor]:
+        labels, ref_labels = self._label_pair()
+        check_single(labels, "this objective")
+        return labels, ref_labels
+
+    def _related(self) -> tuple[Tensor, Tensor]:
+        """Positives and negatives by a match."""
+        assert self.match is not None
+        positives, negatives = related(self.match, *self._label_pair())
+        return self._without_self(positives), self._without_self(negatives)
+
+    def _without_self(self, mask: Tensor) -> Tensor:
+        """A mask `[A, M]` without the column that is the anchor itself."""
+        if self.self_index is None or not mask.shape[1]:
+            return mask
+        column = self.self_index.clamp(min=0)[:, None]
+        return mask.scatter(1, column, mask.gather(1, column) & (self.self_index < 0)[:, None])
+
+    def matched(self, match: Matching) -> Batch:
+        """The same batch, in which a match says which samples belong together.
+
+        Raises:
+            InputError: labels that the match cannot compare.
+        """
+        for labels in (self.anchor_labels, self.reference_labels):
+            if labels is not None:
+                match.check(labels)
+        return replace(self, match=None if match.is_equality else match)
+
     # -- which pairs count ----------------------------------------------------------------------------------------
 
     @property
@@ -120,12 +155,10 @@ class Batch:
     def _positives(self) -> Tensor:
         if self.selection is not None:
             return self.selection.positives(len(self), len(self.references))
-        anchor_labels, reference_labels = self._label_pair()
-        same = anchor_labels[:, None] == reference_labels[None, :]
-        if self.self_index is None:
-            return same
-        column = self.self_index.clamp(min=0)[:, None]
-        return same.scatter(1, column, same.gather(1, column) & (self.self_index < 0)[:, None])
+        if self.match is not None:
+            return self._once("related", self._related)[0]
+        anchor_labels, reference_labels = self._single_labels()
+        return self._without_self(anchor_labels[:, None] == reference_labels[None, :])
 
     @property
     def negatives(self) -> Tensor:
@@ -135,25 +168,31 @@ class Batch:
     def _negatives(self) -> Tensor:
         if self.selection is not None:
             return self.selection.negatives(len(self), len(self.references))
-        anchor_labels, reference_labels = self._label_pair()
+        if self.match is not None:
+            return self._once("related", self._related)[1]
+        anchor_labels, reference_labels = self._single_labels()
         return anchor_labels[:, None] != reference_labels[None, :]
 
     @property
     def positive_index(self) -> tuple[Tensor, Tensor]:
         """Each anchor's positives as columns `[A, K]`, and which of those entries count, bool `[A, K]`.
 
-        A pair that a selection repeats stands in as many columns. O(A·K) memory, from sorted labels. Finding K waits
-        for the device, if it is one.
+        A pair that a selection repeats stands in as many columns. O(A·K) memory, from sorted labels; with a match, the
+        memory of a tile besides. Finding K waits for the device, if it is one.
         """
         return self._once("positive_index", self._positive_index)
 
     def _positive_index(self) -> tuple[Tensor, Tensor]:
         if self.selection is not None:
-            rows, columns = self.selection.anchor, self.selection.positive
-            wanted = torch.arange(len(self), device=rows.device)
-            keys = rows
+            keys, columns = self.selection.anchor, self.selection.positive
+            wanted = torch.arange(len(self), device=keys.device)
+        elif self.match is not None:
+            starts = [(torch.tensor([[i], [0]], device=self.anchors.device), i, j) for i, j in self.tiles(512)]
+            found = [self.rows(i, j).positives.nonzero().T + start for start, i, j in starts]
+            keys, columns = torch.cat(found, 1)
+            wanted = torch.arange(len(self), device=keys.device)
         else:
-            anchor_labels, reference_labels = self._label_pair()
+            anchor_labels, reference_labels = self._single_labels()
             wanted = anchor_labels.long()
             keys, columns = reference_labels.long().sort(stable=True)
         start, stop = torch.searchsorted(keys, wanted), torch.searchsorted(keys, wanted, right=True)
@@ -164,7 +203,7 @@ class Batch:
         entry = start[:, None] + torch.arange(width, device=keys.device)
         index = columns[entry.clamp(max=len(columns) - 1)]
         counts = entry < stop[:, None]
-        if self.selection is None and self.self_index is not None:
+        if self.selection is None and self.match is None and self.self_index is not None:
             counts = counts & (index != self.self_index[:, None])
         return index, counts
 
@@ -243,24 +282,6 @@ class Batch:
 
 
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
-
-
-def check_classes(labels: Tensor, count: int, owner: str) -> None:
-    """Refuse labels that are not the classes 0 to count - 1; on a GPU without waiting for it, by its own assertion.
-
-    Raises:
-        InputError: a label that is no class.
-    """
-    if not len(labels):
-        return
-    low, high = labels.aminmax()
-    if labels.device.type == "cpu" and (int(low) < 0 or int(high) >= count):
-        raise InputError(
-            f"{owner} has {count} classes, so labels are 0 to {count - 1}; found {int(low)} to {int(high)}"
-        )
-    if labels.device.type == "cuda":
-        torch._assert_async((low >= 0) & (high < count), f"{owner} has {count} classes, and there are other labels")
 
 
 def _embeddings(name: str, value: Any) -> Tensor:
@@ -274,22 +295,6 @@ def _embeddings(name: str, value: Any) -> Tensor:
     if value.ndim != 2:
         raise InputError(f"{name} must be [N, D] floating point; got shape {tuple(value.shape)} of {value.dtype}")
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-
-
-def _labels(name: str, value: Any, of: str, embeddings: Tensor) -> Tensor | None:
-    if value is None:
-        return None
-    try:
-        labels = torch.as_tensor(value, device=embeddings.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} must be integers [N]; got {type(value).__name__}: {error}") from error
-    if labels.numel() == 0 and len(embeddings) == 0:
-        return labels.reshape(0).long()
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool:
-        raise InputError(f"{name} must be integers; got {labels.dtype}")
-    if labels.shape != (len(embeddings),):
-        raise InputError(f"{name} must be [{len(embeddings)}], one for each row of {of}; got {tuple(labels.shape)}")
-    return labels.long() if labels.dtype in _UNSIGNED else labels  # which torch can hardly compute with
 
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

@@ -36,6 +36,7 @@ def metricreg_losses() -> dict[str, str]:
         "large_margin_softmax": "metricreg.losses.large_margin_softmax:LargeMarginSoftmaxLoss",
         "lifted_structure": "metricreg.losses.lifted_structure:LiftedStructureLoss",
         "margin": "metricreg.losses.margin:MarginLoss",
+        "multi_supcon": "metricreg.losses.multi_supcon:MultiSupConLoss",
         "multi_similarity": "metricreg.losses.multi_similarity:MultiSimilarityLoss",
         "multiple": "metricreg.losses.multiple:MultipleLosses",
         "nca": "metricreg.losses.nca:NCALoss",
@@ -99,7 +100,18 @@ def metricreg_miners() -> dict[str, str]:
         "distance_weighted": "metricreg.miners.distance_weighted:DistanceWeightedMiner",
         "hdc": "metricreg.miners.hdc:HDCMiner",
         "multi_similarity": "metricreg.miners.multi_similarity:MultiSimilarityMiner",
+        "packaged_triplets": "metricreg.miners.packaged_triplets:PackagedTripletsMiner",
         "pair_margin": "metricreg.miners.pair_margin:PairMarginMiner",
         "triplet_margin": "metricreg.miners.triplet_margin:TripletMarginMiner",
         "uniform_histogram": "metricreg.miners.uniform_histogram:UniformHistogramMiner",
+    }
+
+
+@hookimpl
+def metricreg_matches() -> dict[str, str]:
+    """Built-in matches."""
+    return {
+        "jaccard": "metricreg.matches.jaccard:JaccardMatch",
+        "same_label": "metricreg.matches.same_label:SameLabelMatch",
+        "share_any": "metricreg.matches.share_any:ShareAnyMatch",
     }

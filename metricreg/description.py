@@ -41,7 +41,7 @@ class Description:
     """A component, in words.
 
     Args:
-        kind: one of the five kinds.
+        kind: one of the six kinds.
         name: the registered name.
         path: `package.module:Class`.
         distribution: the distribution that ships it.
@@ -166,10 +166,17 @@ def _sample(hint: Any) -> Any:
         return [_sample(member) for member in args if member is not Ellipsis]
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return next(iter(hint)).value
-    kinds = {"loss": "contrastive", "reducer": "mean", "distance": "lp", "regularizer": "lp", "miner": "batch_hard"}
-    return kinds.get(getattr(hint, "kind", ""))
+    return _NAMES.get(getattr(hint, "kind", ""))
 
 
+_NAMES = {
+    "distance": "lp",
+    "loss": "contrastive",
+    "reducer": "mean",
+    "regularizer": "lp",
+    "miner": "batch_hard",
+    "match": "share_any",
+}
 _SAMPLES: dict[Any, tuple[Any, ...]] = {
     float: (0.5, 2.0, 10.0, 100.0, -0.5, -10.0),
     int: (2, 3, 5, 10, 100, 1, 0, -2, -10),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from metricreg.kinds import Distance, Loss, Miner, Reducer, Regularizer
+    from metricreg.kinds import Distance, Loss, Match, Miner, Reducer, Regularizer
 
 PROJECT = "metricreg"
 
@@ -42,10 +42,16 @@ def metricreg_miners() -> Mapping[str, type[Miner] | str]:  # type: ignore[empty
     """Miners: *name → class*, or *name → "package.module:Class"*."""
 
 
+@hookspec
+def metricreg_matches() -> Mapping[str, type[Match] | str]:  # type: ignore[empty-body]
+    """Matches: *name → class*, or *name → "package.module:Class"*."""
+
+
 HOOKS = {
     "distance": "metricreg_distances",
     "loss": "metricreg_losses",
     "reducer": "metricreg_reducers",
     "regularizer": "metricreg_regularizers",
     "miner": "metricreg_miners",
+    "match": "metricreg_matches",
 }

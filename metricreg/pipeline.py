@@ -60,11 +60,12 @@ class Pipeline(nn.Module):
 
         Args:
             embeddings: `[N, D]`, floating point; half precision is computed in float32.
-            labels: `[N]` integers of any value. Not needed with tuples, or by a loss without labels.
+            labels: `[N]` integers of any value, or what the match of the loss compares, such as label sets `[N, L]`.
+                Not needed with tuples, or by a loss without labels.
             tuples: `metricreg.Pairs`, `metricreg.Triplets`, or index tuples: (anchors, positives, negatives) or
                 (anchors, positives, anchors, negatives); for pipelines without a miner.
             ref_embeddings: `[M, D]`, a separate set to compare with; the batch itself if None.
-            ref_labels: `[M]` integers.
+            ref_labels: `[M]` like `labels`.
 
         Returns:
             A scalar; or the terms by name, where a reducer is `do_nothing`.
@@ -96,7 +97,7 @@ class Pipeline(nn.Module):
             return batch
         if tuples is not None:
             raise InputError("this pipeline has a miner, which chooses the tuples; leave one of the two out")
-        return batch.replace(selection=self.miner.selection(batch))
+        return batch.replace(selection=self.miner.selection(self.loss.matched(batch)))
 
     def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
         """The spec that builds this pipeline again.

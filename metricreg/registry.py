@@ -18,7 +18,7 @@ from metricreg.errors import RegistrationError, SpecError, cut
 if TYPE_CHECKING:
     from metricreg.plugins import PluginReport
 
-KINDS = ("distance", "loss", "reducer", "regularizer", "miner")
+KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
 OWN_DISTRIBUTION = "metricreg"
 LOCAL_NAMESPACE = "local"
 
@@ -49,7 +49,7 @@ def import_path(cls: type) -> str:
 
 
 def check_kind(kind: str) -> None:
-    """Refuse anything but one of the five kinds."""
+    """Refuse anything but one of the kinds."""
     if kind not in KINDS:
         raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
 

@@ -61,6 +61,13 @@ class Pairs:
         """How often each pair is listed as negative, `[A, M]`; bool where no pair repeats."""
         return _counted(self.anchor2, self.negative, rows, columns, self.repeats)
 
+    def at_most(self, count: int) -> Pairs:
+        """At most so many positive and so many negative pairs of each anchor, drawn without replacement."""
+        p, q = _drawn(self.anchor, count), _drawn(self.anchor2, count)
+        return replace(
+            self, anchor=self.anchor[p], positive=self.positive[p], anchor2=self.anchor2[q], negative=self.negative[q]
+        )
+
     def columns(self) -> tuple[Tensor, ...]:
         """The four index lists."""
         return self.anchor, self.positive, self.anchor2, self.negative
@@ -107,6 +114,11 @@ class Triplets:
         """In how many triplets each pair is the anchor and its negative, `[A, M]`."""
         return _counted(self.anchor, self.negative, rows, columns, True)
 
+    def at_most(self, count: int) -> Triplets:
+        """At most so many triplets of each anchor, drawn without replacement."""
+        t = _drawn(self.anchor, count)
+        return Triplets(self.anchor[t], self.positive[t], self.negative[t])
+
     def columns(self) -> tuple[Tensor, ...]:
         """The three index lists."""
         return self.anchor, self.positive, self.negative
@@ -126,6 +138,14 @@ def _counted(row: Tensor, column: Tensor, rows: int, columns: int, repeats: bool
         )
     counts = torch.zeros(rows, columns, dtype=torch.int32, device=row.device)
     return counts.index_put_((row, column), torch.ones_like(row, dtype=torch.int32), accumulate=True)
+
+
+def _drawn(anchor: Tensor, count: int) -> Tensor:
+    """Where `count` random entries of each anchor stand in a list `[T]` sorted by anchor, or all if there are fewer."""
+    order = torch.rand(anchor.shape, device=anchor.device).argsort()
+    order = order[anchor[order].argsort(stable=True)]  # sorted by anchor again, each anchor's entries shuffled
+    place = torch.arange(len(anchor), device=anchor.device) - torch.searchsorted(anchor, anchor)
+    return order[place < count].sort().values
 
 
 def checked(selection: Selection, rows: int, columns: int, giver: str) -> Selection:

@@ -275,6 +275,6 @@ def _packed(batch: Batch) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], tu
         changes: dict[str, Any] = {name: saved[at] for name, at in single.items()}
         changes |= {name: {k: saved[at] for k, at in keys.items()} for name, keys in named.items()}
         changes["selection"] = None if empty is None else empty.with_columns([saved[at] for at in columns])
-        return Batch(**changes), list(saved[count:])
+        return Batch(**changes, match=batch.match), list(saved[count:])
 
     return tensors, rebuild

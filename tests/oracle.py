@@ -83,6 +83,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "ntxent": L.NTXentLoss,
     "supcon": L.SupConLoss,
     "multi_similarity": L.MultiSimilarityLoss,
+    "multi_supcon": L.MultiSupConLoss,
     "instance": L.InstanceLoss,
     "circle": L.CircleLoss,
     "nca": L.NCALoss,

@@ -23,7 +23,7 @@ def entry(name: str = "mean", target: type | str = MEAN, kind: str = "reducer", 
 
 def test_a_new_registry_is_empty() -> None:
     registry = Registry()
-    assert [registry.names(kind) for kind in KINDS] == [()] * 5
+    assert [registry.names(kind) for kind in KINDS] == [()] * len(KINDS)
     assert list(registry) == []
     assert registry.reports == ()
 

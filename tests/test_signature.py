@@ -386,7 +386,7 @@ def test_slots_are_parameters_with_the_defaults_they_state() -> None:
 
     found = parameters_of(Slotted)
     assert list(found) == [
-        "scale", "distance", "reducer", "embedding_regularizer", "embedding_reg_weight", "count", "rate", "label"
+        "scale", "distance", "reducer", "embedding_regularizer", "embedding_reg_weight", "match", "count", "rate", "label"
     ]  # fmt: skip
     assert {name for name, p in found.items() if p.required} == {"count"}
     assert found["rate"].default == 0.5

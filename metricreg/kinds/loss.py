@@ -15,6 +15,7 @@ from metricreg.errors import MetricregError, RegistrationError
 from metricreg.fold import Execution, Folded, dense, fold
 from metricreg.hints import mentions
 from metricreg.kinds.distance import Distance
+from metricreg.kinds.match import Match
 from metricreg.kinds.reducer import Reducer
 from metricreg.kinds.regularizer import Regularizer
 from metricreg.module_state import part_from_buffers
@@ -24,13 +25,19 @@ from metricreg.signature import parameters_model
 from metricreg.term import Scalar, Term
 
 
-class LossSlots(TypedDict, total=False):
-    """What every loss takes besides its own parameters."""
+class UnmatchedLossSlots(TypedDict, total=False):
+    """What a loss takes besides its own parameters that has no use for a match, such as one with class vectors."""
 
     distance: Distance | None
     reducer: Reducer | None
     embedding_regularizer: Regularizer | None
     embedding_reg_weight: Annotated[float, Field(default=1.0)]
+
+
+class LossSlots(UnmatchedLossSlots, total=False):
+    """What a loss takes besides its own parameters."""
+
+    match: Match | None
 
 
 class Loss(Component):
@@ -44,6 +51,7 @@ class Loss(Component):
         reducer: how each term becomes a scalar; if None, what the loss names as its default.
         embedding_regularizer: a penalty on the embeddings, added to the loss.
         embedding_reg_weight: the factor of that penalty.
+        match: which samples belong together, by their labels; those with the same label if None.
     """
 
     kind: ClassVar[str] = "loss"
@@ -57,12 +65,14 @@ class Loss(Component):
         reducer: Reducer | None = None,
         embedding_regularizer: Regularizer | None = None,
         embedding_reg_weight: float = 1.0,
+        match: Match | None = None,
     ) -> None:
         super().__init__()
         self.distance = self.default_distance() if distance is None else distance
         self.reducer = self.default_reducer() if reducer is None else reducer
         self.embedding_regularizer = embedding_regularizer
         self.embedding_reg_weight = embedding_reg_weight
+        self.match = match
         if self.distances and not isinstance(self.distance, self.distances):
             allowed = " or ".join(d.__name__ for d in self.distances)
             raise ValueError(f"{type(self).__name__} works with {allowed}, not with {type(self.distance).__name__}")
@@ -122,10 +132,10 @@ class Loss(Component):
 
         Args:
             embeddings: `[N, D]`; or a `Batch`, which has the next four.
-            labels: `[N]` integers.
+            labels: `[N]` integers, or what the match compares, such as label sets `[N, L]`.
             tuples: the pairs or triplets that are meant; all if None.
             ref_embeddings: `[M, D]`, a separate set to compare with; the batch itself if None.
-            ref_labels: `[M]` integers.
+            ref_labels: `[M]` like `labels`.
             execution: dense or tiled; by size if None.
 
         Raises:
@@ -156,10 +166,14 @@ class Loss(Component):
             return total if batch.selection is None else total + batch.poison()
 
     def _prepared(self, batch: Batch) -> Batch:
-        prepared = self.prepare(batch)
+        prepared = self.prepare(self.matched(batch))
         if not isinstance(prepared, Batch):
             raise MetricregError(f"{type(self).__name__}.prepare returned {described(prepared)}; expected a Batch")
         return prepared
+
+    def matched(self, batch: Batch) -> Batch:
+        """The batch in which this loss's match says what belongs together, if it has one."""
+        return batch if self.match is None else batch.matched(self.match)
 
     def _once(self, prepared: Batch, batch: Batch, folded: Folded) -> Terms:
         terms = {**bound(self.once(prepared), prepared, self.once), **self.penalties(batch)}
@@ -184,7 +198,7 @@ class Loss(Component):
 
     def effective_arguments(self) -> dict[str, Any]:
         """The slots in use."""
-        return {slot: getattr(self, slot) for slot in ("distance", "reducer", "embedding_regularizer")}
+        return {slot: getattr(self, slot) for slot in ("distance", "reducer", "embedding_regularizer", "match")}
 
     @classmethod
     def check_declaration(cls, kind: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
@@ -13,8 +14,22 @@ from metricreg.component import Component, create
 from metricreg.errors import MetricregError, RegistrationError
 from metricreg.fold import CPU_VALUES
 from metricreg.kinds.distance import Distance
+from metricreg.kinds.match import Match
 from metricreg.reduction import described
 from metricreg.selection import Pairs, Selection, Triplets, checked
+
+
+class OwnDistanceMinerSlots(TypedDict, total=False):
+    """What a miner takes besides its own parameters that has a distance of its own."""
+
+    match: Match | None
+    tuples_per_anchor: Annotated[Annotated[int, Field(gt=0)] | Literal["all"], Field(default="all")]
+
+
+class MinerSlots(OwnDistanceMinerSlots, total=False):
+    """What a miner takes besides its own parameters."""
+
+    distance: Distance | None
 
 
 class Miner(Component):
@@ -24,13 +39,23 @@ class Miner(Component):
 
     Args:
         distance: what hard and easy are measured by; if None, what the miner names as its default.
+        match: which samples belong together, by their labels; if None, what the loss has, or those with the same label.
+        tuples_per_anchor: how many of an anchor's triplets, or of its positive and of its negative pairs, are kept at
+            most, drawn by torch's random numbers; or `"all"`.
     """
 
     kind: ClassVar[str] = "miner"
 
-    def __init__(self, distance: Distance | None = None) -> None:
+    def __init__(
+        self,
+        distance: Distance | None = None,
+        match: Match | None = None,
+        tuples_per_anchor: int | Literal["all"] = "all",
+    ) -> None:
         super().__init__()
         self.distance = self.default_distance() if distance is None else distance
+        self.match = match
+        self.tuples_per_anchor = tuples_per_anchor
 
     @classmethod
     def default_distance(cls) -> Distance:
@@ -86,16 +111,16 @@ class Miner(Component):
     def selection(self, batch: Batch) -> Selection:
         """Mine a batch that is already made."""
         with torch.autocast(batch.anchors.device.type, enabled=False):
-            found = self.mine(batch)
+            found = self.mine(batch if self.match is None else batch.matched(self.match))
         if not isinstance(found, Pairs | Triplets):
             raise MetricregError(f"{type(self).__name__}.mine returned {described(found)}; expected Pairs or Triplets")
-        if type(self).mine is Miner.mine:
-            return found
-        return checked(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
+        if type(self).mine is not Miner.mine:
+            found = checked(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
+        return found if self.tuples_per_anchor == "all" else found.at_most(int(self.tuples_per_anchor))
 
     def effective_arguments(self) -> dict[str, Any]:
-        """The distance in use."""
-        return {"distance": self.distance}
+        """The slots in use."""
+        return {"distance": self.distance, "match": self.match, "tuples_per_anchor": self.tuples_per_anchor}
 
     @classmethod
     def check_declaration(cls, kind: str) -> None:

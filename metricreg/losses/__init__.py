@@ -16,6 +16,7 @@ from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
 from metricreg.losses.margin import MarginLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
+from metricreg.losses.multi_supcon import MultiSupConLoss
 from metricreg.losses.multiple import MultipleLosses
 from metricreg.losses.nca import NCALoss
 from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
@@ -50,6 +51,7 @@ __all__ = [
     "LiftedStructureLoss",
     "MarginLoss",
     "MultiSimilarityLoss",
+    "MultiSupConLoss",
     "MultipleLosses",
     "NCALoss",
     "NPairsLoss",

@@ -69,4 +69,5 @@ def _turned(batch: Batch) -> Batch:
         columns = batch.selection.columns()
         anchor, negative = columns[-2] if isinstance(batch.selection, Pairs) else columns[0], columns[-1]
         selection = Pairs.of(negative[:0], anchor[:0], negative, anchor)
-    return Batch(batch.references, batch.anchors, batch.reference_labels, batch.anchor_labels, selection=selection)
+    labels, ref_labels = batch.reference_labels, batch.anchor_labels
+    return Batch(batch.references, batch.anchors, labels, ref_labels, selection=selection, match=batch.match)

@@ -9,10 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from metricreg.batch import Batch, check_classes
+from metricreg.batch import Batch
 from metricreg.errors import InputError
 from metricreg.kinds import Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
+from metricreg.labels import check_classes
 from metricreg.losses.triplet_margin import random_triplets
 from metricreg.reducers import DivisorReducer
 from metricreg.selection import Triplets

@@ -59,9 +59,10 @@ class MultipleLosses(Loss):
         return MeanReducer()
 
     def _parts(self, batch: Batch) -> Iterator[tuple[str, Any, Batch]]:
-        for key, loss in self.losses.items():
+        losses: dict[str, Any] = dict(self.losses)
+        for key, loss in losses.items():
             miner: Any = dict(self.miners).get(key)
-            own = None if miner is None else miner.selection(batch.replace(selection=None))
+            own = None if miner is None else miner.selection(loss.matched(batch.replace(selection=None)))
             yield key, loss, batch if own is None else batch.replace(selection=own)
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:

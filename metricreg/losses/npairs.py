@@ -9,8 +9,9 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.distances import DotProductSimilarity
 from metricreg.errors import InputError
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.labels import check_single
 from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.term import Term
 
@@ -25,7 +26,7 @@ class NPairsLoss(Loss):
     N-pair Loss Objective".
     """
 
-    def __init__(self, **slots: Unpack[LossSlots]) -> None:
+    def __init__(self, **slots: Unpack[UnmatchedLossSlots]) -> None:
         super().__init__(**slots)
 
     @classmethod
@@ -37,6 +38,7 @@ class NPairsLoss(Loss):
         """The anchors and the positives of the pairs, one row a class."""
         if batch.anchor_labels is None:
             raise InputError("NPairsLoss needs labels: it takes one pair of each class")
+        check_single(batch.anchor_labels, "NPairsLoss")
         anchor, positive = _first_positives(batch)
         labels, order = batch.anchor_labels[anchor].sort(stable=True)
         first = order[torch.nn.functional.pad(labels.diff() != 0, (1, 0), value=True)[: len(order)]]

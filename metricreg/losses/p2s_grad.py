@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.at_zero import unit_rows
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, LossSlots
+from metricreg.kinds import Distance, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.losses.proxy import ProxyLoss
 from metricreg.term import Scalar
@@ -38,7 +38,7 @@ class P2SGradLoss(ProxyLoss):
         self,
         embedding_size: Annotated[int, Field(gt=0)],
         num_classes: Annotated[int, Field(gt=0)],
-        **slots: Unpack[LossSlots],
+        **slots: Unpack[UnmatchedLossSlots],
     ) -> None:
         super().__init__(num_classes, embedding_size, **slots)
 

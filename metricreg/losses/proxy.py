@@ -11,10 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from metricreg.batch import Batch, check_classes
+from metricreg.batch import Batch
 from metricreg.errors import InputError
-from metricreg.kinds import Loss, LossSlots, Regularizer
+from metricreg.kinds import Loss, Regularizer, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.labels import check_classes
 from metricreg.term import Scalar
 
 WeightInit = Literal[
@@ -32,7 +33,7 @@ INITS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-class ProxySlots(LossSlots, total=False):
+class ProxySlots(UnmatchedLossSlots, total=False):
     """What every loss with class vectors takes besides its own parameters."""
 
     weight_init: WeightInit | None
@@ -64,7 +65,7 @@ class ProxyLoss(Loss):
         weight_init: WeightInit | None = None,
         weight_regularizer: Regularizer | None = None,
         weight_reg_weight: float = 1.0,
-        **slots: Unpack[LossSlots],
+        **slots: Unpack[UnmatchedLossSlots],
     ) -> None:
         super().__init__(**slots)
         self.num_classes = num_classes

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
@@ -47,16 +48,31 @@ class SupConLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        positives, count = batch.positives != 0, (batch.positives != 0).sum(1)
-        if not s.shape[1]:
-            return {"loss": Term(s.sum(1))}
-        among = positives | (batch.negatives != 0)
-        # The nearest of all, if it is a positive, may have nearly the whole sum to itself: log(1 + rest/it) is exact
-        # where the difference of two nearly equal logarithms is not.
-        first = s.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
-        top = s.gather(1, first)
-        rest = masked_logsumexp(s, among.scatter(1, first, False))[:, None] - top
-        excess = log_one_plus_exp(rest)
-        others = (excess + (top - s)).masked_fill(~positives.scatter(1, first, False), 0.0).sum(1)
-        nearest = excess.masked_fill(~positives.gather(1, first), 0.0)[:, 0]
-        return {"loss": Term((others + nearest) / count.clamp(min=1))}
+        positives = batch.positives != 0
+        total = positive_cross_entropy(s, positives, batch.negatives != 0)
+        return {"loss": Term(total / positives.sum(1).clamp(min=1))}
+
+
+def positive_cross_entropy(s: Tensor, positives: Tensor, negatives: Tensor, factor: Tensor | None = None) -> Tensor:
+    """The cross entropies of each anchor's positives against its positives and negatives, summed: `[A]`.
+
+    Args:
+        s: `[A, M]`, similarities over the temperature.
+        positives: bool `[A, M]`.
+        negatives: bool `[A, M]`.
+        factor: `[A, M]`, by which each cross entropy is multiplied; 1 if None.
+    """
+    if not s.shape[1]:
+        return s.sum(1)
+    among = positives | negatives
+    # The nearest of all, if it is a positive, may have nearly the whole sum to itself: log(1 + rest/it) is exact
+    # where the difference of two nearly equal logarithms is not.
+    first = s.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
+    top = s.gather(1, first)
+    rest = masked_logsumexp(s, among.scatter(1, first, False))[:, None] - top
+    excess = log_one_plus_exp(rest)
+    others, nearest = excess + (top - s), excess
+    if factor is not None:
+        others, nearest = others * factor, nearest * factor.gather(1, first)
+    others = others.masked_fill(~positives.scatter(1, first, False), 0.0).sum(1)
+    return others + nearest.masked_fill(~positives.gather(1, first), 0.0)[:, 0]

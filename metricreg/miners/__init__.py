@@ -6,6 +6,7 @@ from metricreg.miners.batch_hard import BatchHardMiner
 from metricreg.miners.distance_weighted import DistanceWeightedMiner
 from metricreg.miners.hdc import HDCMiner
 from metricreg.miners.multi_similarity import MultiSimilarityMiner
+from metricreg.miners.packaged_triplets import PackagedTripletsMiner
 from metricreg.miners.pair_margin import PairMarginMiner
 from metricreg.miners.triplet_margin import TripletMarginMiner
 from metricreg.miners.uniform_histogram import UniformHistogramMiner
@@ -17,6 +18,7 @@ __all__ = [
     "DistanceWeightedMiner",
     "HDCMiner",
     "MultiSimilarityMiner",
+    "PackagedTripletsMiner",
     "PairMarginMiner",
     "TripletMarginMiner",
     "UniformHistogramMiner",

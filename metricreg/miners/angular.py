@@ -6,10 +6,11 @@ import math
 from typing import Annotated, Any
 
 from pydantic import Field
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Miner
+from metricreg.kinds import Miner, OwnDistanceMinerSlots
 from metricreg.selection import Triplets
 
 
@@ -25,8 +26,10 @@ class AngularMiner(Miner):
         angle: in degrees, at least 0 and less than 90.
     """
 
-    def __init__(self, angle: Annotated[float, Field(ge=0, lt=90)] = 20.0) -> None:
-        super().__init__(LpDistance())
+    def __init__(
+        self, angle: Annotated[float, Field(ge=0, lt=90)] = 20.0, **slots: Unpack[OwnDistanceMinerSlots]
+    ) -> None:
+        super().__init__(LpDistance(), **slots)
         self.angle = angle
 
     def width(self, batch: Batch) -> int:
@@ -46,5 +49,5 @@ class AngularMiner(Miner):
         return Triplets(anchor, index[anchor, place], negative)
 
     def effective_arguments(self) -> dict[str, Any]:
-        """None: the distance is part of the definition."""
-        return {}
+        """The slots in use; the distance is part of the definition."""
+        return {slot: value for slot, value in super().effective_arguments().items() if slot != "distance"}

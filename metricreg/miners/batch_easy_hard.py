@@ -6,10 +6,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Pairs
 
 Strategy = Literal["all", "easy", "hard", "semihard"]
@@ -31,7 +32,6 @@ class BatchEasyHardMiner(Miner):
         neg_strategy: `all`, `easy`, `hard` or `semihard`. With a semihard strategy, the other is `easy` or `hard`.
         allowed_pos_range: least and greatest distance of a positive pair, both allowed; others are left out.
         allowed_neg_range: the same of negative pairs.
-        distance: what near and far are measured by; Euclidean of unit embeddings if None.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class BatchEasyHardMiner(Miner):
         neg_strategy: Strategy = "semihard",
         allowed_pos_range: tuple[float, float] | None = None,
         allowed_neg_range: tuple[float, float] | None = None,
-        distance: Distance | None = None,
+        **slots: Unpack[MinerSlots],
     ) -> None:
-        super().__init__(distance)
+        super().__init__(**slots)
         if "semihard" in (pos_strategy, neg_strategy) and not {pos_strategy, neg_strategy} & {"easy", "hard"}:
             raise ValueError(
                 f"semihard is measured against one pair of the other sort, so the other strategy is easy or hard; "

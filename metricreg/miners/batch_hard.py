@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Triplets
 
 
@@ -15,13 +16,10 @@ class BatchHardMiner(Miner):
 
     An anchor without positives or without negatives has none. Hermans et al. 2017, "In Defense of the Triplet Loss for
     Person Re-Identification".
-
-    Args:
-        distance: what far and near are measured by; Euclidean of unit embeddings if None.
     """
 
-    def __init__(self, distance: Distance | None = None) -> None:
-        super().__init__(distance)
+    def __init__(self, **slots: Unpack[MinerSlots]) -> None:
+        super().__init__(**slots)
 
     @classmethod
     def default_distance(cls) -> Distance:

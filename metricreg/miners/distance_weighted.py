@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Miner
+from metricreg.kinds import Miner, OwnDistanceMinerSlots
 from metricreg.selection import Triplets
 
 
@@ -36,8 +37,9 @@ class DistanceWeightedMiner(Miner):
         self,
         cutoff: Annotated[float, Field(gt=0)] = 0.5,
         nonzero_loss_cutoff: Annotated[float, Field(gt=0)] = 1.4,
+        **slots: Unpack[OwnDistanceMinerSlots],
     ) -> None:
-        super().__init__(LpDistance())
+        super().__init__(LpDistance(), **slots)
         if cutoff >= nonzero_loss_cutoff:
             raise ValueError(f"cutoff is less than nonzero_loss_cutoff; got {cutoff} and {nonzero_loss_cutoff}")
         self.cutoff = cutoff
@@ -65,8 +67,8 @@ class DistanceWeightedMiner(Miner):
         return _log_rarity(d.clamp(min=self.cutoff), size).clamp(max=_log_rarity(d.new_tensor(self.cutoff), size))
 
     def effective_arguments(self) -> dict[str, Any]:
-        """None: the distance is part of the definition."""
-        return {}
+        """The slots in use; the distance is part of the definition."""
+        return {slot: value for slot, value in super().effective_arguments().items() if slot != "distance"}
 
 
 def _log_rarity(d: Tensor, size: int) -> Tensor:

@@ -8,10 +8,11 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Pairs
 
 
@@ -26,13 +27,12 @@ class HDCMiner(Miner):
 
     Args:
         filter_percentage: the share that is kept, greater than 0 and at most 1.
-        distance: what far and near are measured by; Euclidean of unit embeddings if None.
     """
 
     def __init__(
-        self, filter_percentage: Annotated[float, Field(gt=0, le=1)] = 0.5, distance: Distance | None = None
+        self, filter_percentage: Annotated[float, Field(gt=0, le=1)] = 0.5, **slots: Unpack[MinerSlots]
     ) -> None:
-        super().__init__(distance)
+        super().__init__(**slots)
         self.filter_percentage = filter_percentage
 
     @classmethod

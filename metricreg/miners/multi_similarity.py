@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Pairs
 
 
@@ -20,11 +21,10 @@ class MultiSimilarityMiner(Miner):
 
     Args:
         epsilon: slack, in units of the similarity.
-        distance: what hard is measured by; cosine if None.
     """
 
-    def __init__(self, epsilon: float = 0.1, distance: Distance | None = None) -> None:
-        super().__init__(distance)
+    def __init__(self, epsilon: float = 0.1, **slots: Unpack[MinerSlots]) -> None:
+        super().__init__(**slots)
         self.epsilon = epsilon
 
     @classmethod

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing_extensions import Unpack
+
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Pairs
 
 
@@ -20,11 +22,10 @@ class PairMarginMiner(Miner):
     Args:
         pos_margin: m⁺, in units of the distance.
         neg_margin: m⁻, in units of the distance.
-        distance: what far and near are measured by; Euclidean of unit embeddings if None.
     """
 
-    def __init__(self, pos_margin: float = 0.2, neg_margin: float = 0.8, distance: Distance | None = None) -> None:
-        super().__init__(distance)
+    def __init__(self, pos_margin: float = 0.2, neg_margin: float = 0.8, **slots: Unpack[MinerSlots]) -> None:
+        super().__init__(**slots)
         self.pos_margin = pos_margin
         self.neg_margin = neg_margin
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from typing_extensions import Unpack
+
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Triplets
 
 
@@ -19,16 +21,15 @@ class TripletMarginMiner(Miner):
     Args:
         margin: in units of the distance.
         type_of_triplets: `all`, `hard`, `semihard` or `easy`.
-        distance: what hard is measured by; Euclidean of unit embeddings if None.
     """
 
     def __init__(
         self,
         margin: float = 0.2,
         type_of_triplets: Literal["all", "hard", "semihard", "easy"] = "all",
-        distance: Distance | None = None,
+        **slots: Unpack[MinerSlots],
     ) -> None:
-        super().__init__(distance)
+        super().__init__(**slots)
         self.margin = margin
         self.type_of_triplets = type_of_triplets
 

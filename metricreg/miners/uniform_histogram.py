@@ -7,10 +7,11 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner
+from metricreg.kinds import Distance, Miner, MinerSlots
 from metricreg.selection import Pairs
 
 
@@ -35,9 +36,9 @@ class UniformHistogramMiner(Miner):
         num_bins: Annotated[int, Field(gt=0)] = 100,
         pos_per_bin: Annotated[int, Field(gt=0)] = 10,
         neg_per_bin: Annotated[int, Field(gt=0)] = 10,
-        distance: Distance | None = None,
+        **slots: Unpack[MinerSlots],
     ) -> None:
-        super().__init__(distance)
+        super().__init__(**slots)
         self.num_bins = num_bins
         self.pos_per_bin = pos_per_bin
         self.neg_per_bin = neg_per_bin

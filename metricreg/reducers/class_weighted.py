@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.batch import check_classes
 from metricreg.errors import InputError
 from metricreg.kinds import Reducer
+from metricreg.labels import check_classes
 from metricreg.term import Term
 
 

@@ -65,7 +65,7 @@ def test_semihard_is_strictly_nearer_or_farther() -> None:
 
 
 def test_ranges_include_their_ends() -> None:
-    miner = BatchEasyHardMiner("hard", "hard", (0.0, 1.0), (2.0, 7.0), LpDistance(normalize=False))
+    miner = BatchEasyHardMiner("hard", "hard", (0.0, 1.0), (2.0, 7.0), distance=LpDistance(normalize=False))
     a, p, _, n = miner(LINE, LABELS).columns()
     assert (p[a == 0].tolist(), n[a == 0].tolist()) == ([1], [4])
 

@@ -14,7 +14,7 @@ from metricreg import Batch, InputError, MetricregError, Miner, Pairs, Triplets
 from metricreg import miners as M
 from metricreg.fold import CPU_VALUES
 from metricreg.losses import ContrastiveLoss, MultipleLosses, SupConLoss, TripletMarginLoss
-from metricreg.pipeline import Pipeline
+from metricreg.pipeline import Pipeline, build
 from tests.largest_tensor import LargestTensor
 from tests.oracle import DISTANCES, FEW_PLANS, LARGE_LABELS, SCENARIOS, batch, rows
 from tests.reference import miners as reference
@@ -295,3 +295,60 @@ def test_a_miner_in_multiple_sees_the_whole_batch() -> None:
     alone = Pipeline(TripletMarginLoss(margin=0.5), own)
     assert alone(x, labels) > 0
     torch.testing.assert_close(both(x, labels), alone(x, labels))
+
+
+# -- tuples_per_anchor ------------------------------------------------------------------------------------------------
+
+
+def counts_of(column: Tensor, anchors: int) -> list[int]:
+    return column.bincount(minlength=anchors).tolist()
+
+
+@every
+@pytest.mark.parametrize("each", [1, 2])
+def test_at_most_so_many_tuples_of_an_anchor_are_kept(name: str, each: int) -> None:
+    scenario = SCENARIOS["balanced"]()
+    x, labels = scenario.x.detach(), scenario.labels
+    torch.manual_seed(0)
+    all_of_them = MINERS[name]()(x, labels)
+    torch.manual_seed(0)
+    some = MINERS[name](tuples_per_anchor=each)(x, labels)
+    assert type(some) is type(all_of_them)
+    groups = [(0, 1, 2)] if isinstance(some, Triplets) else [(0, 1), (2, 3)]
+    for group in groups:
+        whole = [all_of_them.columns()[k] for k in group]
+        kept = [some.columns()[k] for k in group]
+        assert counts_of(kept[0], 10) == [min(n, each) for n in counts_of(whole[0], 10)]
+        assert set(listed(tuple(kept))) <= set(listed(tuple(whole)))
+        assert (kept[0].diff() >= 0).all()
+
+
+def test_which_tuples_are_kept_is_drawn_evenly() -> None:
+    triplets = Triplets(*torch.tensor([[0, 0, 0, 0, 2, 2], [1, 1, 1, 1, 0, 0], [2, 3, 4, 5, 6, 7]]))
+    torch.manual_seed(0)
+    drawn = torch.cat([triplets.at_most(2).negative for _ in range(2000)]).bincount(minlength=8)
+    assert drawn[6:].tolist() == [2000, 2000]
+    assert ((drawn[2:6] - 1000).abs() < 100).all()  # a standard deviation is 22
+
+
+def test_a_number_of_tuples_is_checked() -> None:
+    for wrong in (0, -1, "some", 1.5, True):
+        with pytest.raises(MetricregError, match="tuples_per_anchor"):
+            M.BatchHardMiner(tuples_per_anchor=wrong)  # type: ignore[arg-type]
+
+
+def test_the_slots_of_a_miner_round_trip() -> None:
+    spec = {
+        "version": 1,
+        "loss": "contrastive",
+        "miner": {"name": "triplet_margin", "tuples_per_anchor": 3, "match": {"name": "jaccard", "threshold": 0.4}},
+    }
+    assert build(spec).to_spec() == spec
+    full = build(spec).to_spec(defaults=True)["miner"]
+    assert full["tuples_per_anchor"] == 3
+    assert build({"loss": "contrastive", "miner": "angular"}).to_spec(defaults=True)["miner"] == {
+        "name": "angular",
+        "angle": 20.0,
+        "match": None,
+        "tuples_per_anchor": "all",
+    }

@@ -38,7 +38,7 @@ def test_keeps_the_hardest_pairs(
     case, (ours, measure) = SCENARIOS[scenario](), DISTANCES[distance]
     with torch.no_grad():
         want = reference.hdc(measure, case.x, case.references, case.chosen, share)
-        got = HDCMiner(share, ours())(case.x, case.labels, case.ref, case.ref_labels)
+        got = HDCMiner(share, distance=ours())(case.x, case.labels, case.ref, case.ref_labels)
         assert_as_hard(got, want, ours()(case.x, case.references))
 
 
@@ -68,5 +68,5 @@ def test_pairs_with_nan_are_left_out() -> None:
     case = batch([0, 1, 0, 1, 0, 1])
     x = case.x.detach()
     x[3] = torch.nan
-    for column in HDCMiner(1.0, CosineSimilarity())(x, case.labels).columns():
+    for column in HDCMiner(1.0, distance=CosineSimilarity())(x, case.labels).columns():
         assert set(column.tolist()) == {0, 1, 2, 4, 5}

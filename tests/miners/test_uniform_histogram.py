@@ -35,7 +35,9 @@ def test_each_bin_that_is_not_empty_gives_its_number(
     case, (ours, measure) = SCENARIOS[scenario](), DISTANCES[distance]
     with torch.no_grad():
         want = reference.uniform_histogram(measure, case.x, case.references, case.chosen, num_bins=7)
-    for found, bins, count in zip(drawn(UniformHistogramMiner(7, 4, 3, ours()), case), want, (4, 3), strict=True):
+    for found, bins, count in zip(
+        drawn(UniformHistogramMiner(7, 4, 3, distance=ours()), case), want, (4, 3), strict=True
+    ):
         of = {pair: place for place, pairs in bins.items() for pair in pairs}
         assert Counter(of[pair] for pair in found) == dict.fromkeys(bins, count)
 
@@ -58,7 +60,7 @@ def test_each_pair_of_a_bin_is_as_likely(tile: int, monkeypatch: pytest.MonkeyPa
 def test_a_distance_between_two_bins_is_in_the_farther_one() -> None:
     case = Scenario(torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64), torch.tensor([0, 0, 0]))
     torch.manual_seed(0)
-    pairs = Counter(drawn(UniformHistogramMiner(2, 1000, 1, LpDistance(normalize=False)), case)[0])
+    pairs = Counter(drawn(UniformHistogramMiner(2, 1000, 1, distance=LpDistance(normalize=False)), case)[0])
     assert pairs[0, 1] + pairs[1, 0] == 1000  # at distance 1; 2 and 3 share the other bin
     assert all(pairs[pair] > 150 for pair in [(1, 2), (2, 1), (0, 2), (2, 0)])
 
@@ -67,7 +69,9 @@ def test_equal_distances_are_one_bin() -> None:
     x = torch.eye(4, dtype=torch.float64)
     case = Scenario(x, torch.tensor([0, 0, 1, 1]))
     torch.manual_seed(0)
-    assert [len(pairs) for pairs in drawn(UniformHistogramMiner(5, 2, 3, LpDistance(normalize=False)), case)] == [2, 3]
+    assert [
+        len(pairs) for pairs in drawn(UniformHistogramMiner(5, 2, 3, distance=LpDistance(normalize=False)), case)
+    ] == [2, 3]
 
 
 def test_pairs_with_nan_are_left_out() -> None:

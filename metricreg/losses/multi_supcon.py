@@ -1,0 +1,77 @@
+"""Supervised contrastive loss of label sets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.errors import InputError
+from metricreg.kinds import Distance, Loss, Reducer, UnmatchedLossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.supcon import positive_cross_entropy
+from metricreg.matches import JaccardMatch
+from metricreg.matches.label_sets import jaccard_similarity
+from metricreg.reducers import AvgNonZeroReducer
+from metricreg.term import Term
+
+
+class MultiSupConLoss(Loss):
+    r"""Mean cross entropy of an anchor's positives against all others, each weighted by how alike the label sets are.
+
+    $$\ell_a = -\frac{1}{|P_a|} \sum_{p \in P_a} J(a, p) \log
+        \frac{e^{s(a, p) / \tau}}{\sum_{j \ne a} e^{s(a, j) / \tau}} \qquad
+        J(a, p) = \frac{|Y_a \cap Y_p|}{|Y_a \cup Y_p|} \qquad P_a = \{p \ne a : J(a, p) \ge c\}$$
+
+    Labels are `[N, L]`, bool or integers 0 and 1: whether sample n has label l; or `[N]`, sets of one, with which this
+    is `supcon`. They are needed with tuples too. Two samples without labels are as alike as can be. An anchor without
+    positives has 0, which the default reducer leaves out. A distance enters with its sign turned. A pair that tuples
+    repeat counts once. Zhang and Wu 2022, "An Effective Approach for Multi-label Classification with Missing Labels";
+    Khosla et al. 2020, "Supervised Contrastive Learning".
+
+    Args:
+        temperature: tau, greater than 0.
+        threshold: c, from which Jaccard similarity on samples are positives, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        temperature: Annotated[float, Field(gt=0)] = 0.1,
+        threshold: Annotated[float, Field(ge=0, le=1)] = 0.5,
+        **slots: Unpack[UnmatchedLossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.temperature = temperature
+        self.threshold = threshold
+        self.match = JaccardMatch(threshold)
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The mean over the anchors that cost something."""
+        return AvgNonZeroReducer()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Check that there are labels, which are the weights."""
+        if batch.anchor_labels is None or batch.reference_labels is None:
+            raise InputError(
+                "MultiSupConLoss needs labels, with tuples too: sets [N, L], whether sample n has label l, or [N]"
+            )
+        return batch
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value an anchor, `[A]`."""
+        assert batch.anchor_labels is not None  # checked in prepare
+        assert batch.reference_labels is not None
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
+        alike = jaccard_similarity(batch.anchor_labels, batch.reference_labels, s.dtype)
+        positives = batch.positives != 0
+        total = positive_cross_entropy(s, positives, batch.negatives != 0, alike)
+        return {"loss": Term(total / positives.sum(1).clamp(min=1))}
