@@ -266,7 +266,7 @@ def _packed(batch: Batch) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], tu
 
     single = {f.name: place(v) for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
     named = {name: {k: place(v) for k, v in getattr(batch, name).items()} for name in ("row", "whole")}
-    selection = batch.selection
+    selection, match = batch.selection, batch.match
     columns = [] if selection is None else [place(column) for column in selection.columns()]
     count = len(tensors)
     empty = None if selection is None else selection.with_columns([c[:0] for c in selection.columns()])
@@ -275,6 +275,6 @@ def _packed(batch: Batch) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], tu
         changes: dict[str, Any] = {name: saved[at] for name, at in single.items()}
         changes |= {name: {k: saved[at] for k, at in keys.items()} for name, keys in named.items()}
         changes["selection"] = None if empty is None else empty.with_columns([saved[at] for at in columns])
-        return Batch(**changes, match=batch.match), list(saved[count:])
+        return Batch(**changes, match=match), list(saved[count:])
 
     return tensors, rebuild
