@@ -31,6 +31,7 @@ def metricreg_losses() -> dict[str, str]:
         "dynamic_arcface": "metricreg.losses.dynamic_arcface:DynamicArcFaceLoss",
         "fast_ap": "metricreg.losses.fast_ap:FastAPLoss",
         "generalized_lifted_structure": "metricreg.losses.generalized_lifted_structure:GeneralizedLiftedStructureLoss",
+        "histogram": "metricreg.losses.histogram:HistogramLoss",
         "instance": "metricreg.losses.instance:InstanceLoss",
         "intra_pair_variance": "metricreg.losses.intra_pair_variance:IntraPairVarianceLoss",
         "large_margin_softmax": "metricreg.losses.large_margin_softmax:LargeMarginSoftmaxLoss",

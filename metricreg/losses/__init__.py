@@ -10,6 +10,7 @@ from metricreg.losses.curricularface import CurricularFaceLoss
 from metricreg.losses.dynamic_arcface import DynamicArcFaceLoss
 from metricreg.losses.fast_ap import FastAPLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
+from metricreg.losses.histogram import HistogramLoss
 from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
@@ -45,6 +46,7 @@ __all__ = [
     "DynamicArcFaceLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructureLoss",
+    "HistogramLoss",
     "InstanceLoss",
     "IntraPairVarianceLoss",
     "LargeMarginSoftmaxLoss",

@@ -20,6 +20,7 @@ from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
 from tests.reference.fast_ap import fast_ap
 from tests.reference.generalized_lifted_structure import generalized_lifted_structure
+from tests.reference.histogram import histogram
 from tests.reference.instance import instance
 from tests.reference.lifted_structure import lifted_structure
 from tests.reference.multi_similarity import multi_similarity
@@ -581,3 +582,55 @@ def test_the_angular_loss_looks_at_the_negatives_that_are_listed() -> None:
     every = tuple(torch.tensor(t) for t in ([0, 1], [2, 3], [0, 0, 0, 0, 1, 1, 1, 1, 1], [1, 3, 4, 5, 0, 2, 4, 5, 6]))
     all_of_them = pair_loss(angular, LP, reducers.mean)(Scenario(x, LABELS, tuples=every))
     assert close(pl.AngularLoss()(x, LABELS, tuples), all_of_them, 1e-6)  # whatever the tuples say
+
+
+of_histograms = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's code
+
+
+@of_histograms
+def test_negative_pairs_of_two_classes_of_one_are_in_the_histogram() -> None:
+    x, labels = rows(7), torch.tensor([0, 0, 1, 1, 2, 3, 4])
+    want = pair_loss(histogram, COSINE, reducers.mean)(Scenario(x, labels))
+    assert close(L.HistogramLoss()(x, labels), want)
+    # PML has the pairs of triplets only, and of classes of one there is no triplet
+    of_triplets = ([0, 1, 2, 3], [1, 0, 3, 2], [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5)
+    others = [j for a in range(4) for j in range(7) if labels[a] != labels[j]]
+    tuples = tuple(torch.tensor(t) for t in (*of_triplets, others))
+    assert close(pl.HistogramLoss()(x, labels), L.HistogramLoss()(x, labels, tuples=tuples), 1e-5)
+    assert not close(pl.HistogramLoss()(x, labels), want, 1e-3)
+
+
+@of_histograms
+def test_pairs_of_anchors_that_have_one_kind_only_are_in_the_histogram() -> None:
+    x, tuples = rows(7), tuple(torch.tensor(t) for t in ([0, 1], [2, 3], [0, 4, 5], [1, 3, 6]))
+    want = pair_loss(histogram, COSINE, reducers.mean)(Scenario(x, LABELS, tuples=tuples))
+    assert close(L.HistogramLoss()(x, LABELS, tuples=tuples), want)
+    # PML makes triplets of listed pairs, and takes from those what they have
+    joined = tuple(torch.tensor(t) for t in ([0], [2], [0], [1]))
+    assert close(pl.HistogramLoss()(x, LABELS, tuples), L.HistogramLoss()(x, LABELS, tuples=joined), 1e-4)
+
+
+@of_histograms
+def test_equal_embeddings_are_in_the_last_bin_of_a_histogram() -> None:
+    x, labels = torch.eye(3)[[0, 0, 1, 2]], torch.tensor([0, 0, 1, 1])
+    want = pair_loss(histogram, COSINE, reducers.mean)(Scenario(x.double(), labels))
+    assert close(L.HistogramLoss()(x, labels), want, 1e-6)
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        pl.HistogramLoss()(x, labels)
+
+
+@of_histograms
+def test_bins_that_do_not_fill_the_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        L.HistogramLoss(delta=0.45)
+    with pytest.raises(RuntimeError, match="out of bounds"):  # PML's last of 4 bins ends at 0.8
+        pl.HistogramLoss(delta=0.45)(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), torch.tensor([0, 0, 1]))
+
+
+@of_histograms
+def test_histogram_takes_references() -> None:
+    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
+    want = pair_loss(histogram, COSINE, reducers.mean)(case)
+    assert close(L.HistogramLoss()(case.x, case.labels, **case.arguments()), want)
+    with pytest.raises(ValueError, match="ref_emb"):
+        pl.HistogramLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)

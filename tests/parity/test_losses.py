@@ -24,6 +24,8 @@ from pytorch_metric_learning import miners as pm  # noqa: E402
 from pytorch_metric_learning import reducers as pr  # noqa: E402
 from pytorch_metric_learning import regularizers as pg  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's histogram
+
 SIZE = 8
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
 REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])
@@ -83,6 +85,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
     ),
     "fast_ap": (L.FastAPLoss, pl.FastAPLoss),
     "margin": (L.MarginLoss, pl.MarginLoss),
+    "histogram": (L.HistogramLoss, pl.HistogramLoss),
     "margin with a learned boundary a class": (
         lambda **slots: L.MarginLoss(beta=0.8, nu=0.3, learn_beta=True, num_classes=5, **slots),
         lambda **slots: pl.MarginLoss(beta=0.8, nu=0.3, learn_beta=True, num_classes=5, **slots),
@@ -138,8 +141,8 @@ def takes(loss: str, distance: str) -> bool:
 
 
 # what PML gets wrong, or cannot do, has its own tests in test_differences.py
-NO_REFERENCES = {"triplet_margin swap", "npairs", "lifted_structure", "fast_ap"}
-NO_TUPLES = {"lifted_structure"}
+NO_REFERENCES = {"triplet_margin swap", "npairs", "lifted_structure", "fast_ap", "histogram"}
+NO_TUPLES = {"lifted_structure", "histogram"}
 WITH_DISTANCES = [(name, d) for name in LOSSES for d in DISTANCES if "swap" not in name and takes(name, d)]
 REFERENCED = [(name, ref) for name in LOSSES for ref in (False, True) if not (ref and name in NO_REFERENCES)]
 

@@ -1,0 +1,94 @@
+"""Histogram loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity, DotProductSimilarity
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.selection import Pairs
+from metricreg.term import Scalar
+
+
+class HistogramLoss(Loss):
+    r"""Probability that a negative pair is more similar than a positive pair, from soft histograms of the two.
+
+    $$\sum_{r=0}^{R} h_r^- \sum_{q \le r} h_q^+ \qquad
+      h_r = \frac{1}{|S|} \sum_{s \in S} \left[ 1 - \frac{|s - t_r|}{\Delta} \right]_+ \qquad t_r = r \Delta - 1$$
+
+    S are the similarities of all positive pairs of the batch, or of all negative pairs; each is in two bins at most. It
+    is a probability of its own, which no reducer changes, and 0 where a batch lacks either kind. A pair counts once,
+    however often and in whichever order tuples list it. Ustinova and Lempitsky 2016, "Learning Deep Embeddings with
+    Histogram Loss".
+
+    Args:
+        n_bins: R, how many bins there are from -1 to 1, at least 1; 100 if neither it nor delta is given.
+        delta: the width of a bin, 2 over a whole number; 2 / n_bins if None.
+    """
+
+    distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity, DotProductSimilarity)
+
+    def __init__(
+        self,
+        n_bins: Annotated[int, Field(gt=0)] | None = None,
+        delta: Annotated[float, Field(gt=0, le=2)] | None = None,
+        **slots: Unpack[LossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.n_bins = n_bins or (100 if delta is None else round(2.0 / delta))
+        if delta is not None and not math.isclose(self.n_bins * delta, 2.0, rel_tol=1e-6):
+            mend = "2 / delta must be a whole number" if n_bins is None else f"n_bins={n_bins} do; give one of both"
+            raise ValueError(f"bins of width delta={delta:g} do not fill the similarities from -1 to 1; {mend}")
+        if isinstance(self.distance, DotProductSimilarity) and not self.distance.normalize:
+            raise ValueError("HistogramLoss needs similarities from -1 to 1: DotProductSimilarity with normalize=True")
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Tuples become a set of pairs."""
+        if batch.selection is None:
+            return batch
+        lists = batch.selection.columns()
+        anchor, positive, anchor2, negative = (*lists[:2], lists[0], lists[2]) if len(lists) == 3 else lists
+        if batch.references is batch.anchors:
+            anchor, positive = torch.minimum(anchor, positive), torch.maximum(anchor, positive)
+            anchor2, negative = torch.minimum(anchor2, negative), torch.maximum(anchor2, negative)
+        return batch.replace(selection=Pairs.of(anchor, positive, anchor2, negative, repeats=False))
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: the histograms `[R + 1]` of positive and of negative pairs before division, and their numbers."""
+        s = self.distance(batch.anchors, batch.references)
+        place = ((s + 1.0) * (self.n_bins / 2.0)).clamp(0.0, float(self.n_bins))
+        lower = place.detach().floor().clamp(max=self.n_bins - 1.0)
+        upper_part, entry = place - lower, lower.nan_to_num(0.0).long()
+
+        def histogram(weight: Tensor) -> Tensor:
+            bins = s.new_zeros(len(s), self.n_bins + 1)  # an anchor's own, as sums of millions are rounded
+            bins = bins.scatter_add(1, entry, (1.0 - upper_part).masked_fill(~weight, 0.0))
+            bins = bins.scatter_add(1, entry + 1, upper_part.masked_fill(~weight, 0.0))
+            total: Tensor = bins.sum(0)
+            return total
+
+        kinds = batch.positives, batch.negatives
+        statistics = (*map(histogram, kinds), *(weight.sum() for weight in kinds))
+        return {"loss": Scalar(statistics, _overlap)}
+
+    def width(self, batch: Batch) -> int:
+        """M similarities, or the bins of a histogram."""
+        return max(len(batch.references), self.n_bins + 1)
+
+
+def _overlap(positive: Tensor, negative: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    below = (positive / positives.clamp(min=1)).cumsum(0)
+    return (negative / negatives.clamp(min=1) * below).sum()
