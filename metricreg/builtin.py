@@ -53,6 +53,7 @@ def metricreg_losses() -> dict[str, str]:
         "sphereface": "metricreg.losses.sphereface:SphereFaceLoss",
         "subcenter_arcface": "metricreg.losses.subcenter_arcface:SubCenterArcFaceLoss",
         "supcon": "metricreg.losses.supcon:SupConLoss",
+        "threshold_consistent_margin": "metricreg.losses.threshold_consistent_margin:ThresholdConsistentMarginLoss",
         "triplet_margin": "metricreg.losses.triplet_margin:TripletMarginLoss",
         "tuplet_margin": "metricreg.losses.tuplet_margin:TupletMarginLoss",
     }

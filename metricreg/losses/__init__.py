@@ -32,6 +32,7 @@ from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
 from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
 from metricreg.losses.supcon import SupConLoss
+from metricreg.losses.threshold_consistent_margin import ThresholdConsistentMarginLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
 from metricreg.losses.tuplet_margin import TupletMarginLoss
 
@@ -68,6 +69,7 @@ __all__ = [
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
     "SupConLoss",
+    "ThresholdConsistentMarginLoss",
     "TripletMarginLoss",
     "TupletMarginLoss",
 ]

@@ -32,6 +32,7 @@ from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
 from tests.reference.ranked_list import ranked_list
 from tests.reference.supcon import supcon
+from tests.reference.threshold_consistent_margin import threshold_consistent_margin
 from tests.reference.triplet_margin import triplet_margin
 from tests.reference.tuplet_margin import tuplet_margin
 
@@ -634,3 +635,15 @@ def test_histogram_takes_references() -> None:
     assert close(L.HistogramLoss()(case.x, case.labels, **case.arguments()), want)
     with pytest.raises(ValueError, match="ref_emb"):
         pl.HistogramLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+
+
+def test_threshold_consistent_margin_looks_at_the_references() -> None:
+    case = with_references([0, 1, 2, 0, 1, 2], [1, 0, 0, 2, 1, 0])
+    want = pair_loss(threshold_consistent_margin, COSINE, reducers.mean)(case)
+    ours = L.ThresholdConsistentMarginLoss()
+    assert close(ours(case.x, case.labels, **case.arguments()), want)
+    # PML takes the rows of the batch that have the references' numbers
+    theirs = pl.ThresholdConsistentMarginLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+    rows_of_batch = ours(case.x, case.labels, ref_embeddings=case.x.clone(), ref_labels=case.ref_labels)
+    assert close(theirs, rows_of_batch, 1e-6)
+    assert not close(theirs, want, 1e-3)

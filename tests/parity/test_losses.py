@@ -86,6 +86,7 @@ LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
     "fast_ap": (L.FastAPLoss, pl.FastAPLoss),
     "margin": (L.MarginLoss, pl.MarginLoss),
     "histogram": (L.HistogramLoss, pl.HistogramLoss),
+    "threshold_consistent_margin": (L.ThresholdConsistentMarginLoss, pl.ThresholdConsistentMarginLoss),
     "margin with a learned boundary a class": (
         lambda **slots: L.MarginLoss(beta=0.8, nu=0.3, learn_beta=True, num_classes=5, **slots),
         lambda **slots: pl.MarginLoss(beta=0.8, nu=0.3, learn_beta=True, num_classes=5, **slots),
@@ -141,9 +142,22 @@ def takes(loss: str, distance: str) -> bool:
 
 
 # what PML gets wrong, or cannot do, has its own tests in test_differences.py
-NO_REFERENCES = {"triplet_margin swap", "npairs", "lifted_structure", "fast_ap", "histogram"}
+NO_REFERENCES = {
+    "triplet_margin swap",
+    "npairs",
+    "lifted_structure",
+    "fast_ap",
+    "histogram",
+    "threshold_consistent_margin",
+}
 NO_TUPLES = {"lifted_structure", "histogram"}
-WITH_DISTANCES = [(name, d) for name in LOSSES for d in DISTANCES if "swap" not in name and takes(name, d)]
+ONLY_COSINE = {"threshold_consistent_margin"}
+WITH_DISTANCES = [
+    (name, d)
+    for name in LOSSES
+    for d in DISTANCES
+    if "swap" not in name and takes(name, d) and not (name in ONLY_COSINE and d != "cosine")
+]
 REFERENCED = [(name, ref) for name in LOSSES for ref in (False, True) if not (ref and name in NO_REFERENCES)]
 
 
