@@ -31,6 +31,7 @@ from tests.reference.ntxent import ntxent
 from tests.reference.p2s_grad import p2s_grad
 from tests.reference.proxy_nca import proxy_nca
 from tests.reference.ranked_list import ranked_list
+from tests.reference.smooth_ap import smooth_ap
 from tests.reference.supcon import supcon
 from tests.reference.threshold_consistent_margin import threshold_consistent_margin
 from tests.reference.triplet_margin import triplet_margin
@@ -647,3 +648,28 @@ def test_threshold_consistent_margin_looks_at_the_references() -> None:
     rows_of_batch = ours(case.x, case.labels, ref_embeddings=case.x.clone(), ref_labels=case.ref_labels)
     assert close(theirs, rows_of_batch, 1e-6)
     assert not close(theirs, want, 1e-3)
+
+
+def test_smooth_ap_ranks_by_class_wherever_its_rows_are() -> None:
+    x = rows(6)
+    threes, twos, turns = (torch.tensor(y) for y in ([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1]))
+    want = [pair_loss(smooth_ap, COSINE, reducers.mean)(Scenario(x, labels)) for labels in (threes, twos, turns)]
+    assert all(close(L.SmoothAPLoss()(x, y), w) for y, w in zip((threes, twos, turns), want, strict=True))
+    assert not close(want[0], want[1], 0.05)
+    # PML cuts a batch of C classes into runs of C rows, and looks at the labels only to count them
+    assert close(pl.SmoothAPLoss()(x, threes), want[1], 1e-6)
+    assert close(pl.SmoothAPLoss()(x, turns), want[1], 1e-6)
+    assert close(pl.SmoothAPLoss()(x, twos), want[0], 1e-6)
+
+
+def test_smooth_ap_takes_classes_of_different_sizes_and_references() -> None:
+    x = rows(7)
+    want = pair_loss(smooth_ap, COSINE, reducers.mean)(Scenario(x, LABELS))
+    assert close(L.SmoothAPLoss()(x, LABELS), want)
+    with pytest.raises(ValueError, match="same number of elements"):
+        pl.SmoothAPLoss()(x, LABELS)
+    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
+    want = pair_loss(smooth_ap, COSINE, reducers.mean)(case)
+    assert close(L.SmoothAPLoss()(case.x, case.labels, **case.arguments()), want)
+    with pytest.raises(ValueError, match="ref_emb"):
+        pl.SmoothAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)

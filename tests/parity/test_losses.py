@@ -358,3 +358,17 @@ class OfUnitRows(torch.nn.Module):
 def test_angular_agrees_on_unit_embeddings(alpha: float, reducer: str, ref: bool) -> None:
     r, q = REDUCERS[reducer]
     compare(L.AngularLoss(alpha, reducer=r()), OfUnitRows(alpha=alpha, reducer=q()), None, ref)
+
+
+CONTIGUOUS = torch.arange(4).repeat_interleave(4)  # as many classes as rows of each, which is where PML groups rightly
+
+
+@pytest.mark.parametrize("miner", [None, "multi_similarity", "triplet_margin"])
+@pytest.mark.parametrize("reducer", ["mean", "sum", "avg_non_zero", "threshold"])
+@pytest.mark.parametrize("temperature", [0.01, 0.2])
+def test_smooth_ap_agrees_where_there_are_as_many_classes_as_rows_of_each(
+    temperature: float, reducer: str, miner: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "LABELS", CONTIGUOUS)
+    (r, q), pair = REDUCERS[reducer], None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
+    compare(L.SmoothAPLoss(temperature, reducer=r()), pl.SmoothAPLoss(temperature, reducer=q()), pair)
