@@ -45,6 +45,7 @@ def metricreg_losses() -> dict[str, str]:
         "npairs": "metricreg.losses.npairs:NPairsLoss",
         "ntxent": "metricreg.losses.ntxent:NTXentLoss",
         "p2s_grad": "metricreg.losses.p2s_grad:P2SGradLoss",
+        "pnp": "metricreg.losses.pnp:PNPLoss",
         "proxy_anchor": "metricreg.losses.proxy_anchor:ProxyAnchorLoss",
         "proxy_nca": "metricreg.losses.proxy_nca:ProxyNCALoss",
         "ranked_list": "metricreg.losses.ranked_list:RankedListLoss",

@@ -24,6 +24,7 @@ from metricreg.losses.normalized_softmax import NormalizedSoftmaxLoss
 from metricreg.losses.npairs import NPairsLoss
 from metricreg.losses.ntxent import NTXentLoss
 from metricreg.losses.p2s_grad import P2SGradLoss
+from metricreg.losses.pnp import PNPLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.ranked_list import RankedListLoss
@@ -62,6 +63,7 @@ __all__ = [
     "NTXentLoss",
     "NormalizedSoftmaxLoss",
     "P2SGradLoss",
+    "PNPLoss",
     "ProxyAnchorLoss",
     "ProxyNCALoss",
     "RankedListLoss",

@@ -13,7 +13,16 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
-from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
+from tests.oracle import (
+    DISTANCES,
+    SCENARIOS,
+    Scenario,
+    pair_loss,
+    proxy_loss,
+    row_loss,
+    value_and_gradients,
+    with_references,
+)
 from tests.reference import reducers
 from tests.reference.angular import angular
 from tests.reference.circle import circle
@@ -29,6 +38,7 @@ from tests.reference.normalized_softmax import normalized_softmax
 from tests.reference.npairs import npairs
 from tests.reference.ntxent import ntxent
 from tests.reference.p2s_grad import p2s_grad
+from tests.reference.pnp import pnp
 from tests.reference.proxy_nca import proxy_nca
 from tests.reference.ranked_list import ranked_list
 from tests.reference.smooth_ap import smooth_ap
@@ -673,3 +683,16 @@ def test_smooth_ap_takes_classes_of_different_sizes_and_references() -> None:
     assert close(L.SmoothAPLoss()(case.x, case.labels, **case.arguments()), want)
     with pytest.raises(ValueError, match="ref_emb"):
         pl.SmoothAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+
+
+def test_pnp_takes_references_and_tuples() -> None:
+    x, tuples = rows(7), tuple(torch.tensor(t) for t in ([0, 0, 2], [2, 6, 0], [1, 3, 3]))
+    ours, theirs = L.PNPLoss(), pl.PNPLoss()
+    want = row_loss(pnp, COSINE, reducers.mean)(Scenario(x, LABELS, tuples=tuples))
+    assert close(ours(x, LABELS, tuples=tuples), want)
+    with pytest.raises(ValueError, match="indices_tuple"):
+        theirs(x, LABELS, tuples)
+    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
+    assert close(ours(case.x, case.labels, **case.arguments()), pair_loss(pnp, COSINE, reducers.mean)(case))
+    with pytest.raises(ValueError, match="ref_emb"):
+        theirs(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)

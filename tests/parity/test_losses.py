@@ -372,3 +372,11 @@ def test_smooth_ap_agrees_where_there_are_as_many_classes_as_rows_of_each(
     monkeypatch.setitem(globals(), "LABELS", CONTIGUOUS)
     (r, q), pair = REDUCERS[reducer], None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
     compare(L.SmoothAPLoss(temperature, reducer=r()), pl.SmoothAPLoss(temperature, reducer=q()), pair)
+
+
+@pytest.mark.parametrize("variant", ["O", "Ds", "Dq", "Iu", "Ib"])
+@pytest.mark.parametrize("labels", [LABELS, CONTIGUOUS])
+def test_pnp_agrees(variant: Any, labels: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "LABELS", labels)
+    for keywords in ({}, {"anneal": 0.2, "alpha": 2, "b": 0.7}):
+        compare(L.PNPLoss(variant=variant, **keywords), pl.PNPLoss(variant=variant, **keywords), None)
