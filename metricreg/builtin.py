@@ -49,6 +49,7 @@ def metricreg_losses() -> dict[str, str]:
         "proxy_anchor": "metricreg.losses.proxy_anchor:ProxyAnchorLoss",
         "proxy_nca": "metricreg.losses.proxy_nca:ProxyNCALoss",
         "ranked_list": "metricreg.losses.ranked_list:RankedListLoss",
+        "recall_at_k": "metricreg.losses.recall_at_k:RecallAtKLoss",
         "smooth_ap": "metricreg.losses.smooth_ap:SmoothAPLoss",
         "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",
         "soft_triple": "metricreg.losses.soft_triple:SoftTripleLoss",

@@ -97,6 +97,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "ranked_list": lambda **slots: L.RankedListLoss(**{"margin": 0.5, "Tn": 2.0} | slots),
     "margin": L.MarginLoss,
     "angular": L.AngularLoss,
+    "recall_at_k": L.RecallAtKLoss,
     "pnp": L.PNPLoss,
     "smooth_ap": L.SmoothAPLoss,
     "threshold_consistent_margin": L.ThresholdConsistentMarginLoss,

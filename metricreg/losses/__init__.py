@@ -28,6 +28,7 @@ from metricreg.losses.pnp import PNPLoss
 from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.ranked_list import RankedListLoss
+from metricreg.losses.recall_at_k import RecallAtKLoss
 from metricreg.losses.smooth_ap import SmoothAPLoss
 from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.soft_triple import SoftTripleLoss
@@ -67,6 +68,7 @@ __all__ = [
     "ProxyAnchorLoss",
     "ProxyNCALoss",
     "RankedListLoss",
+    "RecallAtKLoss",
     "SNRContrastiveLoss",
     "SmoothAPLoss",
     "SoftTripleLoss",
