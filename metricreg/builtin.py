@@ -59,6 +59,7 @@ def metricreg_losses() -> dict[str, str]:
         "threshold_consistent_margin": "metricreg.losses.threshold_consistent_margin:ThresholdConsistentMarginLoss",
         "triplet_margin": "metricreg.losses.triplet_margin:TripletMarginLoss",
         "tuplet_margin": "metricreg.losses.tuplet_margin:TupletMarginLoss",
+        "vicreg": "metricreg.losses.vicreg:VICRegLoss",
     }
 
 

@@ -119,6 +119,10 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "subcenter_arcface": partial(_seeded, L.SubCenterArcFaceLoss),
 }
 """Losses with class vectors, for labels 0 to 3."""
+VIEW_LOSSES: dict[str, Callable[..., Loss]] = {
+    "vicreg": L.VICRegLoss,
+}
+"""Losses on two views of the same things, which need reference embeddings; see tests/losses/test_view_losses.py."""
 LOSSES: dict[str, Callable[..., Loss]] = (
     PAIR_LOSSES
     | PROXY_LOSSES
@@ -126,7 +130,7 @@ LOSSES: dict[str, Callable[..., Loss]] = (
         "margin with a boundary a class": lambda **slots: L.MarginLoss(nu=0.3, learn_beta=True, num_classes=4, **slots),
     }
 )
-"""Every loss, from its slots; for labels 0 to 3."""
+"""Every loss on one set of embeddings, from its slots; for labels 0 to 3."""
 
 MAPPED = {"lifted_structure", "intra_pair_variance"}
 """Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
@@ -222,6 +226,19 @@ def _duplicates() -> Scenario:
     return Scenario(x.detach().requires_grad_(), torch.tensor([0, 0, 1, 1, 0, 0, 0, 1, 1]))
 
 
+def _flat(case: Scenario) -> Scenario:
+    """With features that are the same in every row, of one view or of both."""
+    views = [case.x.detach(), case.references.detach()]
+    for view in views:
+        view[:, 1] = 0.1  # whose mean rounds
+    views[0][:, 2], views[1][:, 3] = 0.0, 1e4
+    return Scenario(views[0].requires_grad_(), case.labels, views[1].requires_grad_(), case.ref_labels)
+
+
+def _coinciding(case: Scenario) -> Scenario:
+    return Scenario(case.x, case.labels, case.x.detach().clone().requires_grad_(), case.labels)
+
+
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "balanced": lambda: batch(BALANCED),
     "imbalanced, with singletons": lambda: batch([0, 0, 1, 0, 2, 0, 3, 0, 2, 0]),
@@ -252,6 +269,17 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
 
 PROXY_SCENARIOS = [name for name in SCENARIOS if "references" not in name]
 """Those that losses with class vectors take."""
+
+VIEWS: dict[str, Callable[[], Scenario]] = {
+    "two views": lambda: with_references(BALANCED, BALANCED),
+    "two views of few": lambda: with_references([0, 1, 0], [0, 1, 0]),
+    "two views of two": lambda: with_references([2, 1], [2, 1]),
+    "two views of one": lambda: with_references([1], [1]),
+    "two views of nothing": lambda: with_references([], []),
+    "features that do not vary": lambda: _flat(with_references(BALANCED, BALANCED)),
+    "views that coincide": lambda: _coinciding(batch(BALANCED)),
+}
+"""Two views of the same things, row by row."""
 
 ANY_DISTANCE = [
     (distance, scenario)

@@ -38,6 +38,7 @@ from metricreg.losses.supcon import SupConLoss
 from metricreg.losses.threshold_consistent_margin import ThresholdConsistentMarginLoss
 from metricreg.losses.triplet_margin import TripletMarginLoss
 from metricreg.losses.tuplet_margin import TupletMarginLoss
+from metricreg.losses.vicreg import VICRegLoss
 
 __all__ = [
     "AdaFaceLoss",
@@ -78,4 +79,5 @@ __all__ = [
     "ThresholdConsistentMarginLoss",
     "TripletMarginLoss",
     "TupletMarginLoss",
+    "VICRegLoss",
 ]

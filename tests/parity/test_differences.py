@@ -696,3 +696,18 @@ def test_pnp_takes_references_and_tuples() -> None:
     assert close(ours(case.x, case.labels, **case.arguments()), pair_loss(pnp, COSINE, reducers.mean)(case))
     with pytest.raises(ValueError, match="ref_emb"):
         theirs(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+def test_vicreg_of_one_row_is_the_distance_of_its_views() -> None:
+    x, y = rows(1), rows(1, 1)
+    assert close(L.VICRegLoss()(x, ref_embeddings=y), 25.0 * (x - y).square().mean())
+    with pytest.warns(UserWarning, match="degrees of freedom"):
+        assert pl.VICRegLoss()(x, ref_emb=y).isnan()
+
+
+def test_features_of_vicreg_are_no_rows_to_a_reducer() -> None:
+    x, y = rows(7, 3, size=3), rows(7, 4, size=3)
+    keywords = {"invariance_lambda": 0.0, "covariance_v": 0.0}
+    want = L.VICRegLoss(**keywords)(x, ref_embeddings=y)
+    assert want > 0
+    summed = L.VICRegLoss(reducer=R.SumReducer(), **keywords)(x, ref_embeddings=y)
+    assert close(summed, want)  # the mean over features is part of the formula
+    assert close(pl.VICRegLoss(reducer=pr.SumReducer(), **keywords)(x, ref_emb=y), 3 * want)  # which PML sums

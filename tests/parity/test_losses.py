@@ -380,3 +380,10 @@ def test_pnp_agrees(variant: Any, labels: Tensor, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(globals(), "LABELS", labels)
     for keywords in ({}, {"anneal": 0.2, "alpha": 2, "b": 0.7}):
         compare(L.PNPLoss(variant=variant, **keywords), pl.PNPLoss(variant=variant, **keywords), None)
+@pytest.mark.parametrize("keywords", [{}, {"invariance_lambda": 3, "variance_mu": 0.5, "covariance_v": 9, "eps": 0.2}])
+def test_vicreg_agrees(keywords: dict[str, Any]) -> None:
+    x, y = rows(12, 0), rows(12, 1)
+    want = value_and_gradients(pl.VICRegLoss(**keywords)(x, ref_emb=y), [x, y])
+    for execution in (Execution("dense"), TILED):
+        total = L.VICRegLoss(**keywords)(x, ref_embeddings=y, execution=execution)
+        assert_close(value_and_gradients(total, [x, y]), want, 1e-5, execution.plan)
