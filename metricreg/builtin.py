@@ -28,6 +28,7 @@ def metricreg_losses() -> dict[str, str]:
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
         "cosface": "metricreg.losses.cosface:CosFaceLoss",
         "curricularface": "metricreg.losses.curricularface:CurricularFaceLoss",
+        "decoupled_contrastive": "metricreg.losses.decoupled_contrastive:DecoupledContrastiveLoss",
         "dynamic_arcface": "metricreg.losses.dynamic_arcface:DynamicArcFaceLoss",
         "fast_ap": "metricreg.losses.fast_ap:FastAPLoss",
         "generalized_lifted_structure": "metricreg.losses.generalized_lifted_structure:GeneralizedLiftedStructureLoss",

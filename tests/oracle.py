@@ -102,6 +102,8 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "smooth_ap": L.SmoothAPLoss,
     "threshold_consistent_margin": L.ThresholdConsistentMarginLoss,
     "histogram": L.HistogramLoss,
+    "decoupled_contrastive": L.DecoupledContrastiveLoss,
+    "decoupled_contrastive with weights": lambda **slots: L.DecoupledContrastiveLoss(**{"weighting": "vmf"} | slots),
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "adaface": partial(_settled, L.AdaFaceLoss),
@@ -132,7 +134,7 @@ LOSSES: dict[str, Callable[..., Loss]] = (
 )
 """Every loss on one set of embeddings, from its slots; for labels 0 to 3."""
 
-MAPPED = {"lifted_structure", "intra_pair_variance"}
+MAPPED = {"decoupled_contrastive with weights", "lifted_structure", "intra_pair_variance"}
 """Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
 
 NO_DERIVATIVE = {"circle"}

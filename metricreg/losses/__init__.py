@@ -7,6 +7,7 @@ from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.curricularface import CurricularFaceLoss
+from metricreg.losses.decoupled_contrastive import DecoupledContrastiveLoss
 from metricreg.losses.dynamic_arcface import DynamicArcFaceLoss
 from metricreg.losses.fast_ap import FastAPLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
@@ -48,6 +49,7 @@ __all__ = [
     "ContrastiveLoss",
     "CosFaceLoss",
     "CurricularFaceLoss",
+    "DecoupledContrastiveLoss",
     "DynamicArcFaceLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructureLoss",

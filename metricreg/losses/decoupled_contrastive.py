@@ -1,0 +1,80 @@
+"""Decoupled contrastive loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import Unpack
+
+from metricreg.batch import Batch
+from metricreg.distances import CosineSimilarity
+from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds.loss import Terms
+from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.term import Term
+
+
+class DecoupledContrastiveLoss(Loss):
+    r"""The contrastive loss of NT-Xent without the positive pair in the denominator; DCL, and DCLW with weights.
+
+    $$\ell = -w(a, p) \frac{s(a, p)}{\tau} + \log \sum_n e^{s(a, n) / \tau} \qquad
+      w(a, p) = 2 - \frac{e^{s(a, p) / \sigma}}{\operatorname{mean}_{(a', p')} e^{s(a', p') / \sigma}}$$
+
+    The weights are 1, or those of von Mises and Fisher, which are larger for farther pairs; the mean is over all
+    positive pairs of the batch, and the gradient is that of the formula, through the weights too. Values may be
+    negative. Of an anchor without negatives the first part is left. A distance enters with its sign turned. Yeh et al.
+    2022, "Decoupled Contrastive Learning".
+
+    Args:
+        temperature: tau, greater than 0.
+        weighting: `"vmf"` for von Mises-Fisher weights of the positive pairs, or none.
+        sigma: of those weights, greater than 0; they differ more for a smaller one.
+    """
+
+    def __init__(
+        self,
+        temperature: Annotated[float, Field(gt=0)] = 0.1,
+        weighting: Literal["vmf"] | None = None,
+        sigma: Annotated[float, Field(gt=0)] = 0.5,
+        **slots: Unpack[LossSlots],
+    ) -> None:
+        super().__init__(**slots)
+        self.temperature = temperature
+        self.weighting = weighting
+        self.sigma = sigma
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Cosine."""
+        return CosineSimilarity()
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The logarithm of the mean that weights are relative to, over all positive pairs."""
+        if self.weighting is None:
+            return batch
+        sums, counts = batch.map(self._of_positives).unbind(1)
+        sums = sums.masked_fill(counts == 0, 0.0)
+        mean = masked_logsumexp(sums[None], counts[None] != 0)[0] - counts.sum().clamp(min=1).log()
+        return batch.replace(whole={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
+
+    def terms(self, batch: Batch) -> Terms:
+        """`loss`: a value a positive pair, `[A, M]`."""
+        s = self._similarities(batch)
+        pull = s / self.temperature
+        negatives = masked_logsumexp(pull, batch.negatives)[:, None]
+        if self.weighting is not None:
+            above = (s / self.sigma - batch.whole["log_mean"]).masked_fill(batch.positives == 0, 0.0)
+            pull = (2.0 - above.exp()) * pull
+        push = negatives.masked_fill(negatives == -torch.inf, 0.0)
+        return {"loss": Term(push - pull, batch.positives, kind="pos_pair")}
+
+    def _similarities(self, batch: Batch) -> Tensor:
+        return self.distance.closeness(self.distance(batch.anchors, batch.references))
+
+    def _of_positives(self, part: Batch) -> Tensor:
+        """Each anchor's log-sum-exp of its positives, and their number: `[A, 2]`."""
+        sums = masked_logsumexp(self._similarities(part) / self.sigma, part.positives)
+        return torch.stack([sums, part.positives.sum(1).to(sums.dtype)], 1)
