@@ -52,6 +52,7 @@ def metricreg_losses() -> dict[str, str]:
         "ranked_list": "metricreg.losses.ranked_list:RankedListLoss",
         "recall_at_k": "metricreg.losses.recall_at_k:RecallAtKLoss",
         "smooth_ap": "metricreg.losses.smooth_ap:SmoothAPLoss",
+        "siglip": "metricreg.losses.siglip:SigLIPLoss",
         "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",
         "soft_triple": "metricreg.losses.soft_triple:SoftTripleLoss",
         "sphereface": "metricreg.losses.sphereface:SphereFaceLoss",

@@ -104,6 +104,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "histogram": L.HistogramLoss,
     "decoupled_contrastive": L.DecoupledContrastiveLoss,
     "decoupled_contrastive with weights": lambda **slots: L.DecoupledContrastiveLoss(**{"weighting": "vmf"} | slots),
+    "siglip": L.SigLIPLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "adaface": partial(_settled, L.AdaFaceLoss),

@@ -31,6 +31,7 @@ from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.ranked_list import RankedListLoss
 from metricreg.losses.recall_at_k import RecallAtKLoss
 from metricreg.losses.smooth_ap import SmoothAPLoss
+from metricreg.losses.siglip import SigLIPLoss
 from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
@@ -74,6 +75,7 @@ __all__ = [
     "RecallAtKLoss",
     "SNRContrastiveLoss",
     "SmoothAPLoss",
+    "SigLIPLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",

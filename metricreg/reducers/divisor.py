@@ -27,7 +27,7 @@ class DivisorReducer(Reducer):
         if term.divisor is None:
             raise InputError(
                 f"the term '{term.name}' states no divisor, so the reducer divisor cannot reduce it; use mean, or "
-                "a loss that states one (proxy_anchor, margin)"
+                "a loss that states one (margin, proxy_anchor, siglip)"
             )
         return term.sum(), term.divisor.sum()
 
