@@ -30,6 +30,7 @@ def metricreg_losses() -> dict[str, str]:
         "curricularface": "metricreg.losses.curricularface:CurricularFaceLoss",
         "decoupled_contrastive": "metricreg.losses.decoupled_contrastive:DecoupledContrastiveLoss",
         "dynamic_arcface": "metricreg.losses.dynamic_arcface:DynamicArcFaceLoss",
+        "dynamic_soft_margin": "metricreg.losses.dynamic_soft_margin:DynamicSoftMarginLoss",
         "fast_ap": "metricreg.losses.fast_ap:FastAPLoss",
         "generalized_lifted_structure": "metricreg.losses.generalized_lifted_structure:GeneralizedLiftedStructureLoss",
         "histogram": "metricreg.losses.histogram:HistogramLoss",

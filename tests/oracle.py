@@ -105,6 +105,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "decoupled_contrastive": L.DecoupledContrastiveLoss,
     "decoupled_contrastive with weights": lambda **slots: L.DecoupledContrastiveLoss(**{"weighting": "vmf"} | slots),
     "siglip": L.SigLIPLoss,
+    "dynamic_soft_margin": lambda **slots: L.DynamicSoftMarginLoss(**{"num_bins": 7} | slots).eval(),
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "adaface": partial(_settled, L.AdaFaceLoss),
@@ -138,7 +139,7 @@ LOSSES: dict[str, Callable[..., Loss]] = (
 MAPPED = {"decoupled_contrastive with weights", "lifted_structure", "intra_pair_variance"}
 """Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
 
-NO_DERIVATIVE = {"circle"}
+NO_DERIVATIVE = {"circle", "dynamic_soft_margin"}
 """Losses whose gradient is by definition not that of their value: some of their factors count as constants."""
 
 

@@ -9,6 +9,7 @@ from metricreg.losses.cosface import CosFaceLoss
 from metricreg.losses.curricularface import CurricularFaceLoss
 from metricreg.losses.decoupled_contrastive import DecoupledContrastiveLoss
 from metricreg.losses.dynamic_arcface import DynamicArcFaceLoss
+from metricreg.losses.dynamic_soft_margin import DynamicSoftMarginLoss
 from metricreg.losses.fast_ap import FastAPLoss
 from metricreg.losses.generalized_lifted_structure import GeneralizedLiftedStructureLoss
 from metricreg.losses.histogram import HistogramLoss
@@ -52,6 +53,7 @@ __all__ = [
     "CurricularFaceLoss",
     "DecoupledContrastiveLoss",
     "DynamicArcFaceLoss",
+    "DynamicSoftMarginLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructureLoss",
     "HistogramLoss",

@@ -27,6 +27,7 @@ from tests.reference import reducers
 from tests.reference.angular import angular
 from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
+from tests.reference.dynamic_soft_margin import dynamic_soft_margin
 from tests.reference.fast_ap import fast_ap
 from tests.reference.generalized_lifted_structure import generalized_lifted_structure
 from tests.reference.histogram import histogram
@@ -711,3 +712,57 @@ def test_features_of_vicreg_are_no_rows_to_a_reducer() -> None:
     summed = L.VICRegLoss(reducer=R.SumReducer(), **keywords)(x, ref_embeddings=y)
     assert close(summed, want)  # the mean over features is part of the formula
     assert close(pl.VICRegLoss(reducer=pr.SumReducer(), **keywords)(x, ref_emb=y), 3 * want)  # which PML sums
+
+
+def test_the_dynamic_soft_margin_takes_another_step() -> None:
+    ours, theirs = L.DynamicSoftMarginLoss(), pl.DynamicSoftMarginLoss()
+    for seed in range(3):
+        ours(rows(7, seed), LABELS).backward()
+    theirs(rows(7), LABELS).backward()
+    with pytest.raises(RuntimeError, match="second time"):  # the graph of the first step is in its histogram
+        theirs(rows(7, 1), LABELS).backward()
+
+
+def test_the_weights_of_the_dynamic_soft_margin_are_constants() -> None:
+    x = rows(7)
+    want = value_and_gradients(pair_loss(dynamic_soft_margin, LP, reducers.mean)(Scenario(x, LABELS)), [x])
+    got = value_and_gradients(L.DynamicSoftMarginLoss()(x, LABELS), [x])
+    theirs = value_and_gradients(pl.DynamicSoftMarginLoss()(x, LABELS), [x])
+    assert close(got[0], want[0])
+    assert close(theirs[0], want[0])
+    torch.testing.assert_close(got[1], want[1])
+    assert not torch.allclose(theirs[1], want[1], rtol=0.1)
+
+
+@pytest.mark.parametrize("others", [2, 9])
+def test_the_momentum_of_the_dynamic_soft_margin_is_the_share_of_a_batch_however_large(others: int) -> None:
+    ours, theirs = L.DynamicSoftMarginLoss(momentum=0.25).double(), pl.DynamicSoftMarginLoss(momentum=0.25)
+    alike = torch.tensor([[1.0, 0.0]] * 3, dtype=torch.float64)  # all differences are 0
+    far = torch.tensor([[1.0, 0.0]] * 2 + [[-1.0, 0.0]] * others, dtype=torch.float64)  # all are -2
+    triplets = 2 * others + others * (others - 1) * 2
+    for loss in (ours, theirs):
+        loss(alike, torch.tensor([0, 0, 1]))
+        loss(far, torch.tensor([0, 0] + [1] * others))
+    assert float(ours.histogram[0]) == pytest.approx(0.25)
+    assert float(theirs.hist_[0]) == pytest.approx(0.25 * triplets / (0.75 + 0.25 * triplets))
+
+
+def test_the_largest_difference_is_in_the_histogram_of_the_dynamic_soft_margin() -> None:
+    x, labels = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 0, 1])
+    assert L.DynamicSoftMarginLoss()(x, labels) == 1.0
+    with pytest.raises(RuntimeError, match="index 10 is out of bounds"):
+        pl.DynamicSoftMarginLoss()(x, labels)
+
+
+def test_the_histogram_of_the_dynamic_soft_margin_is_part_of_the_state() -> None:
+    assert "histogram" in L.DynamicSoftMarginLoss().state_dict()
+    assert not pl.DynamicSoftMarginLoss().state_dict()
+
+
+def test_the_dynamic_soft_margin_of_two_views_has_a_gradient() -> None:
+    x, y = rows(5), rows(5, 1)
+    L.DynamicSoftMarginLoss()(x, ref_embeddings=y).backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        pl.DynamicSoftMarginLoss()(x, ref_emb=y).backward()

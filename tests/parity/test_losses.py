@@ -387,3 +387,43 @@ def test_vicreg_agrees(keywords: dict[str, Any]) -> None:
     for execution in (Execution("dense"), TILED):
         total = L.VICRegLoss(**keywords)(x, ref_embeddings=y, execution=execution)
         assert_close(value_and_gradients(total, [x, y]), want, 1e-5, execution.plan)
+
+
+class OfConstantHistogram(torch.nn.Module):
+    """PML's dynamic soft margin loss lets gradients through its histogram; see test_differences.py."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__()
+        self.loss = pl.DynamicSoftMarginLoss(**keywords)
+        update = self.loss.update_histogram
+        self.loss.update_histogram = lambda data: update(data.detach())
+
+    def forward(self, x: Tensor, labels: Tensor, tuples: Any, y: Tensor | None, ref_labels: Tensor | None) -> Tensor:
+        total: Tensor = self.loss(x, labels, tuples, y, ref_labels)
+        return total
+
+
+@pytest.mark.parametrize("miner", [None, "triplet_margin", "multi_similarity"])
+@pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
+@pytest.mark.parametrize("num_bins", [10, 37])
+def test_dynamic_soft_margin_agrees_in_its_first_step(num_bins: int, ref: bool, miner: str | None) -> None:
+    pair = None if miner is None else (MINERS[miner][0](), MINERS[miner][1]())
+    # of which the second plan would be the second step
+    ours = L.DynamicSoftMarginLoss(num_bins=num_bins).eval()
+    compare(ours, OfConstantHistogram(num_bins=num_bins), pair, ref)
+
+
+def test_dynamic_soft_margin_agrees_in_later_steps_that_forget_the_first() -> None:
+    ours, theirs = L.DynamicSoftMarginLoss(momentum=1.0), OfConstantHistogram(momentum=1.0)
+    for seed in range(3):
+        x = rows(len(LABELS), seed)
+        want = value_and_gradients(theirs(x, LABELS, None, None, None), [x])
+        assert_close(value_and_gradients(ours(x, LABELS), [x]), want, 1e-5)
+
+
+def test_dynamic_soft_margin_agrees_on_two_views_in_value() -> None:
+    x, y = rows(12, 0).detach(), rows(12, 1).detach()
+    want = pl.DynamicSoftMarginLoss()(x, ref_emb=y)
+    for execution in (Execution("dense"), TILED):
+        got = L.DynamicSoftMarginLoss()(x, ref_embeddings=y, execution=execution)
+        torch.testing.assert_close(got, want)
