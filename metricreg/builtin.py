@@ -24,6 +24,7 @@ def metricreg_losses() -> dict[str, str]:
         "adaface": "metricreg.losses.adaface:AdaFaceLoss",
         "angular": "metricreg.losses.angular:AngularLoss",
         "arcface": "metricreg.losses.arcface:ArcFaceLoss",
+        "barlow_twins": "metricreg.losses.barlow_twins:BarlowTwinsLoss",
         "circle": "metricreg.losses.circle:CircleLoss",
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
         "cosface": "metricreg.losses.cosface:CosFaceLoss",

@@ -124,6 +124,7 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
 }
 """Losses with class vectors, for labels 0 to 3."""
 VIEW_LOSSES: dict[str, Callable[..., Loss]] = {
+    "barlow_twins": L.BarlowTwinsLoss,
     "vicreg": L.VICRegLoss,
 }
 """Losses on two views of the same things, which need reference embeddings; see tests/losses/test_view_losses.py."""

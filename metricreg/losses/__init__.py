@@ -3,6 +3,7 @@
 from metricreg.losses.adaface import AdaFaceLoss
 from metricreg.losses.angular import AngularLoss
 from metricreg.losses.arcface import ArcFaceLoss
+from metricreg.losses.barlow_twins import BarlowTwinsLoss
 from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
@@ -47,6 +48,7 @@ __all__ = [
     "AdaFaceLoss",
     "AngularLoss",
     "ArcFaceLoss",
+    "BarlowTwinsLoss",
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
