@@ -55,6 +55,7 @@ def metricreg_losses() -> dict[str, str]:
         "recall_at_k": "metricreg.losses.recall_at_k:RecallAtKLoss",
         "smooth_ap": "metricreg.losses.smooth_ap:SmoothAPLoss",
         "siglip": "metricreg.losses.siglip:SigLIPLoss",
+        "self_supervised": "metricreg.losses.self_supervised:SelfSupervisedLoss",
         "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",
         "soft_triple": "metricreg.losses.soft_triple:SoftTripleLoss",
         "sphereface": "metricreg.losses.sphereface:SphereFaceLoss",

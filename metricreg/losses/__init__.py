@@ -34,6 +34,7 @@ from metricreg.losses.ranked_list import RankedListLoss
 from metricreg.losses.recall_at_k import RecallAtKLoss
 from metricreg.losses.smooth_ap import SmoothAPLoss
 from metricreg.losses.siglip import SigLIPLoss
+from metricreg.losses.self_supervised import SelfSupervisedLoss
 from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
@@ -80,6 +81,7 @@ __all__ = [
     "SNRContrastiveLoss",
     "SmoothAPLoss",
     "SigLIPLoss",
+    "SelfSupervisedLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",

@@ -1,0 +1,94 @@
+"""Two views of each sample, without labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.distances import LpDistance
+from metricreg.errors import InputError
+from metricreg.fold import Execution
+from metricreg.kinds import Distance, Loss, Reducer
+from metricreg.kinds.loss import Terms
+from metricreg.losses.proxy import ProxyLoss
+from metricreg.reducers import MeanReducer
+from metricreg.term import Scalar, Term
+
+
+class SelfSupervisedLoss(Loss):
+    r"""Takes two views of each sample, whose rows correspond, where a loss wants labels.
+
+    $$L\left(\begin{pmatrix} X \\ X' \end{pmatrix}\right) \text{ with labels } 1 \dots N, 1 \dots N
+    \quad \text{or} \quad L(X; X') \text{ with labels } 1 \dots N \text{ in both}$$
+
+    X are the embeddings `[N, D]`, X' the `ref_embeddings` `[N, D]`. No label is given twice in training mode, so that a
+    `cross_batch_memory` inside tells samples of different batches apart; how many were given is part of the state.
+
+    Args:
+        loss: L, without class vectors. A miner goes into it, with `multiple`.
+        symmetric: both views are anchors and references, in one batch of 2 N; otherwise X are the anchors and X' the
+            references, and embeddings of the same view are not compared.
+    """
+
+    seen: Tensor
+
+    def __init__(self, loss: Loss, symmetric: bool = True) -> None:
+        super().__init__()
+        for part in loss.modules():
+            if isinstance(part, ProxyLoss | SelfSupervisedLoss):
+                own = "class vectors" if isinstance(part, ProxyLoss) else "labels"
+                raise ValueError(f"{type(part).__name__} has {own} of its own, and here each sample is its own class")
+        self.loss = loss
+        self.symmetric = symmetric
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
+        """The loss of the two views."""
+        value: Tensor = self.loss(self._views(batch), execution=execution)
+        if self.training:
+            self.seen += len(batch)
+        return value
+
+    def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
+        """Every term of the loss of the two views."""
+        return self.loss.all_terms(self._views(batch))
+
+    def terms(self, batch: Batch) -> Terms:
+        """The terms of the loss."""
+        return self.loss.terms(batch)
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """Never used."""
+        return LpDistance()
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """Never used."""
+        return MeanReducer()
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """Nothing: its distance and reducer are never used."""
+        return {}
+
+    def _views(self, batch: Batch) -> Batch:
+        """Anchors and references with labels of their own."""
+        x, y = batch.anchors, batch.references
+        if x is y or len(x) != len(y):
+            given = "none" if x is y else f"{len(y)} rows for {len(x)}"
+            raise InputError(
+                f"self_supervised needs ref_embeddings, another view of each row of the embeddings; got {given}"
+            )
+        if batch.anchor_labels is not None or batch.selection is not None:
+            raise InputError(
+                "self_supervised makes its own labels: row i of the embeddings and row i of ref_embeddings belong "
+                "together. Leave labels, tuples and the pipeline's miner out"
+            )
+        labels = self.seen + torch.arange(len(x), device=x.device)
+        if not self.symmetric:
+            return batch.replace(anchor_labels=labels, reference_labels=labels)
+        both, labels = torch.cat([x, y]), labels.repeat(2)
+        return Batch(both, both, labels, labels, torch.arange(len(both), device=x.device))
