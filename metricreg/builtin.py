@@ -28,6 +28,7 @@ def metricreg_losses() -> dict[str, str]:
         "circle": "metricreg.losses.circle:CircleLoss",
         "contrastive": "metricreg.losses.contrastive:ContrastiveLoss",
         "cosface": "metricreg.losses.cosface:CosFaceLoss",
+        "cross_batch_memory": "metricreg.losses.cross_batch_memory:CrossBatchMemoryLoss",
         "curricularface": "metricreg.losses.curricularface:CurricularFaceLoss",
         "decoupled_contrastive": "metricreg.losses.decoupled_contrastive:DecoupledContrastiveLoss",
         "dynamic_arcface": "metricreg.losses.dynamic_arcface:DynamicArcFaceLoss",

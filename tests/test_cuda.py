@@ -84,3 +84,18 @@ def test_a_miner_works_on_the_gpu() -> None:
     here, here_labels = batch("cpu")
     expected = step(metricreg.build(pipeline.to_spec()), here, here_labels)
     torch.testing.assert_close(step(pipeline, embeddings, labels).cpu(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_memory_is_filled_without_waiting_for_the_device() -> None:
+    spec = {"loss": {"name": "cross_batch_memory", "loss": "ntxent", "embedding_size": DIM, "memory_size": 100}}
+    there, here = metricreg.build(spec).to("cuda"), metricreg.build(spec)
+    embeddings, labels = batch("cuda")
+    step(there, embeddings, labels)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = [step(there, embeddings, labels) for _ in range(2)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    embeddings, labels = batch("cpu")
+    expected = [step(here, embeddings, labels) for _ in range(3)][1:]
+    torch.testing.assert_close(torch.stack(found).cpu(), torch.stack(expected), rtol=1e-4, atol=1e-6)

@@ -7,6 +7,7 @@ from metricreg.losses.barlow_twins import BarlowTwinsLoss
 from metricreg.losses.circle import CircleLoss
 from metricreg.losses.contrastive import ContrastiveLoss
 from metricreg.losses.cosface import CosFaceLoss
+from metricreg.losses.cross_batch_memory import CrossBatchMemoryLoss
 from metricreg.losses.curricularface import CurricularFaceLoss
 from metricreg.losses.decoupled_contrastive import DecoupledContrastiveLoss
 from metricreg.losses.dynamic_arcface import DynamicArcFaceLoss
@@ -53,6 +54,7 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
+    "CrossBatchMemoryLoss",
     "CurricularFaceLoss",
     "DecoupledContrastiveLoss",
     "DynamicArcFaceLoss",
