@@ -111,6 +111,14 @@ def test_per_anchor_takes_more_references_than_anchors() -> None:
         pl.NTXentLoss(reducer=pr.PerAnchorReducer())(x, labels, ref_emb=y, ref_labels=ref_labels)
 
 
+def test_per_anchor_takes_triplets() -> None:
+    x, keywords = rows(7), {"margin": 0.3}
+    want = pair_loss(triplet_margin, LP, reducers.per_anchor, **keywords)(Scenario(x, LABELS))
+    assert close(L.TripletMarginLoss(reducer=R.PerAnchorReducer(), **keywords)(x, LABELS), want)
+    with pytest.raises(NotImplementedError):
+        pl.TripletMarginLoss(reducer=pr.PerAnchorReducer(), **keywords)(x, LABELS)
+
+
 def test_per_anchor_takes_one_value_an_anchor() -> None:
     x = rows(7)
     assert close(L.MultiSimilarityLoss(reducer=R.PerAnchorReducer())(x, LABELS), L.MultiSimilarityLoss()(x, LABELS))
@@ -547,6 +555,18 @@ def test_weights_of_a_ranked_list_add_up_to_one() -> None:
     assert int(((d > 0.5) & ~torch.eye(7, dtype=torch.bool)).sum()) == 42  # each row has six weights of 1
     theirs = pl.RankedListLoss(**keywords)(x, labels)  # PML adds 1e-5 to each entry of a row's weights
     assert close(theirs, want * 6 / (6 + 7e-5))
+
+
+def test_weights_of_a_ranked_list_do_not_overflow() -> None:
+    x, keywords = rows(7).detach().float() * 10, {"margin": 0.5, "Tn": 10.0, "Tp": 10.0}
+    raw = lp_measure(normalize=False)
+    want = pair_loss(ranked_list, raw, reducers.mean, alpha=1.25, imbalance=0.5, **keywords)(
+        Scenario(x.double(), LABELS)
+    )
+    assert close(L.RankedListLoss(distance=D.LpDistance(normalize=False), **keywords)(x, LABELS), want, 1e-5)
+    with pytest.warns(UserWarning, match="temperature"):
+        theirs = pl.RankedListLoss(distance=pd.LpDistance(normalize_embeddings=False), **keywords)
+    assert theirs(x, LABELS).isnan()  # PML divides exponentials by their sum, here inf by inf
 
 
 def test_a_negative_in_the_anchors_place_counts_in_a_ranked_list() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from metricreg import Distance, Execution, Loss, Reducer, SpecError
+from metricreg import Execution, Loss, SpecError
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
@@ -25,34 +26,35 @@ from pytorch_metric_learning import reducers as pr  # noqa: E402
 from pytorch_metric_learning import regularizers as pg  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's histogram
+from tests.parity.counterparts import OfUnitRows, built, in_pml  # noqa: E402
 
 SIZE = 8
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
 REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])
 TILED = Execution("tiled", tile=5)
 
-DISTANCES: dict[str, tuple[Callable[[], Distance], Callable[[], Any]]] = {
-    "lp": (D.LpDistance, pd.LpDistance),
-    "lp p=1": (lambda: D.LpDistance(p=1), lambda: pd.LpDistance(p=1)),
-    "lp squared": (lambda: D.LpDistance(power=2), lambda: pd.LpDistance(power=2)),
-    "lp raw": (lambda: D.LpDistance(normalize=False), lambda: pd.LpDistance(normalize_embeddings=False)),
-    "cosine": (D.CosineSimilarity, pd.CosineSimilarity),
-    "dot raw": (
-        lambda: D.DotProductSimilarity(normalize=False),
-        lambda: pd.DotProductSimilarity(normalize_embeddings=False),
-    ),
-    "snr": (D.SNRDistance, pd.SNRDistance),
+
+def both(kind: str, spec: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """What a spec makes of ours, and of theirs."""
+    return partial(built, kind, spec), partial(in_pml, kind, spec)
+
+
+DISTANCES = {
+    "lp": both("distance", {"name": "lp"}),
+    "lp p=1": both("distance", {"name": "lp", "p": 1}),
+    "lp squared": both("distance", {"name": "lp", "power": 2}),
+    "lp raw": both("distance", {"name": "lp", "normalize": False}),
+    "cosine": both("distance", {"name": "cosine"}),
+    "dot raw": both("distance", {"name": "dot_product", "normalize": False}),
+    "snr": both("distance", {"name": "snr"}),
 }
-REDUCERS: dict[str, tuple[Callable[[], Reducer], Callable[[], Any]]] = {
-    "mean": (R.MeanReducer, pr.MeanReducer),
-    "sum": (R.SumReducer, pr.SumReducer),
-    "avg_non_zero": (R.AvgNonZeroReducer, pr.AvgNonZeroReducer),
-    "threshold": (lambda: R.ThresholdReducer(low=0.2, high=0.7), lambda: pr.ThresholdReducer(low=0.2, high=0.7)),
-    "class_weighted": (
-        lambda: R.ClassWeightedReducer(weights=[0.5, 2.0, 1.0, 0.25, 3.0]),
-        lambda: pr.ClassWeightedReducer(weights=torch.tensor([0.5, 2.0, 1.0, 0.25, 3.0])),
-    ),
-    "per_anchor": (R.PerAnchorReducer, pr.PerAnchorReducer),
+REDUCERS = {
+    "mean": both("reducer", {"name": "mean"}),
+    "sum": both("reducer", {"name": "sum"}),
+    "avg_non_zero": both("reducer", {"name": "avg_non_zero"}),
+    "threshold": both("reducer", {"name": "threshold", "low": 0.2, "high": 0.7}),
+    "class_weighted": both("reducer", {"name": "class_weighted", "weights": [0.5, 2.0, 1.0, 0.25, 3.0]}),
+    "per_anchor": both("reducer", {"name": "per_anchor"}),
 }
 LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
     "contrastive": (L.ContrastiveLoss, pl.ContrastiveLoss),
@@ -337,19 +339,6 @@ def test_ranked_list_agrees_where_weights_are_large() -> None:
     with pytest.warns(UserWarning, match="temperature"):
         theirs = pl.RankedListLoss(**keywords)
     compare(L.RankedListLoss(**keywords), theirs, None)
-
-
-class OfUnitRows(torch.nn.Module):
-    """PML's angular loss normalises all but the negatives; see test_differences.py."""
-
-    def __init__(self, **keywords: Any) -> None:
-        super().__init__()
-        self.loss = pl.AngularLoss(**keywords)
-
-    def forward(self, x: Tensor, labels: Tensor, tuples: Any, y: Tensor | None, ref_labels: Tensor | None) -> Tensor:
-        y = None if y is None else torch.nn.functional.normalize(y)
-        total: Tensor = self.loss(torch.nn.functional.normalize(x), labels, tuples, y, ref_labels)
-        return total
 
 
 @pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
