@@ -40,7 +40,7 @@ NOT_COMPARED: dict[str, dict[str, str]] = {
     "regularizer": dict.fromkeys(("l1", "l1_l2", "l2", "orthogonal", "spherical_embedding"), "PML has none"),
     "loss": dict.fromkeys(("adaface", "curricularface", "dynamic_arcface"), "PML has none")
     | {"multiple": "a sum of others; see tests/losses/test_multiple.py"},
-    "miner": {},
+    "miner": {"packaged_triplets": "for batches of triplets; see tests/miners/test_packaged_triplets.py"},
 }
 """Components that random configurations do not hold, and why."""
 
