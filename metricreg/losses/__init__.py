@@ -33,9 +33,9 @@ from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.ranked_list import RankedListLoss
 from metricreg.losses.recall_at_k import RecallAtKLoss
-from metricreg.losses.smooth_ap import SmoothAPLoss
-from metricreg.losses.siglip import SigLIPLoss
 from metricreg.losses.self_supervised import SelfSupervisedLoss
+from metricreg.losses.siglip import SigLIPLoss
+from metricreg.losses.smooth_ap import SmoothAPLoss
 from metricreg.losses.snr_contrastive import SNRContrastiveLoss
 from metricreg.losses.soft_triple import SoftTripleLoss
 from metricreg.losses.sphereface import SphereFaceLoss
@@ -81,9 +81,9 @@ __all__ = [
     "RankedListLoss",
     "RecallAtKLoss",
     "SNRContrastiveLoss",
-    "SmoothAPLoss",
-    "SigLIPLoss",
     "SelfSupervisedLoss",
+    "SigLIPLoss",
+    "SmoothAPLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",

@@ -717,6 +717,8 @@ def test_pnp_takes_references_and_tuples() -> None:
     assert close(ours(case.x, case.labels, **case.arguments()), pair_loss(pnp, COSINE, reducers.mean)(case))
     with pytest.raises(ValueError, match="ref_emb"):
         theirs(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
+
+
 def test_vicreg_of_one_row_is_the_distance_of_its_views() -> None:
     x, y = rows(1), rows(1, 1)
     assert close(L.VICRegLoss()(x, ref_embeddings=y), 25.0 * (x - y).square().mean())

@@ -369,6 +369,8 @@ def test_pnp_agrees(variant: Any, labels: Tensor, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(globals(), "LABELS", labels)
     for keywords in ({}, {"anneal": 0.2, "alpha": 2, "b": 0.7}):
         compare(L.PNPLoss(variant=variant, **keywords), pl.PNPLoss(variant=variant, **keywords), None)
+
+
 @pytest.mark.parametrize("keywords", [{}, {"invariance_lambda": 3, "variance_mu": 0.5, "covariance_v": 9, "eps": 0.2}])
 def test_vicreg_agrees(keywords: dict[str, Any]) -> None:
     x, y = rows(12, 0), rows(12, 1)
