@@ -91,7 +91,8 @@ def fold(
     totals = sweep.totals(batch)
     values, statistics = {}, {}
     for place in sweep.layout:
-        values[place.finalizer.name] = place.finalizer(totals[place.span])
+        if place.finalizer.make is not None:
+            values[place.finalizer.name] = place.finalizer(totals[place.span])
         if place.finalizer.own:
             statistics[place.finalizer.name] = tuple(t.detach() for t in totals[place.span])
     return Folded(values, statistics)
@@ -108,7 +109,8 @@ def dense(terms: Terms, reducer: Additive) -> Folded:
             values[name] = value if isinstance(value, Term) else one_value(value, name, type(of_term).__name__)
             continue
         finalizer, given = summed(name, term, reducer)
-        values[name] = finalizer(given)
+        if finalizer.make is not None:
+            values[name] = finalizer(given)
         if finalizer.own:
             statistics[name] = tuple(s.detach() for s in given)
     return Folded(values, statistics)

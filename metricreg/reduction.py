@@ -77,12 +77,12 @@ class Finalizer:
     Args:
         name: the term's.
         maker: the name of the class that gave the statistics: Scalar, or that of a reducer.
-        make: the scalar of the totals.
+        make: the scalar of the totals; None if they stand for none.
     """
 
     name: str
     maker: str
-    make: Callable[..., Tensor]
+    make: Callable[..., Tensor] | None
 
     @property
     def own(self) -> bool:
@@ -90,7 +90,8 @@ class Finalizer:
         return self.maker == Scalar.__name__
 
     def __call__(self, totals: Sequence[Tensor]) -> Tensor:
-        """The scalar that total statistics stand for."""
+        """The scalar that total statistics stand for, if they stand for one."""
+        assert self.make is not None
         return one_value(self.make(*totals), self.name, self.maker)
 
 

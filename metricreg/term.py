@@ -244,10 +244,11 @@ class Scalar:
 
     Args:
         statistics: tensors that add up over disjoint sets of anchors.
-        finalize: a pure function from their totals to a scalar.
+        finalize: a pure function from their totals to a scalar; None if they are for `Loss.commit` alone, and no part
+            of the loss.
     """
 
-    def __init__(self, statistics: tuple[Tensor, ...], finalize: Callable[..., Tensor]) -> None:
+    def __init__(self, statistics: tuple[Tensor, ...], finalize: Callable[..., Tensor] | None = None) -> None:
         self.statistics, self.finalize = statistics, finalize
 
 

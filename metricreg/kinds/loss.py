@@ -194,7 +194,8 @@ class Loss(Component):
         with torch.autocast(batch.anchors.device.type, enabled=False):
             prepared = self._prepared(batch)
             found = dict(bound(self.terms(prepared), prepared, self.terms))
-            return found | dict(bound(self.once(prepared), prepared, self.once)) | self.penalties(batch)
+            found |= dict(bound(self.once(prepared), prepared, self.once)) | self.penalties(batch)
+            return {name: term for name, term in found.items() if isinstance(term, Term) or term.finalize is not None}
 
     def effective_arguments(self) -> dict[str, Any]:
         """The slots in use."""

@@ -80,11 +80,11 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         return cosine * self.scale, (turned - self.margin * (1.0 + z)) * self.scale
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value an anchor, `[A]`. `length`: for the running means, 0 in the loss."""
+        """`loss`: a value an anchor, `[A]`. `length`: for the running means."""
         deviations = self._deviations(batch)
         count = torch.full((), len(batch), device=deviations.device)
         moments = deviations.sum(), deviations.square().sum(), count
-        return {**super().terms(batch), "length": Scalar(moments, _no_loss)}
+        return {**super().terms(batch), "length": Scalar(moments)}
 
     def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
         """Move the running means, as far as the batch has a finite mean and standard deviation."""
@@ -101,7 +101,3 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         """The lengths less their running mean, `[A]`."""
         lengths: Tensor = torch.linalg.vector_norm(batch.anchors.detach(), dim=1).clamp(1e-3, 100.0)
         return lengths - self.mean.to(lengths.dtype)
-
-
-def _no_loss(total: Tensor, squares: Tensor, count: Tensor) -> Tensor:
-    return total.new_zeros(())

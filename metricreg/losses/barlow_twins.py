@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.losses.two_views import two_views
 from metricreg.term import Scalar
@@ -36,7 +36,9 @@ class BarlowTwinsLoss(Loss):
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
 
-    def __init__(self, redundancy_lambda: Annotated[float, Field(ge=0)] = 0.0051, **slots: Unpack[LossSlots]) -> None:
+    def __init__(
+        self, redundancy_lambda: Annotated[float, Field(ge=0)] = 0.0051, **slots: Unpack[UnmatchedLossSlots]
+    ) -> None:
         super().__init__(**slots)
         self.redundancy_lambda = redundancy_lambda
         if self.distance.power != 1.0:

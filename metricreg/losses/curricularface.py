@@ -71,12 +71,12 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
         return eased * self.scale, own * self.scale
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value an anchor, `[A]`. `own_cosine`: for the running mean, 0 in the loss."""
+        """`loss`: a value an anchor, `[A]`. `own_cosine`: for the running mean."""
         assert batch.anchor_labels is not None  # checked in prepare
         with torch.no_grad():
             own = self.distance.pairwise(batch.anchors, batch.references[batch.anchor_labels.long()])
         count = torch.full((), len(batch), device=own.device)
-        return {**super().terms(batch), "own_cosine": Scalar((own.sum(), count), _no_loss)}
+        return {**super().terms(batch), "own_cosine": Scalar((own.sum(), count))}
 
     def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
         """Move t towards the mean cosine of the batch, if there is one and it is finite."""
@@ -85,7 +85,3 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
         total, count = statistics["own_cosine"]
         mean = (total / count).to(self.t.dtype)
         self.t.copy_(torch.where(mean.isfinite(), self.t.lerp(mean, self.momentum), self.t))
-
-
-def _no_loss(total: Tensor, count: Tensor) -> Tensor:
-    return total.new_zeros(())

@@ -39,7 +39,7 @@ def soft_ranks(scores: Tensor, batch: Batch, with_self: bool) -> Ranks:
     """
     index, counts = batch.positive_index
     if with_self:
-        counts = counts | _places_of_self(batch, index)
+        index, counts = _with_self(batch, index, counts)
     own = scores.gather(1, index)
     # of [A, K, M], as of what follows, there is one at a time; what does not count is never before anything
     against = scores.masked_fill(~batch.negatives, -torch.inf)
@@ -55,12 +55,17 @@ def rank_width(batch: Batch) -> int:
     return len(batch.references) * max(1, batch.positive_index[0].shape[1])
 
 
-def _places_of_self(batch: Batch, index: Tensor) -> Tensor:
-    """Where in `positive_index` an anchor stands itself, bool `[A, K]`."""
-    if batch.self_index is None:
-        return torch.zeros_like(index, dtype=torch.bool)
-    assert batch.anchor_labels is not None  # as of positives without a selection
-    assert batch.reference_labels is not None
-    alike = batch.reference_labels[index] == batch.anchor_labels[:, None]
-    found = (index == batch.self_index[:, None]) & alike
-    return found & (found.cumsum(1) == 1)  # columns behind an anchor's last positive may be any
+def _with_self(batch: Batch, index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """`positive_index` with the anchor itself, where it is among the references, and with the same label."""
+    if batch.self_index is None or not len(batch.references):
+        return index, counts
+    labels, ref_labels = batch.anchor_labels, batch.reference_labels
+    assert labels is not None  # as of positives without a selection
+    assert ref_labels is not None
+    itself = batch.self_index.clamp(min=0)
+    alike = (ref_labels[itself] == labels).view(len(batch), -1).all(1) & (batch.self_index >= 0)
+    if batch.match is not None:
+        return torch.cat([index, itself[:, None]], 1), torch.cat([counts, alike[:, None]], 1)
+    # of equal labels it stands there already, and does not count; columns behind an anchor's last positive may be any
+    found = (index == itself[:, None]) & alike[:, None]
+    return index, counts | (found & (found.cumsum(1) == 1))

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.losses.two_views import two_views
 from metricreg.term import Scalar, Term
@@ -46,7 +46,7 @@ class VICRegLoss(Loss):
         variance_mu: Annotated[float, Field(ge=0)] = 25.0,
         covariance_v: Annotated[float, Field(ge=0)] = 1.0,
         eps: Annotated[float, Field(gt=0)] = 1e-4,
-        **slots: Unpack[LossSlots],
+        **slots: Unpack[UnmatchedLossSlots],
     ) -> None:
         super().__init__(**slots)
         self.invariance_lambda = invariance_lambda

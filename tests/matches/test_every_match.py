@@ -22,8 +22,11 @@ from tests.reference import matches as reference
 from tests.reference import reducers
 from tests.reference.fast_ap import fast_ap
 from tests.reference.nca import nca
+from tests.reference.pnp import pnp
+from tests.reference.recall_at_k import recall_at_k
 from tests.reference.reducers import Anchors
 from tests.reference.selection import listed
+from tests.reference.smooth_ap import smooth_ap
 
 SETS = torch.tensor(
     [[1, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]]
@@ -36,7 +39,13 @@ MATCHES: dict[str, tuple[Callable[[], Match], Callable[[set[int], set[int]], boo
     "jaccard of the same": (lambda: Ma.JaccardMatch(1.0), lambda a, b: a == b),
 }
 TAKE_A_MATCH = [name for name in PAIR_LOSSES if name not in ("npairs", "multi_supcon")]
-WEIGHED = {"fast_ap": fast_ap, "nca": nca}
+WEIGHED: dict[str, tuple[Callable[..., Any], str]] = {
+    "fast_ap": (fast_ap, "lp squared"),
+    "nca": (nca, "lp squared"),
+    "pnp": (pnp, "cosine"),
+    "recall_at_k": (recall_at_k, "cosine"),
+    "smooth_ap": (smooth_ap, "cosine"),
+}
 """Losses whose tuples say how much each anchor counts, with their loops."""
 PLANS = {"dense": Execution("dense"), "tiled": Execution("tiled", tile=3)}
 matches = pytest.mark.parametrize("name", MATCHES)
@@ -107,8 +116,8 @@ def test_a_loss_with_a_match_is_the_loss_of_the_pairs_it_finds(name: str, loss: 
 @matches
 def test_a_loss_on_whole_rows_has_the_positives_of_its_match(name: str, loss: str) -> None:
     x, chosen = rows(8), listed(8, pairs_of(name, SETS))
-    measure = DISTANCES["lp squared"][1]
-    value = reduced(WEIGHED[loss](measure, x, x, chosen), reducers.mean, Anchors(8, [0] * 8))
+    formula, distance = WEIGHED[loss]
+    value = reduced(formula(DISTANCES[distance][1], x, x, chosen), reducers.mean, Anchors(8, [0] * 8))
     want = value_and_gradients(value, [x])
     for plan in PLANS.values():
         got = PAIR_LOSSES[loss](match=MATCHES[name][0]())(x, SETS, execution=plan)
