@@ -40,6 +40,7 @@ def metricreg_losses() -> dict[str, str]:
         "intra_pair_variance": "metricreg.losses.intra_pair_variance:IntraPairVarianceLoss",
         "large_margin_softmax": "metricreg.losses.large_margin_softmax:LargeMarginSoftmaxLoss",
         "lifted_structure": "metricreg.losses.lifted_structure:LiftedStructureLoss",
+        "manifold": "metricreg.losses.manifold:ManifoldLoss",
         "margin": "metricreg.losses.margin:MarginLoss",
         "multi_similarity": "metricreg.losses.multi_similarity:MultiSimilarityLoss",
         "multi_supcon": "metricreg.losses.multi_supcon:MultiSupConLoss",

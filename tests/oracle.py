@@ -70,6 +70,11 @@ def _settled(loss: Callable[..., Loss], **slots: Any) -> Loss:
     return _seeded(loss, **slots).eval()  # with running state that stays as it is
 
 
+def _manifold(**slots: Any) -> Loss:
+    torch.manual_seed(0)
+    return L.ManifoldLoss(DIM, 4, **slots)
+
+
 def _dynamic_arcface(num_classes: int, **slots: Any) -> Loss:
     return L.DynamicArcFaceLoss(class_counts=[40, 3, 7, 12][:num_classes], **slots)
 
@@ -132,6 +137,7 @@ LOSSES: dict[str, Callable[..., Loss]] = (
     PAIR_LOSSES
     | PROXY_LOSSES
     | {
+        "manifold": _manifold,
         "margin with a boundary a class": lambda **slots: L.MarginLoss(nu=0.3, learn_beta=True, num_classes=4, **slots),
     }
 )
@@ -141,6 +147,10 @@ MAPPED = {"decoupled_contrastive with weights", "lifted_structure", "intra_pair_
 """Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
 
 NO_DERIVATIVE = {"circle", "dynamic_soft_margin"}
+AT_ONCE = {"manifold"}
+"""Losses that are no sum over anchors: whatever the plan, they are made at once."""
+
+NO_DERIVATIVE = {"circle"}
 """Losses whose gradient is by definition not that of their value: some of their factors count as constants."""
 
 

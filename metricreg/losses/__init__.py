@@ -19,6 +19,7 @@ from metricreg.losses.instance import InstanceLoss
 from metricreg.losses.intra_pair_variance import IntraPairVarianceLoss
 from metricreg.losses.large_margin_softmax import LargeMarginSoftmaxLoss
 from metricreg.losses.lifted_structure import LiftedStructureLoss
+from metricreg.losses.manifold import ManifoldLoss
 from metricreg.losses.margin import MarginLoss
 from metricreg.losses.multi_similarity import MultiSimilarityLoss
 from metricreg.losses.multi_supcon import MultiSupConLoss
@@ -66,6 +67,7 @@ __all__ = [
     "IntraPairVarianceLoss",
     "LargeMarginSoftmaxLoss",
     "LiftedStructureLoss",
+    "ManifoldLoss",
     "MarginLoss",
     "MultiSimilarityLoss",
     "MultiSupConLoss",

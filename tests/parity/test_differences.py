@@ -33,6 +33,7 @@ from tests.reference.generalized_lifted_structure import generalized_lifted_stru
 from tests.reference.histogram import histogram
 from tests.reference.instance import instance
 from tests.reference.lifted_structure import lifted_structure
+from tests.reference.manifold import manifold
 from tests.reference.multi_similarity import multi_similarity
 from tests.reference.nca import nca
 from tests.reference.normalized_softmax import normalized_softmax
@@ -788,3 +789,23 @@ def test_the_dynamic_soft_margin_of_two_views_has_a_gradient() -> None:
     assert x.grad.abs().max() > 0
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         pl.DynamicSoftMarginLoss()(x, ref_emb=y).backward()
+def test_manifold_takes_labels_and_batches_smaller_than_its_proxies() -> None:
+    x = rows(7)
+    ours, theirs = L.ManifoldLoss(6, 10).double(), pl.ManifoldLoss(6, 10).double()
+    assert close(ours(x, LABELS), proxy_loss(manifold, ours.proxies)(Scenario(x, LABELS)))
+    with pytest.raises(ValueError, match="labels are not supported"):
+        theirs(x, LABELS)
+    assert ours(x).isfinite()
+    with pytest.raises(RuntimeError, match="negative"):  # of a random draw of -3 proxies
+        theirs(x)
+
+
+def test_manifold_of_float64_is_as_exact_as_that() -> None:
+    x, ours, theirs = rows(7), L.ManifoldLoss(6, 3).double(), pl.ManifoldLoss(6, 3).double()
+    theirs.proxies.data = ours.proxies.detach().clone()
+    want = value_and_gradients(proxy_loss(manifold, ours.proxies)(Scenario(x, LABELS)), [x])[1]
+    off = value_and_gradients(ours(x, LABELS), [x])[1] - want
+    theirs_off = value_and_gradients(theirs(x, indices_tuple=LABELS), [x])[1] - want
+    scale = float(want.abs().max())
+    assert float(off.abs().max()) < 1e-12 * scale
+    assert 1e-9 * scale < float(theirs_off.abs().max()) < 1e-4 * scale  # PML inverts in float32

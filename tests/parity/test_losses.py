@@ -418,3 +418,14 @@ def test_dynamic_soft_margin_agrees_on_two_views_in_value() -> None:
     for execution in (Execution("dense"), TILED):
         got = L.DynamicSoftMarginLoss()(x, ref_embeddings=y, execution=execution)
         torch.testing.assert_close(got, want)
+@pytest.mark.parametrize("parameters", [{}, {"lambda_c": 0.0}, {"lambda_c": 3.0, "alpha": 0.5, "margin": 0.1}])
+def test_manifold_agrees(parameters: dict[str, float]) -> None:
+    torch.manual_seed(7)
+    ours, x = L.ManifoldLoss(SIZE, 5, **parameters), rows(len(LABELS), 0)
+    renamed = {"lambdaC" if name == "lambda_c" else name: value for name, value in parameters.items()}
+    theirs = pl.ManifoldLoss(SIZE, 5, **renamed)
+    theirs.proxies.data = ours.proxies.detach().clone()
+    want = value_and_gradients(theirs(x, indices_tuple=LABELS), [x, theirs.proxies])  # which it takes for proxies
+    for execution in (Execution("dense"), TILED):
+        got = value_and_gradients(ours(x, LABELS, execution=execution), [x, ours.proxies])
+        assert_close(got, want, 1e-4, execution.plan)

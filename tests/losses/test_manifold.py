@@ -1,0 +1,131 @@
+"""ManifoldLoss against its loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from metricreg import InputError, SpecError
+from metricreg.losses import ManifoldLoss
+from tests.oracle import (
+    DIM,
+    DISTANCES,
+    FEW_PLANS,
+    PROXY_SCENARIOS,
+    REDUCERS,
+    SCENARIOS,
+    assert_close,
+    check,
+    proxy_loss,
+    rows,
+    value_and_gradients,
+)
+from tests.reference.manifold import manifold
+
+PARAMETERS: list[dict[str, Any]] = [
+    {"lambda_c": 0.0},
+    {"lambda_c": 5.0, "alpha": 0.3},
+    {"margin": 0.2},
+    {"margin": -0.01, "alpha": 0.9},
+]
+
+
+def loss_of(**parameters: Any) -> ManifoldLoss:
+    torch.manual_seed(0)
+    return ManifoldLoss(**{"l": DIM, "K": 4} | parameters).double()
+
+
+@pytest.mark.parametrize("scenario", PROXY_SCENARIOS)
+def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
+    loss = loss_of()
+    check(loss, proxy_loss(manifold, loss.proxies), SCENARIOS[scenario]())
+
+
+@pytest.mark.parametrize("scenario", ["balanced", "triplets", "duplicate and zero rows"])
+@pytest.mark.parametrize("parameters", PARAMETERS)
+def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
+    loss = loss_of(**parameters)
+    check(loss, proxy_loss(manifold, loss.proxies, **parameters), SCENARIOS[scenario](), plans=FEW_PLANS)
+
+
+@pytest.mark.parametrize("reducer", REDUCERS)
+def test_is_a_mean_of_its_own_whatever_the_reducer(reducer: str) -> None:
+    loss = loss_of(reducer=REDUCERS[reducer][0]())
+    check(loss, proxy_loss(manifold, loss.proxies), SCENARIOS["pairs"](), plans=FEW_PLANS)
+
+
+def test_classes_are_dealt_out_to_the_proxies_once_and_equally() -> None:
+    loss, x = loss_of(num_classes=9, K=3), rows(9)
+    dealt = loss.state_dict()["proxy_of_class"]
+    assert dealt.bincount().tolist() == [3, 3, 3]
+    assert dealt.tolist() != (torch.arange(9) % 3).tolist()
+    total = loss(x, list(range(9)))
+    plain = loss_of(K=3)
+    plain.load_state_dict({"proxies": loss.proxies})
+    torch.testing.assert_close(total, plain(x, dealt), rtol=1e-12, atol=0)
+    other = ManifoldLoss(DIM, 3, num_classes=9)
+    other.load_state_dict(loss.state_dict())
+    assert torch.equal(other.state_dict()["proxy_of_class"], dealt)
+
+
+def test_without_labels_embeddings_are_dealt_out_in_every_step() -> None:
+    loss, x = loss_of(), rows(10)
+    torch.manual_seed(3)
+    first, second = loss(x), loss(x)
+    assert not torch.isclose(first, second)
+    torch.manual_seed(3)
+    own = torch.randperm(4)[torch.randperm(10) % 4]
+    assert own.unique().tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(first, loss(x, own), rtol=1e-12, atol=0)
+    few = loss(x[:2])
+    assert few.isfinite()
+    assert few > 0
+
+
+@pytest.mark.parametrize("parameters", [{}, {"num_classes": 7}])
+def test_is_as_exact_in_float32_as_that_is(parameters: dict[str, Any]) -> None:
+    exact, loss = loss_of(**parameters), loss_of(**parameters).float()
+    x = rows(200)
+    labels = torch.arange(200) % 4
+    want = value_and_gradients(exact(x, labels), [x, exact.proxies])
+    rough = x.detach().float().requires_grad_()
+    assert_close(value_and_gradients(loss(rough, labels), [rough, loss.proxies]), want, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("x", "arguments", "message"),
+    [
+        (rows(2), {"labels": [0, 4]}, "labels are 0 to 3; found 0 to 4"),
+        (rows(2), {"labels": [-1, 0]}, "found -1 to 0"),
+        (rows(2), {"labels": [0, 1], "ref_embeddings": rows(2), "ref_labels": [0, 1]}, "takes no ref_embeddings"),
+        (torch.ones(2, DIM + 1), {"labels": [0, 1]}, "has l=5; the embeddings have 6 dimensions"),
+    ],
+)
+def test_refuses_what_does_not_fit_its_proxies(x: torch.Tensor, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        loss_of()(x, **arguments)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"K": 1}, {"l": 0}, {"lambda_c": -1.0}, {"alpha": 1.0}, {"alpha": 0.0}, {"num_classes": 0}]
+)
+def test_refuses_parameters_that_make_no_walk(parameters: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=next(iter(parameters))):
+        loss_of(**parameters)
+
+
+@pytest.mark.parametrize("distance", ["lp", "dot raw", "snr"])
+def test_other_distances_are_refused(distance: str) -> None:
+    with pytest.raises(SpecError, match="ManifoldLoss works with CosineSimilarity"):
+        loss_of(distance=DISTANCES[distance][0]())
+
+
+def test_embeddings_at_their_own_proxies_cost_least() -> None:
+    loss, x = loss_of(), torch.eye(DIM, dtype=torch.float64)[:4]
+    with torch.no_grad():
+        loss.proxies.copy_(x)
+        totals = [float(loss(x, labels)) for labels in ([0, 1, 2, 3], [0, 1, 3, 2], [1, 2, 3, 0])]
+    assert totals == sorted(totals)
+    assert totals[0] == 0.0
