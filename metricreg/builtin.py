@@ -56,6 +56,9 @@ def metricreg_losses() -> dict[str, str]:
         "ranked_list": "metricreg.losses.ranked_list:RankedListLoss",
         "recall_at_k": "metricreg.losses.recall_at_k:RecallAtKLoss",
         "self_supervised": "metricreg.losses.self_supervised:SelfSupervisedLoss",
+        "selectively_contrastive_triplet": (
+            "metricreg.losses.selectively_contrastive_triplet:SelectivelyContrastiveTripletLoss"
+        ),
         "siglip": "metricreg.losses.siglip:SigLIPLoss",
         "smooth_ap": "metricreg.losses.smooth_ap:SmoothAPLoss",
         "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",

@@ -111,6 +111,7 @@ PAIR_LOSSES: dict[str, Callable[..., Loss]] = {
     "decoupled_contrastive with weights": lambda **slots: L.DecoupledContrastiveLoss(**{"weighting": "vmf"} | slots),
     "siglip": L.SigLIPLoss,
     "dynamic_soft_margin": lambda **slots: L.DynamicSoftMarginLoss(**{"num_bins": 7} | slots).eval(),
+    "selectively_contrastive_triplet": L.SelectivelyContrastiveTripletLoss,
 }
 PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "adaface": partial(_settled, L.AdaFaceLoss),
