@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from metricreg.kinds import Reducer as Reducer
     from metricreg.kinds import Regularizer as Regularizer
     from metricreg.kinds import RegularizerSlots as RegularizerSlots
+    from metricreg.layer_regularization import LayerRegularization as LayerRegularization
     from metricreg.pipeline import Pipeline as Pipeline
     from metricreg.pipeline import build as build
     from metricreg.plugins import PluginReport as PluginReport
@@ -68,6 +69,7 @@ _HOMES = {
         "Regularizer",
         "RegularizerSlots",
     ),
+    "layer_regularization": ("LayerRegularization",),
     "pipeline": ("Pipeline", "build"),
     "plugins": ("PluginReport", "plugin_reports"),
     "registry": ("Registry", "default_registry"),

@@ -27,6 +27,7 @@ PROMISED = [
     "Batch",
     "Term",
     "Pipeline",
+    "LayerRegularization",
     "SpecError",
     "PluginError",
     "MetricregError",

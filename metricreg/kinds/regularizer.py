@@ -35,6 +35,9 @@ class Regularizer(Component):
 
     kind: ClassVar[str] = "regularizer"
 
+    any_shape: ClassVar[bool] = False
+    """Whether it is defined for a tensor of any shape, such as a bias or the kernel of a convolution."""
+
     def __init__(self, reducer: Reducer | None = None) -> None:
         super().__init__()
         self.reducer = self.default_reducer() if reducer is None else reducer
@@ -51,6 +54,8 @@ class Regularizer(Component):
 
     def forward(self, x: Tensor) -> Tensor:
         """The penalty of a matrix `[N, D]`: a scalar. Half precision is computed in float32."""
+        if x.ndim != 2 and not self.any_shape:
+            raise InputError(f"{type(self).__name__} penalises a matrix [N, D]; got a tensor {list(x.shape)}")
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         with torch.autocast(x.device.type, enabled=False):
             batch = Batch(x, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -24,6 +24,8 @@ class L1L2Regularizer(Regularizer):
         l1: λ₁, at least 0.
         l2: λ₂, at least 0.
     """
+
+    any_shape: ClassVar[bool] = True
 
     def __init__(self, l1: Annotated[float, Field(ge=0)] = 0.01, l2: Annotated[float, Field(ge=0)] = 0.01) -> None:
         super().__init__()

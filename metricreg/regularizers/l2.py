@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -23,6 +23,8 @@ class L2Regularizer(Regularizer):
     Args:
         l2: λ₂, at least 0.
     """
+
+    any_shape: ClassVar[bool] = True
 
     def __init__(self, l2: Annotated[float, Field(ge=0)] = 0.01) -> None:
         super().__init__()
