@@ -187,9 +187,8 @@ class Batch:
             keys, columns = self.selection.anchor, self.selection.positive
             wanted = torch.arange(len(self), device=keys.device)
         elif self.match is not None:
-            starts = [(torch.tensor([[i], [0]], device=self.anchors.device), i, j) for i, j in self.tiles(512)]
-            found = [self.rows(i, j).positives.nonzero().T + start for start, i, j in starts]
-            keys, columns = torch.cat(found, 1)
+            tiles = [(i, self.rows(i, j).positives.nonzero().T) for i, j in self.tiles(512)]
+            keys, columns = torch.cat([torch.stack([rows + i, columns]) for i, (rows, columns) in tiles], 1)
             wanted = torch.arange(len(self), device=keys.device)
         else:
             anchor_labels, reference_labels = self._single_labels()
@@ -242,8 +241,10 @@ class Batch:
         For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `row` or `whole`.
         Each run is computed again in the backward pass instead of being stored.
         """
-        parts = [checkpoint(function, self.rows(i, j), use_reentrant=False) for i, j in self.tiles(size)]
-        return torch.cat(parts)
+        parts = [self.rows(i, j) for i, j in self.tiles(size)]
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # a compiler decides itself what is stored
+            return torch.cat([function(part) for part in parts])
+        return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
 
     def replace(self, **changes: Any) -> Batch:
         """A copy with some fields changed; `row` and `whole` are added to."""

@@ -55,10 +55,10 @@ def metricreg_losses() -> dict[str, str]:
         "proxy_nca": "metricreg.losses.proxy_nca:ProxyNCALoss",
         "ranked_list": "metricreg.losses.ranked_list:RankedListLoss",
         "recall_at_k": "metricreg.losses.recall_at_k:RecallAtKLoss",
-        "self_supervised": "metricreg.losses.self_supervised:SelfSupervisedLoss",
         "selectively_contrastive_triplet": (
             "metricreg.losses.selectively_contrastive_triplet:SelectivelyContrastiveTripletLoss"
         ),
+        "self_supervised": "metricreg.losses.self_supervised:SelfSupervisedLoss",
         "siglip": "metricreg.losses.siglip:SigLIPLoss",
         "smooth_ap": "metricreg.losses.smooth_ap:SmoothAPLoss",
         "snr_contrastive": "metricreg.losses.snr_contrastive:SNRContrastiveLoss",

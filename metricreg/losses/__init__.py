@@ -34,8 +34,8 @@ from metricreg.losses.proxy_anchor import ProxyAnchorLoss
 from metricreg.losses.proxy_nca import ProxyNCALoss
 from metricreg.losses.ranked_list import RankedListLoss
 from metricreg.losses.recall_at_k import RecallAtKLoss
-from metricreg.losses.self_supervised import SelfSupervisedLoss
 from metricreg.losses.selectively_contrastive_triplet import SelectivelyContrastiveTripletLoss
+from metricreg.losses.self_supervised import SelfSupervisedLoss
 from metricreg.losses.siglip import SigLIPLoss
 from metricreg.losses.smooth_ap import SmoothAPLoss
 from metricreg.losses.snr_contrastive import SNRContrastiveLoss
@@ -84,8 +84,8 @@ __all__ = [
     "RankedListLoss",
     "RecallAtKLoss",
     "SNRContrastiveLoss",
-    "SelfSupervisedLoss",
     "SelectivelyContrastiveTripletLoss",
+    "SelfSupervisedLoss",
     "SigLIPLoss",
     "SmoothAPLoss",
     "SoftTripleLoss",

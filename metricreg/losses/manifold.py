@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from metricreg.at_zero import unit_rows
-from metricreg.batch import Batch, check_classes
+from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.labels import check_classes
 from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.term import Scalar
 
@@ -58,7 +59,7 @@ class ManifoldLoss(Loss):
         alpha: Annotated[float, Field(gt=0, lt=1)] = 0.8,
         margin: float = 5e-4,
         num_classes: Annotated[int, Field(gt=0)] | None = None,
-        **slots: Unpack[LossSlots],
+        **slots: Unpack[UnmatchedLossSlots],
     ) -> None:
         super().__init__(**slots)
         self.lambda_c = lambda_c

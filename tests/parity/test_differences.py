@@ -789,6 +789,8 @@ def test_the_dynamic_soft_margin_of_two_views_has_a_gradient() -> None:
     assert x.grad.abs().max() > 0
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         pl.DynamicSoftMarginLoss()(x, ref_emb=y).backward()
+
+
 def test_manifold_takes_labels_and_batches_smaller_than_its_proxies() -> None:
     x = rows(7)
     ours, theirs = L.ManifoldLoss(6, 10).double(), pl.ManifoldLoss(6, 10).double()

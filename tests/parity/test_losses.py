@@ -418,6 +418,8 @@ def test_dynamic_soft_margin_agrees_on_two_views_in_value() -> None:
     for execution in (Execution("dense"), TILED):
         got = L.DynamicSoftMarginLoss()(x, ref_embeddings=y, execution=execution)
         torch.testing.assert_close(got, want)
+
+
 @pytest.mark.parametrize("parameters", [{}, {"lambda_c": 0.0}, {"lambda_c": 3.0, "alpha": 0.5, "margin": 0.1}])
 def test_manifold_agrees(parameters: dict[str, float]) -> None:
     torch.manual_seed(7)
