@@ -122,7 +122,6 @@ class Batch:
         return labels, ref_labels
 
     def _related(self) -> tuple[Tensor, Tensor]:
-        """Positives and negatives by a match."""
         assert self.match is not None
         positives, negatives = related(self.match, *self._label_pair())
         return self._without_self(positives), self._without_self(negatives)

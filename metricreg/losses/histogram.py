@@ -45,8 +45,8 @@ class HistogramLoss(Loss):
         super().__init__(**slots)
         self.n_bins = n_bins or (100 if delta is None else round(2.0 / delta))
         if delta is not None and not math.isclose(self.n_bins * delta, 2.0, rel_tol=1e-6):
-            mend = "2 / delta must be a whole number" if n_bins is None else f"n_bins={n_bins} do; give one of both"
-            raise ValueError(f"bins of width delta={delta:g} do not fill the similarities from -1 to 1; {mend}")
+            wrong = "is not 2 over a whole number" if n_bins is None else f"is not 2 / n_bins with n_bins={n_bins}"
+            raise ValueError(f"delta={delta:g} {wrong}, as bins have to fill -1 to 1; give n_bins alone")
         if isinstance(self.distance, DotProductSimilarity) and not self.distance.normalize:
             raise ValueError("HistogramLoss needs similarities from -1 to 1: DotProductSimilarity with normalize=True")
 

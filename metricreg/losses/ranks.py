@@ -41,7 +41,7 @@ def soft_ranks(scores: Tensor, batch: Batch, with_self: bool) -> Ranks:
     if with_self:
         index, counts = _with_self(batch, index, counts)
     own = scores.gather(1, index)
-    # of [A, K, M], as of what follows, there is one at a time; what does not count is never before anything
+    # the sigmoid of -inf is 0: what is no negative stands before nothing
     against = scores.masked_fill(~batch.negatives, -torch.inf)
     negatives = torch.sigmoid(against[:, None, :] - own[:, :, None]).sum(2)
     itself = torch.eye(index.shape[1], dtype=torch.bool, device=index.device)

@@ -655,7 +655,7 @@ def test_equal_embeddings_are_in_the_last_bin_of_a_histogram() -> None:
 
 @of_histograms
 def test_bins_that_do_not_fill_the_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="whole number"):
+    with pytest.raises(ValueError, match="2 over a whole number"):
         L.HistogramLoss(delta=0.45)
     with pytest.raises(RuntimeError, match="out of bounds"):  # PML's last of 4 bins ends at 0.8
         pl.HistogramLoss(delta=0.45)(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), torch.tensor([0, 0, 1]))
