@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from metricreg.errors import InputError
 from metricreg.labels import Matching, check_alike, check_single, read_labels, related
+from metricreg.listing import columns_by_row
 from metricreg.selection import Pairs, Selection, Triplets, selection_of
 
 T = TypeVar("T")
@@ -193,14 +194,7 @@ class Batch:
             anchor_labels, reference_labels = self._single_labels()
             wanted = anchor_labels.long()
             keys, columns = reference_labels.long().sort(stable=True)
-        start, stop = torch.searchsorted(keys, wanted), torch.searchsorted(keys, wanted, right=True)
-        width = int((stop - start).max()) if len(self) else 0
-        if not len(columns):
-            empty = torch.zeros(len(self), 0, dtype=torch.long, device=self.anchors.device)
-            return empty, empty.bool()
-        entry = start[:, None] + torch.arange(width, device=keys.device)
-        index = columns[entry.clamp(max=len(columns) - 1)]
-        counts = entry < stop[:, None]
+        index, counts = columns_by_row(keys, columns, wanted)
         if self.selection is None and self.match is None and self.self_index is not None:
             counts = counts & (index != self.self_index[:, None])
         return index, counts

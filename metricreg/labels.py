@@ -73,7 +73,7 @@ def read_labels(name: str, value: Any, of: str, embeddings: Tensor) -> Tensor | 
 
 
 def check_classes(labels: Tensor, count: int, owner: str) -> None:
-    """Refuse labels that are not the classes 0 to count - 1; on a GPU without waiting for it, by its own assertion.
+    """Refuse labels that are not the classes 0 to count - 1; on a GPU or compiled without waiting, by an assertion.
 
     Raises:
         InputError: a label that is no class, or sets of labels.
@@ -82,12 +82,12 @@ def check_classes(labels: Tensor, count: int, owner: str) -> None:
     if not len(labels):
         return
     low, high = labels.aminmax()
-    if labels.device.type == "cpu" and (int(low) < 0 or int(high) >= count):
+    if labels.device.type == "cuda" or torch.compiler.is_compiling():
+        torch._assert_async((low >= 0) & (high < count), f"{owner} has {count} classes, and there are other labels")
+    elif labels.device.type == "cpu" and (int(low) < 0 or int(high) >= count):
         raise InputError(
             f"{owner} has {count} classes, so labels are 0 to {count - 1}; found {int(low)} to {int(high)}"
         )
-    if labels.device.type == "cuda":
-        torch._assert_async((low >= 0) & (high < count), f"{owner} has {count} classes, and there are other labels")
 
 
 def check_single(labels: Tensor, owner: str) -> None:

@@ -655,7 +655,7 @@ def test_a_plan_that_would_evaluate_nothing_is_refused(arguments: dict[str, Any]
 
 
 @pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
-@pytest.mark.parametrize("name", ["contrastive", "ntxent", "supcon", "multi_similarity"])
+@pytest.mark.parametrize("name", ["contrastive", "ntxent", "multi_similarity", "triplet_margin", "arcface"])
 def test_the_dense_plan_compiles_without_graph_breaks(name: str) -> None:
     torch._dynamo.reset()
     x, loss = rows(10), LOSSES[name]()

@@ -59,9 +59,9 @@ class MultipleLosses(Loss):
         return MeanReducer()
 
     def _parts(self, batch: Batch) -> Iterator[tuple[str, Any, Batch]]:
-        losses: dict[str, Any] = dict(self.losses)
-        for key, loss in losses.items():
-            miner: Any = dict(self.miners).get(key)
+        loss: Any
+        for key, loss in self.losses.items():
+            miner: Any = self.miners[key] if key in self.miners else None  # noqa: SIM401 - a ModuleDict has no get
             own = None if miner is None else miner.selection(loss.matched(batch.replace(selection=None)))
             yield key, loss, batch if own is None else batch.replace(selection=own)
 

@@ -47,7 +47,7 @@ class MultipleReducers(Reducer):
 
     def for_term(self, name: str) -> Reducer:
         """The reducer given for the term, or the default."""
-        found: Any = dict(self.reducers).get(name, self.default)
+        found: Any = self.reducers[name] if name in self.reducers else self.default  # noqa: SIM401 - no get
         reducer: Reducer = found.for_term(name)
         return reducer
 

@@ -150,7 +150,7 @@ def test_a_dense_layer_agrees(spec: Any, theirs: Any, bias: bool) -> None:
 @pytest.mark.parametrize(
     ("spec", "theirs"),
     [pair for pair in REGULARIZERS if "orthogonal" not in str(pair[0])],
-    ids=lambda value: str(value),
+    ids=lambda value: str(value) if isinstance(value, str | dict) else type(value).__name__,
 )
 def test_a_convolution_agrees(spec: Any, theirs: Any) -> None:
     torch.manual_seed(0)

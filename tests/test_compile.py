@@ -1,0 +1,51 @@
+"""torch.compile without graph breaks, in the dense plan: every loss, or a reason."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from metricreg import Execution
+from metricreg.pipeline import Pipeline
+from tests.documentation import ROOT
+from tests.examples import example, shipped
+from tests.oracle import assert_close, value_and_gradients
+
+NOT_COMPILABLE: dict[str, str] = json.loads((ROOT / "docs" / "not-compilable.json").read_text(encoding="utf-8"))
+"""Losses that cannot, and why; the documentation is made from it."""
+
+pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
+
+
+def results(name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Value and gradients, compiled and not. Capturing the graph is enough: the backend runs it as it is."""
+    torch._dynamo.reset()
+    found = []
+    for compiled in (True, False):
+        case = example(name)
+        pipeline = Pipeline(case.loss, execution=Execution("dense"))
+        called = torch.compile(pipeline, fullgraph=True, backend="eager") if compiled else pipeline
+        found.append(value_and_gradients(case.by(called), [*case.views, *pipeline.parameters()]))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("name", [name for name in shipped("loss") if name not in NOT_COMPILABLE])
+def test_the_whole_pipeline_is_one_graph(name: str) -> None:
+    assert_close(*results(name), 1e-12)
+
+
+@pytest.mark.parametrize("name", NOT_COMPILABLE)
+def test_what_is_said_not_to_compile_does_not(name: str) -> None:
+    assert name in shipped("loss")
+    with pytest.raises(Exception, match=r"(?i)data-dependent|unsupported|graph break"):
+        results(name)
+
+
+def test_labels_that_are_no_class_are_refused_by_the_compiled_graph_too() -> None:
+    torch._dynamo.reset()
+    case = example("arcface")
+    compiled = torch.compile(case.loss, fullgraph=True, backend="eager")
+    with pytest.raises(RuntimeError, match="has 4 classes, and there are other labels"):
+        compiled(case.x, case.labels + 2)
