@@ -39,14 +39,14 @@ class Example:
     Args:
         loss: where calls leave a state behind, each is on a copy.
         x: `[N, D]`.
-        labels: `[N]`, classes 0 to C - 1.
+        labels: `[N]`, classes 0 to C - 1; None where the loss makes its own.
         y: `[M, D]`; None where the loss compares the batch with itself.
         ref_labels: `[M]`.
     """
 
     loss: Loss
     x: Tensor
-    labels: Tensor
+    labels: Tensor | None
     y: Tensor | None = None
     ref_labels: Tensor | None = None
 
@@ -66,13 +66,15 @@ class Example:
 
     def labelled(self, labels: Tensor) -> Example:
         """The same with other labels, of the references too."""
+        if self.labels is None:
+            return self
         return replace(self, labels=labels, ref_labels=None if self.ref_labels is None else labels)
 
     def first(self, count: int) -> Example:
         """The first rows."""
         some = replace(
             self.of(self.x.detach()[:count], None if self.y is None else self.y.detach()[:count]),
-            labels=self.labels[:count],
+            labels=None if self.labels is None else self.labels[:count],
         )
         return some if self.ref_labels is None else replace(some, ref_labels=self.ref_labels[:count])
 
@@ -115,5 +117,16 @@ def example(name: str) -> Example:
     except InputError as error:
         if "ref_embeddings" not in str(error):
             raise
-        return replace(found, y=_leaf(rows(len(BALANCED), 1)[:, : x.shape[1]]), ref_labels=labels)
+        found = replace(found, y=_leaf(rows(len(BALANCED), 1)[:, : x.shape[1]]), ref_labels=labels)
+        return _without_labels(found)
+    return found
+
+
+def _without_labels(found: Example) -> Example:
+    try:
+        found()
+    except InputError as error:
+        if "makes its own labels" not in str(error):
+            raise
+        return replace(found, labels=None, ref_labels=None)
     return found

@@ -58,6 +58,8 @@ class CrossBatchMemoryLoss(Loss):
                 what = "makes its own labels" if isinstance(part, SelfSupervisedLoss) else "has rows of its own"
                 raise ValueError(f"{type(part).__name__} {what}, and cannot be compared with a memory")
         self.loss = loss
+        self.embedding_size = embedding_size
+        self.memory_size = memory_size
         self.miner = miner
         self.warm_up = warm_up
         self.memory = EmbeddingQueue(memory_size, embedding_size, label_size)
