@@ -1,9 +1,10 @@
-"""Pages about components, made from the registry when the documentation is built: one page a kind, and an index."""
+"""Pages that are made when the documentation is built: of the registry one page a kind and an index; what is tested."""
 
 from __future__ import annotations
 
 import html
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metricreg.description import Description, describe
@@ -31,6 +32,16 @@ ROLES = {
 }
 
 
+FOLDER = Path(__file__).parent
+MARKS = {"yes": "✓", "none there": "–"}
+CHECKS = """Which checks each component passes. The table is written by the test run (`pytest --record-checks`), and a
+test asserts that it has a row for every component that ships. A number counts with how many distances or reducers;
+*refused* means that a clear error says so, and is tested too; – that there is nothing to compare with. What is empty
+has a reason in `tests/test_every_component.py`, and mostly a test of its own."""
+COMPILE = """`torch.compile(objective, fullgraph=True)` is tested with every loss, without a miner, in value and
+gradient. These cannot be one graph, and compile with breaks in it:"""
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to those that MkDocs found."""
     from mkdocs.structure.files import File
@@ -44,7 +55,7 @@ def pages() -> dict[str, str]:
     """Path below `docs/` → Markdown."""
     described = {kind: [describe(kind, name) for name in default_registry().names(kind)] for kind in KINDS}
     made = {f"components/{PLURALS[kind]}.md": _page(kind, found) for kind, found in described.items()}
-    return made | {"components/index.md": _index(described)}
+    return made | {"components/index.md": _index(described), "checks.md": _checks()}
 
 
 def spec_of(kind: str, component: Any) -> dict[str, Any]:
@@ -55,6 +66,25 @@ def spec_of(kind: str, component: Any) -> dict[str, Any]:
     if kind == "miner":
         return {"loss": "contrastive", "miner": component}
     return {"loss": {"name": "contrastive", slots[kind]: component}}
+
+
+def _checks() -> str:
+    found, meaning, refused = (
+        json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("checks", "checks-meaning", "not-compilable")
+    )
+    lines = ["# What is tested", "", CHECKS, ""]
+    for kind, checks in meaning.items():
+        lines += [f"## {PLURALS[kind].capitalize()}", ""]
+        lines += [*(f"- *{check}*: {text}" for check, text in checks.items()), ""]
+        lines += [f"| {kind} | {' | '.join(checks)} |", "|---" * (len(checks) + 1) + "|"]
+        for name, cells in found[kind].items():
+            shown = (MARKS.get(cells.get(check, ""), cells.get(check, "")) for check in checks)
+            lines.append(f"| [`{name}`](components/{PLURALS[kind]}.md#{_anchor(name)}) | {' | '.join(shown)} |")
+        lines.append("")
+    lines += ["## Compile { #compile }", "", COMPILE, "", "| loss | why not |", "|---|---|"]
+    lines += [f"| `{name}` | {_cell(reason)} |" for name, reason in refused.items()]
+    return "\n".join([*lines, ""])
 
 
 def _index(described: dict[str, list[Description]]) -> str:

@@ -15,13 +15,7 @@ from torch import Tensor
 import metricreg
 from metricreg import Execution, InputError, Loss
 from metricreg.description import describe
-from metricreg.registry import default_registry
 from tests.oracle import BALANCED, DIM, LOSSES, rows
-
-
-def shipped(kind: str) -> list[str]:
-    """The names of the components of a kind that metricreg itself ships."""
-    return [name for name in default_registry().names(kind) if "/" not in name]
 
 
 def component(kind: str, name: str) -> Any:

@@ -14,6 +14,7 @@ from metricreg import Distance, Execution, Loss, Reducer, SpecError
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import reducers as R
+from tests.checks import record
 from tests.reference import reducers
 from tests.reference.distances import Measure, dot_product_measure, lp_measure, snr_measure
 from tests.reference.reducers import Anchors, Values
@@ -344,6 +345,20 @@ def check(
         assert total.requires_grad, name
         assert total.shape == ()
         assert_close(value_and_gradients(total, leaves), want, tolerance, name)
+    _record(loss, scenario, plans)
+
+
+def _record(loss: Loss, scenario: Scenario, plans: Any) -> None:
+    try:
+        spec = loss.to_spec()
+    except SpecError:  # a test's own loss
+        return
+    checks = {"loop": "", "tiles": ""} if len(plans) > 1 else {"loop": ""}
+    checks |= {"references": ""} if scenario.ref is not None else {}
+    checks |= {"tuples": ""} if scenario.tuples is not None else {}
+    checks |= {f"{slot}s": str(spec[slot]) for slot in ("distance", "reducer") if slot in spec}
+    for check, what in checks.items():
+        record("loss", spec["name"], check, what)
 
 
 PairLoss = Callable[..., dict[str, Values]]

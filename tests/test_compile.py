@@ -9,8 +9,9 @@ import torch
 
 from metricreg import Execution
 from metricreg.pipeline import Pipeline
+from tests.checks import record, shipped
 from tests.documentation import ROOT
-from tests.examples import example, shipped
+from tests.examples import example
 from tests.oracle import assert_close, value_and_gradients
 
 NOT_COMPILABLE: dict[str, str] = json.loads((ROOT / "docs" / "not-compilable.json").read_text(encoding="utf-8"))
@@ -31,6 +32,7 @@ def results(name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return found[0], found[1]
 
 
+@pytest.mark.checks("compile", "loss")
 @pytest.mark.parametrize("name", [name for name in shipped("loss") if name not in NOT_COMPILABLE])
 def test_the_whole_pipeline_is_one_graph(name: str) -> None:
     assert_close(*results(name), 1e-12)
@@ -39,6 +41,7 @@ def test_the_whole_pipeline_is_one_graph(name: str) -> None:
 @pytest.mark.parametrize("name", NOT_COMPILABLE)
 def test_what_is_said_not_to_compile_does_not(name: str) -> None:
     assert name in shipped("loss")
+    record("loss", name, "compile", "refused")
     with pytest.raises(Exception, match=r"(?i)data-dependent|unsupported|graph break"):
         results(name)
 

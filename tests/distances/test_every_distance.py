@@ -38,6 +38,7 @@ def table(measure: Measure, x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([torch.stack(row) for row in measure.table(x, y)])
 
 
+@pytest.mark.checks("loop", "distance")
 @every
 def test_entries_and_gradients_are_those_of_two_vectors(name: str) -> None:
     ours, measure = MORE[name][0](), MORE[name][1]
@@ -68,6 +69,7 @@ def test_pairwise_is_the_diagonal(name: str) -> None:
     assert_close(value_and_gradients(got.exp().sum(), [x, y]), value_and_gradients(want.exp().sum(), [x, y]), 1e-9)
 
 
+@pytest.mark.checks("gradcheck", "distance")
 @every
 def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
     if name.startswith("lp p="):
@@ -76,6 +78,7 @@ def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
     assert torch.autograd.gradgradcheck(ours, (rows(2), rows(3, 1)))
 
 
+@pytest.mark.checks("zeros and duplicates", "distance")
 @every
 def test_duplicates_have_the_distance_of_a_row_to_itself_and_finite_gradients(name: str) -> None:
     ours, x = MORE[name][0](), rows(3, dtype=torch.float32).detach()
@@ -87,6 +90,7 @@ def test_duplicates_have_the_distance_of_a_row_to_itself_and_finite_gradients(na
         assert part.isfinite().all()
 
 
+@pytest.mark.checks("zeros and duplicates", "distance")
 @every
 def test_zero_rows_are_finite_with_their_gradients(name: str) -> None:
     ours, x = MORE[name][0](), rows(4, dtype=torch.float32).detach()
@@ -96,6 +100,7 @@ def test_zero_rows_are_finite_with_their_gradients(name: str) -> None:
         assert part.isfinite().all()
 
 
+@pytest.mark.checks("batches", "distance")
 @every
 @pytest.mark.parametrize(("x", "y"), [(0, 3), (3, 0), (0, 0)])
 def test_no_rows_have_no_distances(name: str, x: int, y: int) -> None:
@@ -112,6 +117,7 @@ def test_margin_closeness_and_nearest_know_which_way_is_closer(name: str) -> Non
     assert ours.nearest(near, far) == ours.nearest(far, near) == near
 
 
+@pytest.mark.checks("NaN", "distance")
 @every
 def test_a_nan_stays_in_its_row(name: str) -> None:
     x = rows(3).detach()

@@ -82,6 +82,7 @@ class Wrong(Match):
         return positives, positives
 
 
+@pytest.mark.checks("loop", "match")
 @matches
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
 def test_finds_what_the_loop_finds(name: str, dtype: torch.dtype) -> None:

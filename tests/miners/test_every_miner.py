@@ -102,6 +102,7 @@ def mined(miner: Miner, *batch: Any) -> Any:
     return miner(*batch)
 
 
+@pytest.mark.checks("loop", "miner")
 @LOOPED
 @pytest.mark.parametrize("scenario", UNSELECTED)
 def test_finds_what_the_loop_finds(name: str, scenario: str) -> None:
@@ -112,6 +113,7 @@ def test_finds_what_the_loop_finds(name: str, scenario: str) -> None:
     assert found(miner()(case.x, case.labels, case.ref, case.ref_labels)) == want
 
 
+@pytest.mark.checks("distances", "miner")
 @pytest.mark.parametrize("name", [name for name in ALL if not name.startswith(OWN_DISTANCE)])
 @pytest.mark.parametrize("distance", ["lp p=1", "lp squared", "dot raw", "snr"])
 def test_works_with_every_distance(name: str, distance: str) -> None:
@@ -123,6 +125,7 @@ def test_works_with_every_distance(name: str, distance: str) -> None:
     assert found(miner(distance=ours())(case.x, case.labels)) == want
 
 
+@pytest.mark.checks("batches", "miner")
 @every
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_batch_is_mined(name: str, scenario: str) -> None:
@@ -134,6 +137,7 @@ def test_every_batch_is_mined(name: str, scenario: str) -> None:
     assert all(column.dtype is torch.int64 for column in selection.columns())
 
 
+@pytest.mark.checks("tiles", "miner")
 @LOOPED
 def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2, 0]), ALL[name][0]()
@@ -144,6 +148,7 @@ def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPat
         assert torch.equal(g, w)
 
 
+@pytest.mark.checks("labels", "miner")
 @every
 def test_what_is_mined_is_right_for_any_labels_and_duplicates(name: str) -> None:
     x = rows(len(LARGE_LABELS)).detach()
@@ -163,6 +168,7 @@ def test_mining_needs_no_graph_and_leaves_none(name: str) -> None:
     assert case.x.grad is None
 
 
+@pytest.mark.checks("half", "miner")
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_mined_in_float32(name: str, dtype: torch.dtype) -> None:
@@ -250,6 +256,7 @@ def test_unsorted_tuples_of_a_miner_are_sorted(mine: bool) -> None:
     assert found.columns()[0].tolist() == [0, 3, 5]
 
 
+@pytest.mark.checks("NaN", "miner")
 @every
 def test_a_nan_is_not_hidden_by_what_is_selected(name: str) -> None:
     for rows_hit in ([3], range(10)):

@@ -27,6 +27,7 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.checks("PML", "distance")
 @pytest.mark.parametrize("columns", [9, 40], ids=["few", "many"])
 @pytest.mark.parametrize("name", SPECS)
 def test_agrees(name: str, columns: int) -> None:

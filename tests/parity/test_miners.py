@@ -67,6 +67,7 @@ def listed(columns: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
     return sorted(zip(*(column.tolist() for column in columns), strict=True))
 
 
+@pytest.mark.checks("PML", "miner")
 @pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
 @pytest.mark.parametrize("distance", ["default", "lp", "cosine", "snr"])
 @pytest.mark.parametrize("name", PAIRS)

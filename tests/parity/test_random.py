@@ -27,6 +27,7 @@ import torch
 pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
 
 from metricreg.registry import default_registry
+from tests.checks import record
 from tests.parity.configurations import EXACT, TOLERANCE, Configuration, Evaluation, distance_between, draw
 from tests.parity.counterparts import COUNTERPARTS, LOSSES
 from tests.parity.named_differences import DIFFERENCES, Difference
@@ -38,7 +39,7 @@ NOT_COMPARED: dict[str, dict[str, str]] = {
     "distance": {"mahalanobis": "PML has none"},
     "reducer": {},
     "regularizer": dict.fromkeys(("l1", "l1_l2", "l2", "orthogonal", "spherical_embedding"), "PML has none"),
-    "loss": dict.fromkeys(("adaface", "curricularface", "dynamic_arcface"), "PML has none")
+    "loss": dict.fromkeys(("adaface", "curricularface", "dynamic_arcface", "multi_supcon"), "PML has none")
     | {"multiple": "a sum of others; see tests/losses/test_multiple.py"},
     "miner": {"packaged_triplets": "for batches of triplets; see tests/miners/test_packaged_triplets.py"},
 }
@@ -114,6 +115,7 @@ def verdicts(name: str) -> list[Verdict]:
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # scipy, of PML's large margins
 
 
+@pytest.mark.checks("PML", "loss")
 @pytest.mark.parametrize("name", LOSSES)
 def test_random_configurations_agree(name: str) -> None:
     wrong = [f"{i}: {v.said}\n    {v.configuration}" for i, v in enumerate(verdicts(name)) if v.kind == "wrong"]
@@ -158,6 +160,11 @@ def test_each_component_that_pml_has_is_drawn(every: list[Verdict]) -> None:
         assert entries.keys() | NOT_COMPARED[kind].keys() == set(default_registry().names(kind))
         assert not entries.keys() & NOT_COMPARED[kind].keys()
         assert not [name for name in entries if f'"name": "{name}"' not in text]
+        for name in entries:
+            record(kind, name, "PML")
+        for name, why in NOT_COMPARED[kind].items():
+            if "has none" in why:
+                record(kind, name, "PML", "none there")
 
 
 def test_every_sort_of_batch_is_drawn(every: list[Verdict]) -> None:

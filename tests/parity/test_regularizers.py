@@ -27,6 +27,7 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.checks("PML", "regularizer")
 @pytest.mark.parametrize("name", SPECS)
 def test_agrees(name: str) -> None:
     weights = torch.randn(12, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()

@@ -48,6 +48,7 @@ def terms(draw: st.DrawFn) -> tuple[Tensor, Tensor | None, list[int], list[int]]
     return values, weight, [int(i) for i in labels], [int(i) for i in divisor]
 
 
+@pytest.mark.checks("loop", "reducer")
 @pytest.mark.parametrize("name", ALL)
 @given(given_term=terms(), as_list=st.booleans())
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -87,13 +88,15 @@ def test_worked_examples_hold(reducer: Reducer, values: list[float], want: float
     assert float(reducer(term)) == want
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "divisor"])
+@pytest.mark.checks("NaN", "reducer")
+@pytest.mark.parametrize("name", ALL)
 def test_a_nan_is_not_hidden(name: str) -> None:
     values = torch.tensor([[torch.nan, 0.2], [0.5, 0.7]])
     term = Term(values, divisor=torch.ones(2)).bind("loss", 2, torch.tensor([0, 1]))
     assert ALL[name][0]()(term).isnan()
 
 
+@pytest.mark.checks("tiles", "reducer")
 @pytest.mark.parametrize("name", ALL)
 def test_statistics_add_up_over_anchors(name: str) -> None:
     reducer = ALL[name][0]().for_term("loss")
