@@ -148,11 +148,10 @@ LOSSES: dict[str, Callable[..., Loss]] = (
 MAPPED = {"decoupled_contrastive with weights", "lifted_structure", "intra_pair_variance"}
 """Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
 
-NO_DERIVATIVE = {"circle", "dynamic_soft_margin"}
 AT_ONCE = {"manifold"}
 """Losses that are no sum over anchors: whatever the plan, they are made at once."""
 
-NO_DERIVATIVE = {"circle"}
+NO_DERIVATIVE = {"circle", "dynamic_soft_margin"}
 """Losses whose gradient is by definition not that of their value: some of their factors count as constants."""
 
 
