@@ -57,7 +57,7 @@ def test_every_name_is_registered_and_what_is_not_there_yet_is_not() -> None:
 
 def test_every_component_that_the_page_leaves_out_goes_beyond_pml() -> None:
     beyond = {
-        "loss": {"adaface", "curricularface"},
+        "loss": {"adaface", "barlow_twins", "curricularface", "recall_at_k", "siglip"},
         "miner": set(),
         "distance": {"mahalanobis"},
         "reducer": set(),
