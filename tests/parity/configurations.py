@@ -104,6 +104,7 @@ LABELS: dict[str, tuple[float, Callable[[Random, int, int], list[int]]]] = {
     "one class": (0.4, lambda r, n, c: [r.randrange(c)] * n),
     "distinct": (0.4, lambda r, n, c: _shuffled(list(range(c)), r)[:n]),
     "own class": (0, lambda r, n, c: list(range(c))),
+    "as many rows as classes": (0, lambda r, n, c: [i // c for i in range(c * c)]),
 }
 """How labels are distributed: how often, and n of the classes 0 to c - 1."""
 
@@ -329,7 +330,15 @@ class Evaluation:
         return value_and_gradients(scalar(total), [*self.leaves, *(mine for mine, _ in self.parameters)])
 
     def pml(self) -> Result:
-        """What PML makes of it, in our layout."""
+        """What PML makes of it, in our layout; what it makes of itself, such as `torch.zeros`, in the same precision."""
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(self.dtype)
+        try:
+            return self._pml()
+        finally:
+            torch.set_default_dtype(default)
+
+    def _pml(self) -> Result:
         tuples = self.tuples
         if self.pipeline.miner is not None:
             # of each class, npairs takes what is listed first, and miners list in any order

@@ -240,6 +240,14 @@ LOSSES = {
     ),
     "fast_ap": pairs(pl.FastAPLoss, {"num_bins": perhaps(whole(2, 20))}, distances=(), references=False),
     "generalized_lifted_structure": pairs(pl.GeneralizedLiftedStructureLoss, PAIR_MARGINS),
+    "histogram": pairs(
+        pl.HistogramLoss,
+        {"n_bins": whole(2, 100)},
+        distances=("cosine",),
+        reducers=(),
+        references=False,
+        tuples=False,
+    ),
     "instance": pairs(
         pl.InstanceLoss,
         {"gamma": perhaps(between(1.0, 64.0), 0.8)},
@@ -291,6 +299,19 @@ LOSSES = {
         tuples=False,
         columns=True,
     ),
+    "pnp": pairs(
+        pl.PNPLoss,
+        {
+            "b": perhaps(between(0.5, 3.0)),
+            "alpha": perhaps(between(0.5, 4.0)),
+            "anneal": perhaps(between(0.01, 0.3)),
+            "variant": perhaps(one_of("Ds", "Dq", "Iu", "Ib", "O")),
+        },
+        distances=("cosine",),
+        reducers=(),  # PML's is reduced already
+        references=False,
+        tuples=False,
+    ),
     "proxy_anchor": proxies(
         pl.ProxyAnchorLoss,
         {"margin": perhaps(between(0.0, 0.5)), "alpha": perhaps(between(1.0, 40.0), 0.7)},
@@ -318,6 +339,15 @@ LOSSES = {
         references=False,
         tuples=False,
     ),
+    "smooth_ap": pairs(
+        pl.SmoothAPLoss,
+        {"temperature": perhaps(between(0.01, 0.3))},
+        distances=(),
+        reducers=(),  # PML's is reduced already
+        labels=("as many rows as classes",),
+        classes=True,
+        references=False,
+    ),
     "snr_contrastive": pairs(
         pl.SignalToNoiseRatioContrastiveLoss, PAIR_MARGINS, distances=("snr",), terms=("pos_loss", "neg_loss")
     ),
@@ -342,6 +372,18 @@ LOSSES = {
         },
     ),
     "supcon": pairs(pl.SupConLoss, {"temperature": perhaps(between(0.05, 2.0), 0.8)}),
+    "threshold_consistent_margin": pairs(
+        pl.ThresholdConsistentMarginLoss,
+        {
+            "lambda_plus": perhaps(between(0.1, 2.0)),
+            "lambda_minus": perhaps(between(0.1, 2.0)),
+            "margin_plus": perhaps(between(0.3, 1.0)),
+            "margin_minus": perhaps(between(0.0, 0.6)),
+        },
+        distances=(),
+        reducers=(),
+        references=False,
+    ),
     "triplet_margin": pairs(
         pl.TripletMarginLoss,
         {

@@ -82,6 +82,12 @@ def _first_pairs(e: Evaluation, pairs: list[tuple[int, int]]) -> dict[int, tuple
     return {e.configuration.labels[i]: (i, j) for i, j in reversed(pairs)}
 
 
+def _in_square(labels: list[int]) -> bool:
+    """Whether there are as many rows of each class as classes, one class after the other."""
+    count = len(set(labels))
+    return labels == [label for label in dict.fromkeys(labels) for _ in range(count)]
+
+
 def _raw_norm(e: Evaluation) -> float:
     """The order of the norm of a distance that does not normalise; 2 of others."""
     distance = e.configuration.named("distance")
@@ -202,6 +208,18 @@ DIFFERENCES = (
         lambda e: _of(e, "angular") and e.selected is not None,
         shown.test_the_angular_loss_looks_at_the_negatives_that_are_listed,
         ("angular", 0),
+    ),
+    Difference(
+        "negative pairs of classes of one in a histogram",
+        lambda e: _of(e, "histogram") and list(Counter(e.configuration.labels).values()).count(1) > 1,
+        shown.test_negative_pairs_of_two_classes_of_one_are_in_the_histogram,
+        ("histogram", 4),
+    ),
+    Difference(
+        "smooth_ap of runs of rows",
+        lambda e: _of(e, "smooth_ap") and not _in_square(e.configuration.labels),
+        shown.test_smooth_ap_takes_classes_of_different_sizes_and_references,
+        ("smooth_ap", 13),
     ),
     Difference(
         "rows as classes of instance",

@@ -7,7 +7,7 @@ Each is a spec, built by `metricreg.build`, and a batch; `counterparts.py` says 
    largest entry of each.
 2. *Rounding.* Else both are evaluated in float64, as arbiter. They agree there to 1e-8, and mine the same; and our
    float32 is no farther from that than 1e-5, or than PML's float32, or than what is known of the resolution of a Gram
-   matrix (tests/distances/test_lp.py) or than one rounding of values of order 1. These are few.
+   matrix (tests/distances/test_lp.py) or than four roundings of values of order 1. These are few.
 3. *Named.* A difference of `named_differences.py` applies, which a test in test_differences.py shows. What is outside of
    every predicate has to be equal; each difference is rare, and has an example that it alone explains.
 
@@ -35,12 +35,16 @@ from tests.parity.named_differences import DIFFERENCES, Difference
 COUNT = 2000
 EACH = {name: COUNT // len(LOSSES) + (i < COUNT % len(LOSSES)) for i, name in enumerate(LOSSES)}
 
+NONE = ("adaface", "barlow_twins", "curricularface", "decoupled_contrastive", "dynamic_arcface", "multi_supcon")
+NONE += ("recall_at_k", "selectively_contrastive_triplet", "siglip")
 NOT_COMPARED: dict[str, dict[str, str]] = {
     "distance": {"mahalanobis": "PML has none"},
     "reducer": {},
     "regularizer": dict.fromkeys(("l1", "l1_l2", "l2", "orthogonal", "spherical_embedding"), "PML has none"),
-    "loss": dict.fromkeys(("adaface", "curricularface", "dynamic_arcface", "multi_supcon"), "PML has none")
-    | {"multiple": "a sum of others; see tests/losses/test_multiple.py"},
+    "loss": dict.fromkeys(NONE, "PML has none")
+    | {"multiple": "a sum of others; see tests/losses/test_multiple.py"}
+    | dict.fromkeys(("cross_batch_memory", "self_supervised"), "called otherwise; see test_wrappers.py")
+    | dict.fromkeys(("dynamic_soft_margin", "manifold", "vicreg"), "called otherwise; see test_losses.py"),
     "miner": {"packaged_triplets": "for batches of triplets; see tests/miners/test_packaged_triplets.py"},
 }
 """Components that random configurations do not hold, and why."""
@@ -102,7 +106,7 @@ def _more_than_rounding(single: Evaluation, double: Evaluation) -> str:
     if not single.same_tuples():
         return ""  # a pair at the very threshold of a miner
     one = float(torch.finfo(torch.float32).eps)
-    mine = distance_between(single.ours(), exact, least=one / TOLERANCE)
+    mine = distance_between(single.ours(), exact, least=4 * one / TOLERANCE)
     allowed = max(TOLERANCE, distance_between(single.pml(), exact), double.resolution())
     return "" if mine <= allowed else f"right in float64, and off by {mine:.1e} in float32, not {allowed:.1e}"
 
@@ -112,7 +116,10 @@ def verdicts(name: str) -> list[Verdict]:
     return [judge(draw(name, index)) for index in range(EACH[name])]
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # scipy, of PML's large margins
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"),  # scipy, of PML's large margins
+    pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning"),  # torch, of PML's histogram
+]
 
 
 @pytest.mark.checks("PML", "loss")
@@ -165,6 +172,8 @@ def test_each_component_that_pml_has_is_drawn(every: list[Verdict]) -> None:
         for name, why in NOT_COMPARED[kind].items():
             if "has none" in why:
                 record(kind, name, "PML", "none there")
+            elif "called otherwise" in why:
+                record(kind, name, "PML")
 
 
 def test_every_sort_of_batch_is_drawn(every: list[Verdict]) -> None:
