@@ -45,6 +45,13 @@ class Example:
     ref_labels: Tensor | None = None
 
     @property
+    def classes(self) -> int | None:
+        """How many classes the loss is for; None for any labels."""
+        spec = self.loss.to_spec(defaults=True)  # manifold has as many proxies as classes, and calls them K
+        found: int | None = getattr(self.loss, "num_classes", None) or spec.get("num_classes") or spec.get("K")
+        return found
+
+    @property
     def views(self) -> list[Tensor]:
         """The embeddings."""
         return [self.x] if self.y is None else [self.x, self.y]
