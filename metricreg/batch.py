@@ -200,11 +200,11 @@ class Batch:
         return index, counts
 
     def poison(self) -> Tensor:
-        """NaN where an embedding has one, else 0. For what looks at some embeddings only and must not hide it."""
-        hidden = self.anchors.detach().isnan().any()
+        """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
+        finite = self.anchors.detach().isfinite().all()
         if self.references is not self.anchors:
-            hidden = hidden | self.references.detach().isnan().any()
-        return torch.where(hidden, torch.nan, self.anchors.new_zeros(()))
+            finite = finite & self.references.detach().isfinite().all()
+        return torch.where(finite, self.anchors.new_zeros(()), torch.nan)
 
     # -- other views ----------------------------------------------------------------------------------------------
 

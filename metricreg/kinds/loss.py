@@ -161,9 +161,8 @@ class Loss(Component):
                 self.commit(_OfScalars({**folded.statistics, **once.statistics}))
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
-            total = _total(list(values.values()), batch)
-            # NaN is in no triplet that a miner finds hard, and yet in every gradient
-            return total if batch.selection is None else total + batch.poison()
+            # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
+            return _total(list(values.values()), batch) + batch.poison()
 
     def _prepared(self, batch: Batch) -> Batch:
         prepared = self.prepare(self.matched(batch))

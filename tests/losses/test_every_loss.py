@@ -148,6 +148,22 @@ def test_a_nan_is_never_hidden(name: str, plan: Execution, reducer: str) -> None
     assert LOSSES[name](reducer=REDUCERS[reducer][0]())(x, LABELS, execution=plan).isnan()
 
 
+@pair_losses
+@plans
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2], [5, 5, 5]])
+def test_a_nan_is_not_hidden_where_there_is_nothing_to_compare(
+    name: str, plan: Execution, bad: float, labels: list[int]
+) -> None:
+    x, y = rows(len(labels)).detach(), rows(2, 1).detach()
+    x[0, 1] = bad
+    assert PAIR_LOSSES[name]()(x, labels, execution=plan).isnan()
+    arguments: dict[str, Any] = {"ref_embeddings": y, "ref_labels": [7, 8], "execution": plan}
+    assert PAIR_LOSSES[name]()(x, labels, **arguments).isnan()
+    arguments["ref_embeddings"] = y.clone().fill_(bad)
+    assert PAIR_LOSSES[name]()(x[:0], [], **arguments).isnan()
+
+
 def smooth(name: str) -> Any:
     """The loss away from its kinks, which finite differences would straddle, and from what has no gradient."""
     return LOSSES[name](**{"triplet_margin": {"margin": 0.31}, "adaface": {"margin": 0.0}}.get(name, {})).double()
