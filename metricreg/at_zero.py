@@ -27,6 +27,17 @@ def raised(values: Tensor, power: float) -> Tensor:
 
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
-    norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
-    lengths: Tensor = norms.masked_fill(norms < SHORTEST, 1.0)
-    return x / lengths
+    if p == 2.0 or not x.shape[-1]:
+        norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
+        return x / _lengths(norms, norms < SHORTEST)
+    # the powers of entries of ordinary size overflow and vanish, unless their largest is 1; the direction is the same
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    rows = x / _lengths(largest, largest < torch.finfo(x.dtype).tiny)
+    norms = torch.linalg.vector_norm(rows, p, dim=-1, keepdim=True)
+    short = norms.detach() * largest < SHORTEST
+    return torch.where(short, x, rows) / _lengths(norms, short)
+
+
+def _lengths(norms: Tensor, short: Tensor) -> Tensor:
+    """Norms to divide by: 1 in the place of those that are too short."""
+    return norms.masked_fill(short, 1.0)

@@ -80,6 +80,20 @@ def test_collapsed_embeddings_keep_their_distances_and_gradient(spread: float, p
     assert abs(float(got[1].norm() / want[1].norm()) - 1) < 0.05
 
 
+@pytest.mark.parametrize("p", [0.5, 1.0, 3.0, 8.0, 16.0])
+@pytest.mark.parametrize("size", [1e-8, 1e-3, 1e3, 1e8])
+def test_normalised_distances_do_not_depend_on_the_size_of_embeddings(p: float, size: float) -> None:
+    x, y = rows(4).detach(), rows(6, 1).detach()
+    want = torch.cdist(*(z / torch.linalg.vector_norm(z, p, dim=1, keepdim=True) for z in (x, y)), p=p)
+    small = (x.float() * size).requires_grad_()
+    got = LpDistance(p=p)(small, y.float() * size)
+    torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=0)
+    (gradient,) = torch.autograd.grad(got.sum(), small)
+    leaf = x.requires_grad_()
+    (scaled,) = torch.autograd.grad(LpDistance(p=p)(leaf, y).sum(), leaf)
+    torch.testing.assert_close(gradient.double() * size, scaled, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("bad", [{"p": 0}, {"p": 17}, {"power": 0}, {"power": -1}])
 def test_orders_and_powers_that_no_float_can_hold_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(SpecError):
