@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.at_zero import raised
@@ -14,6 +16,9 @@ from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
+
+RESOLUTION = 8.0
+"""A pair whose distance is within so many rounding errors of its margin costs nothing, as at the margin."""
 
 
 class ContrastiveLoss(Loss):
@@ -56,9 +61,14 @@ class ContrastiveLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss` and `neg_loss`, `[A, M]` each."""
         d = self.distance(batch.anchors, batch.references)
-        positive = self.distance.margin(d, self.pos_margin).relu()
-        negative = self.distance.margin(self.neg_margin, d).relu()
+        positive = _hinge(self.distance.margin(d, self.pos_margin), self.pos_margin)
+        negative = _hinge(self.distance.margin(self.neg_margin, d), self.neg_margin)
         return {
             "pos_loss": Term(raised(positive, self.power), batch.positives, kind="pos_pair"),
             "neg_loss": Term(raised(negative, self.power), batch.negatives, kind="neg_pair"),
         }
+
+
+def _hinge(excess: Tensor, margin: float) -> Tensor:
+    """0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm."""
+    return torch.nn.functional.threshold(excess, RESOLUTION * torch.finfo(excess.dtype).eps * abs(margin), 0.0)

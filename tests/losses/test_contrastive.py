@@ -5,9 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+from metricreg import Batch
 from metricreg.losses import ContrastiveLoss
-from tests.oracle import ANY_DISTANCE, DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, check, pair_loss
+from tests.oracle import (
+    ANY_DISTANCE,
+    DISTANCES,
+    FEW_PLANS,
+    PLANS,
+    REDUCERS,
+    SCENARIOS,
+    assert_close,
+    check,
+    pair_loss,
+    rows,
+    value_and_gradients,
+)
 from tests.reference.contrastive import contrastive
 
 PARAMETERS: list[dict[str, Any]] = [
@@ -49,3 +63,16 @@ def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
     check(
         ContrastiveLoss(reducer=ours()), pair_loss(contrastive, MEASURE, reduce), SCENARIOS[scenario](), plans=FEW_PLANS
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_distance_at_the_margin_costs_nothing_whatever_its_rounding(dtype: torch.dtype) -> None:
+    x = rows(12, dtype=dtype).detach()
+    x[3] = 0.0  # whose distance from the others is their norm, 1 up to rounding
+    x.requires_grad_()
+    terms = ContrastiveLoss().all_terms(Batch.of(x, torch.arange(12)))
+    assert (terms["neg_loss"].values[3, [0, 1, 2, 4, 11]] == 0).all()
+    want = value_and_gradients(ContrastiveLoss()(x, list(range(12)), execution=PLANS["dense"]), [x])
+    for name, plan in PLANS.items():
+        got = value_and_gradients(ContrastiveLoss()(x, list(range(12)), execution=plan), [x])
+        assert_close(got, want, 1e-5 if dtype is torch.float32 else 1e-12, name)
