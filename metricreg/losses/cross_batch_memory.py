@@ -180,7 +180,11 @@ def _split(batch: Batch, enqueue_mask: Any) -> Batch:
     """The rows that are not marked against those that are."""
     if batch.selection is not None or batch.references is not batch.anchors:
         raise InputError("enqueue_mask marks rows of a batch, to which tuples and ref_embeddings do not belong")
-    mask = torch.as_tensor(enqueue_mask, device=batch.anchors.device)
+    try:
+        mask = torch.as_tensor(enqueue_mask, device=batch.anchors.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = f"{type(enqueue_mask).__name__}: {error}"
+        raise InputError(f"enqueue_mask must be [{len(batch)}] of torch.bool; got {given}") from error
     if mask.dtype is not torch.bool or mask.shape != (len(batch),):
         raise InputError(f"enqueue_mask must be [{len(batch)}] of torch.bool; got {list(mask.shape)} of {mask.dtype}")
     labels = batch.anchor_labels

@@ -32,6 +32,8 @@ class EmbeddingQueue(nn.Module):
     def count(self) -> int:
         """How many rows were ever put in. The device is asked only where somebody else wrote it, as in loading."""
         tensor, known = self.enqueued, self._known
+        if tensor.is_inference():  # which nobody counts the versions of
+            return int(tensor)
         if known is None or known[0] is not tensor or known[1] != tensor._version:
             known = self._known = tensor, tensor._version, int(tensor)
         return known[2]
@@ -57,7 +59,7 @@ class EmbeddingQueue(nn.Module):
         self.embeddings.index_copy_(0, slots, embeddings.to(self.embeddings.dtype))
         self.labels.index_copy_(0, slots, labels.long())
         self.enqueued.add_(len(embeddings))
-        self._known = self.enqueued, self.enqueued._version, count
+        self._known = None if self.enqueued.is_inference() else (self.enqueued, self.enqueued._version, count)
 
     def reset(self) -> None:
         """Take all rows out."""

@@ -312,6 +312,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"enqueue_mask": MASK, "ref_embeddings": rows(2, 1), "ref_labels": [0, 1]}, "enqueue_mask marks rows of a batch"),
     ({"enqueue_mask": MASK.int()}, r"enqueue_mask must be \[2\] of torch.bool; got \[2\] of torch.int32"),
     ({"enqueue_mask": [True]}, r"enqueue_mask must be \[2\] of torch.bool; got \[1\]"),
+    ({"enqueue_mask": ["yes", "no"]}, r"enqueue_mask must be \[2\] of torch.bool; got list: too many dimensions"),
 ]
 
 
@@ -497,3 +498,13 @@ def test_a_batch_given_twice_is_compared_with_its_copy_in_the_memory() -> None:
     want = value_and_gradients(naive(scenario), [x])
     assert_close(value_and_gradients(loss(x, labels), [x]), want, 1e-10)
     check(L.ContrastiveLoss(), naive, scenario, plans=FEW_PLANS)
+
+
+def test_a_memory_made_in_inference_mode_counts_its_rows() -> None:
+    want = remembering()
+    with torch.inference_mode():
+        loss = remembering()  # whose buffers have no versions
+        for step in range(4):
+            x = rows(6, step)
+            torch.testing.assert_close(loss(x, labels_of(step)), want(x, labels_of(step)), rtol=0, atol=0)
+    assert loss.memory.count == 24
