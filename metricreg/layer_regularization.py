@@ -224,7 +224,12 @@ def _matches(module: nn.Module, rules: Sequence[Mapping[str, Any]]) -> list[list
     Raises:
         SpecError: rules that match none, or none that has what is to be penalised.
     """
+    if not isinstance(module, nn.Module):
+        raise SpecError(f"a torch.nn.Module is expected; got {type(module).__name__}", "invalid module")
     named = list(module.named_modules(remove_duplicate=False))
+    scripted = next((name for name, part in named if isinstance(part, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        raise SpecError(f"the module '{scripted}' is a ScriptModule, which takes no hooks", "invalid module")
     matches, problems = [], []
     for at, rule in enumerate(rules):
         pattern: str = rule["pattern"]

@@ -294,6 +294,20 @@ def test_instances_and_callables_stand_beside_names() -> None:
     assert instance.to_spec() == [{"pattern": "0", "kernel": {"name": "l2", "l2": 0.5}}]
 
 
+@pytest.mark.parametrize("module", [None, 3, torch.zeros(2), nn.Linear])
+def test_what_is_no_module_is_refused(module: Any) -> None:
+    with pytest.raises(SpecError, match=r"a torch.nn.Module is expected; got (NoneType|int|Tensor|type)"):
+        LayerRegularization(module, [{"pattern": "*", "kernel": "l2"}])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("slot", ["kernel", "activity"])
+def test_a_scripted_module_is_refused(slot: str) -> None:
+    module = nn.Sequential(torch.jit.script(nn.Linear(2, 2)))
+    with pytest.raises(SpecError, match="the module '0' is a ScriptModule"):
+        LayerRegularization(module, [{"pattern": "*", slot: "l2"}])
+
+
 def test_a_penalty_is_one_number() -> None:
     module = encoder()
     for bad, said in ((lambda w: w.sum(0), r"a tensor \[4\]"), (lambda w: "x", "str"), (lambda w: None, "NoneType")):
