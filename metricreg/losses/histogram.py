@@ -17,6 +17,9 @@ from metricreg.kinds.loss import Terms
 from metricreg.selection import Pairs
 from metricreg.term import Scalar
 
+LEAST = 2.0**-60
+"""Width of a bin that is still a number of bins which fits in 64 bits."""
+
 
 class HistogramLoss(Loss):
     r"""Probability that a negative pair is more similar than a positive pair, from soft histograms of the two.
@@ -43,7 +46,7 @@ class HistogramLoss(Loss):
         **slots: Unpack[LossSlots],
     ) -> None:
         super().__init__(**slots)
-        self.n_bins = n_bins or (100 if delta is None else round(2.0 / delta))
+        self.n_bins = n_bins or (100 if delta is None else round(2.0 / max(delta, LEAST)))
         if delta is not None and not math.isclose(self.n_bins * delta, 2.0, rel_tol=1e-6):
             wrong = "is not 2 over a whole number" if n_bins is None else f"is not 2 / n_bins with n_bins={n_bins}"
             raise ValueError(f"delta={delta:g} {wrong}, as bins have to fill -1 to 1; give n_bins alone")

@@ -99,6 +99,7 @@ def test_many_bins_are_made_for_few_anchors_at_a_time() -> None:
         ({"delta": 0.0}, "delta"),
         ({"delta": 3.0}, "delta"),
         ({"delta": 0.3}, "delta=0.3 is not 2 over a whole number.*; give n_bins alone"),
+        ({"delta": 1e-308}, "delta=1e-308 is not 2 over a whole number"),
         ({"n_bins": 10, "delta": 0.1}, "delta=0.1 is not 2 / n_bins with n_bins=10.*; give n_bins alone"),
     ],
 )
