@@ -15,7 +15,8 @@ from metricreg.errors import InputError, MetricregError
 
 def _offsets(anchor: Tensor, first: int, last: int) -> tuple[int, int]:
     """Where the entries of anchors `first` to `last` stand in a sorted list. Waits for the device, if it is one."""
-    bounds = torch.searchsorted(anchor, torch.tensor([first, last], device=anchor.device, dtype=anchor.dtype))
+    wanted = torch.tensor([first, last], device=anchor.device, dtype=anchor.dtype)
+    bounds = torch.searchsorted(anchor.contiguous(), wanted)  # which warns of others, such as a column of a table
     start, stop = bounds.tolist()
     return start, stop
 

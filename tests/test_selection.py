@@ -102,3 +102,8 @@ def test_repeated_pairs_count_as_often() -> None:
 def test_what_is_no_list_of_indices_is_refused(tuples: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(tuples)
+
+
+def test_columns_of_a_table_are_lists_like_any_other() -> None:
+    triplets = Triplets(*torch.arange(9).view(3, 3).unbind(1))  # which are not contiguous
+    assert [c.tolist() for c in triplets.rows(3, 9).columns()] == [[0, 3], [4, 7], [5, 8]]
