@@ -104,6 +104,11 @@ def test_every_module_around_the_objective_is_on_the_page() -> None:
         assert not [name for name in classes if f"{module}.{name}" not in PAGE]
 
 
+def test_the_matches_that_the_page_names_exist() -> None:
+    (row,) = re.findall(r"^\| label sets .*", PAGE, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == set(default_registry().names("match")) - {"same_label"}
+
+
 def test_the_python_names_that_the_page_gives_exist() -> None:
     for path in set(re.findall(r"`(metricreg(?:\.\w+)+)`", PAGE)):
         module, _, name = path.rpartition(".")
