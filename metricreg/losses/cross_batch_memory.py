@@ -14,9 +14,12 @@ from metricreg.errors import InputError
 from metricreg.fold import Execution
 from metricreg.kinds import Distance, Loss, Miner, Reducer
 from metricreg.kinds.loss import Terms
+from metricreg.losses.barlow_twins import BarlowTwinsLoss
 from metricreg.losses.embedding_queue import EmbeddingQueue
+from metricreg.losses.manifold import ManifoldLoss
 from metricreg.losses.proxy import ProxyLoss
 from metricreg.losses.self_supervised import SelfSupervisedLoss
+from metricreg.losses.vicreg import VICRegLoss
 from metricreg.reducers import MeanReducer
 from metricreg.term import Scalar, Term
 
@@ -34,7 +37,7 @@ class CrossBatchMemoryLoss(Loss):
     2020, "Cross-Batch Memory for Embedding Learning".
 
     Args:
-        loss: L, without class vectors; `multiple` for several.
+        loss: L, without class vectors, and not of two views; `multiple` for several.
         embedding_size: the dimension of the embeddings, at least 1.
         memory_size: m, at least 1; a batch has to fit in.
         miner: what selects among anchors and memory, in the place of the pipeline's; everything counts if None.
@@ -54,8 +57,14 @@ class CrossBatchMemoryLoss(Loss):
     ) -> None:
         super().__init__()
         for part in loss.modules():
-            if isinstance(part, ProxyLoss | CrossBatchMemoryLoss | SelfSupervisedLoss):
-                what = "makes its own labels" if isinstance(part, SelfSupervisedLoss) else "has rows of its own"
+            what = None
+            if isinstance(part, ProxyLoss | ManifoldLoss | CrossBatchMemoryLoss):
+                what = "has rows of its own"
+            elif isinstance(part, SelfSupervisedLoss):
+                what = "makes its own labels"
+            elif isinstance(part, BarlowTwinsLoss | VICRegLoss):
+                what = "compares two views row by row"
+            if what is not None:
                 raise ValueError(f"{type(part).__name__} {what}, and cannot be compared with a memory")
         self.loss = loss
         self.embedding_size = embedding_size

@@ -13,7 +13,10 @@ from metricreg.errors import InputError
 from metricreg.fold import Execution
 from metricreg.kinds import Distance, Loss, Reducer
 from metricreg.kinds.loss import Terms
+from metricreg.losses.barlow_twins import BarlowTwinsLoss
+from metricreg.losses.manifold import ManifoldLoss
 from metricreg.losses.proxy import ProxyLoss
+from metricreg.losses.vicreg import VICRegLoss
 from metricreg.reducers import MeanReducer
 from metricreg.term import Scalar, Term
 
@@ -38,9 +41,14 @@ class SelfSupervisedLoss(Loss):
     def __init__(self, loss: Loss, symmetric: bool = True) -> None:
         super().__init__()
         for part in loss.modules():
-            if isinstance(part, ProxyLoss | SelfSupervisedLoss):
-                own = "class vectors" if isinstance(part, ProxyLoss) else "labels"
+            if isinstance(part, ProxyLoss | ManifoldLoss | SelfSupervisedLoss):
+                own = "labels" if isinstance(part, SelfSupervisedLoss) else "class vectors"
                 raise ValueError(f"{type(part).__name__} has {own} of its own, and here each sample is its own class")
+            if symmetric and isinstance(part, BarlowTwinsLoss | VICRegLoss):
+                raise ValueError(
+                    f"{type(part).__name__} compares two views row by row, and not all rows of both; "
+                    "give symmetric=False, or that loss alone"
+                )
         self.loss = loss
         self.symmetric = symmetric
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))

@@ -371,6 +371,11 @@ def test_so_is_what_makes_no_sense_inside_a_memory() -> None:
         L.CrossBatchMemoryLoss(L.CrossBatchMemoryLoss(L.NTXentLoss(), DIM), DIM)
     with pytest.raises(SpecError, match="SelfSupervisedLoss makes its own labels"):
         L.CrossBatchMemoryLoss(L.SelfSupervisedLoss(L.NTXentLoss()), DIM)
+    for inner in (L.VICRegLoss(), L.MultipleLosses([L.BarlowTwinsLoss()])):
+        with pytest.raises(SpecError, match="compares two views row by row, and cannot be compared with a memory"):
+            L.CrossBatchMemoryLoss(inner, DIM)
+    with pytest.raises(SpecError, match="ManifoldLoss has rows of its own"):
+        L.CrossBatchMemoryLoss(L.ManifoldLoss(DIM, 4), DIM)
     (problem,) = metricreg.validate(
         {
             "loss": {

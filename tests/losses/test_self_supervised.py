@@ -97,6 +97,16 @@ def test_it_is_not_put_into_itself() -> None:
         L.SelfSupervisedLoss(L.SelfSupervisedLoss(L.NTXentLoss()))
 
 
+def test_so_is_what_does_not_compare_all_rows_of_both_views() -> None:
+    with pytest.raises(SpecError, match="ManifoldLoss has class vectors of its own"):
+        L.SelfSupervisedLoss(L.ManifoldLoss(3, 4))
+    for loss in (L.VICRegLoss(), L.BarlowTwinsLoss()):
+        with pytest.raises(SpecError, match=r"row by row.*give symmetric=False"):
+            L.SelfSupervisedLoss(L.MultipleLosses([loss]))
+        one_sided = L.SelfSupervisedLoss(loss, symmetric=False)
+        torch.testing.assert_close(one_sided(X, ref_embeddings=Y), loss(X, ref_embeddings=Y))
+
+
 # -- composition ------------------------------------------------------------------------------------------------------
 
 
