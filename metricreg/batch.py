@@ -17,6 +17,11 @@ from metricreg.selection import Pairs, Selection, Triplets, selection_of
 
 T = TypeVar("T")
 
+MATCH_THEM = (
+    "Sets of labels need a match that compares them, in the loss and in a miner used alone: "
+    '"match": "share_any" or "jaccard" in a spec'
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -119,7 +124,7 @@ class Batch:
 
     def _single_labels(self) -> tuple[Tensor, Tensor]:
         labels, ref_labels = self._label_pair()
-        check_single(labels, "this objective")
+        check_single(labels, "this objective", MATCH_THEM)
         return labels, ref_labels
 
     def _related(self) -> tuple[Tensor, Tensor]:

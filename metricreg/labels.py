@@ -90,8 +90,13 @@ def check_classes(labels: Tensor, count: int, owner: str) -> None:
         )
 
 
-def check_single(labels: Tensor, owner: str) -> None:
+def check_single(labels: Tensor, owner: str, instead: str = "Sets of labels are not for it") -> None:
     """Refuse labels `[N, L]` where one a sample is needed.
+
+    Args:
+        labels: `[N]` or `[N, L]`.
+        owner: who needs them, for errors.
+        instead: what to do with sets of labels, for errors.
 
     Raises:
         InputError: sets of labels.
@@ -101,10 +106,7 @@ def check_single(labels: Tensor, owner: str) -> None:
             raise InputError(
                 f"{owner} takes one label a sample, [{len(labels)}]; got {list(labels.shape)}: give labels[:, 0]"
             )
-        raise InputError(
-            f"{owner} takes one label a sample, [{len(labels)}]; got {list(labels.shape)}. Sets of labels need a match "
-            'that compares them, in the loss and in a miner used alone: "match": "share_any" or "jaccard" in a spec'
-        )
+        raise InputError(f"{owner} takes one label a sample, [{len(labels)}]; got {list(labels.shape)}. {instead}")
 
 
 def check_alike(labels: Tensor | None, ref_labels: Tensor | None) -> None:
