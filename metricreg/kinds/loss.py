@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, TypedDict, cast
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, cast
 
 import torch
 from pydantic import Field
@@ -58,6 +58,10 @@ class Loss(Component):
 
     distances: ClassVar[tuple[type[Distance], ...]] = ()
     """The distances this loss is defined for; any if empty."""
+
+    compared_with: ClassVar[Literal["references", "paired references", "own rows", "own labels"]] = "references"
+    """What a batch is compared with: any references; those of the same row number; rows that the loss holds, such as
+    class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
 
     def __init__(
         self,

@@ -34,6 +34,8 @@ class BarlowTwinsLoss(Loss):
         redundancy_lambda: lambda, the weight of correlations between features, at least 0.
     """
 
+    compared_with = "paired references"
+
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
 
     def __init__(

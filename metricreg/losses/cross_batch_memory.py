@@ -14,14 +14,15 @@ from metricreg.errors import InputError
 from metricreg.fold import Execution
 from metricreg.kinds import Distance, Loss, Miner, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.barlow_twins import BarlowTwinsLoss
 from metricreg.losses.embedding_queue import EmbeddingQueue
-from metricreg.losses.manifold import ManifoldLoss
-from metricreg.losses.proxy import ProxyLoss
-from metricreg.losses.self_supervised import SelfSupervisedLoss
-from metricreg.losses.vicreg import VICRegLoss
 from metricreg.reducers import MeanReducer
 from metricreg.term import Scalar, Term
+
+_OTHERWISE = {
+    "own rows": "has rows of its own",
+    "own labels": "makes its own labels",
+    "paired references": "compares two views row by row",
+}
 
 
 class CrossBatchMemoryLoss(Loss):
@@ -57,14 +58,9 @@ class CrossBatchMemoryLoss(Loss):
     ) -> None:
         super().__init__()
         for part in loss.modules():
-            what = None
-            if isinstance(part, ProxyLoss | ManifoldLoss | CrossBatchMemoryLoss):
-                what = "has rows of its own"
-            elif isinstance(part, SelfSupervisedLoss):
-                what = "makes its own labels"
-            elif isinstance(part, BarlowTwinsLoss | VICRegLoss):
-                what = "compares two views row by row"
-            if what is not None:
+            compared_with = part.compared_with if isinstance(part, Loss) else "references"
+            if isinstance(part, CrossBatchMemoryLoss) or compared_with != "references":
+                what = _OTHERWISE.get(compared_with, _OTHERWISE["own rows"])
                 raise ValueError(f"{type(part).__name__} {what}, and cannot be compared with a memory")
         self.loss = loss
         self.embedding_size = embedding_size

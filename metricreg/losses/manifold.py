@@ -47,6 +47,8 @@ class ManifoldLoss(Loss):
         num_classes: labels are 0 to num_classes - 1; 0 to K - 1 if None.
     """
 
+    compared_with = "own rows"
+
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
 
     proxy_of_class: Tensor | None

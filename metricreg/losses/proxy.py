@@ -55,6 +55,8 @@ class ProxyLoss(Loss):
         weight_reg_weight: the factor of that penalty.
     """
 
+    compared_with = "own rows"
+
     default_weight_init: ClassVar[WeightInit] = "normal"
 
     def __init__(

@@ -13,10 +13,6 @@ from metricreg.errors import InputError
 from metricreg.fold import Execution
 from metricreg.kinds import Distance, Loss, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.barlow_twins import BarlowTwinsLoss
-from metricreg.losses.manifold import ManifoldLoss
-from metricreg.losses.proxy import ProxyLoss
-from metricreg.losses.vicreg import VICRegLoss
 from metricreg.reducers import MeanReducer
 from metricreg.term import Scalar, Term
 
@@ -36,15 +32,17 @@ class SelfSupervisedLoss(Loss):
             references, and embeddings of the same view are not compared.
     """
 
+    compared_with = "own labels"
     seen: Tensor
 
     def __init__(self, loss: Loss, symmetric: bool = True) -> None:
         super().__init__()
         for part in loss.modules():
-            if isinstance(part, ProxyLoss | ManifoldLoss | SelfSupervisedLoss):
-                own = "labels" if isinstance(part, SelfSupervisedLoss) else "class vectors"
+            compared_with = part.compared_with if isinstance(part, Loss) else "references"
+            if compared_with in ("own rows", "own labels"):
+                own = "labels" if compared_with == "own labels" else "class vectors"
                 raise ValueError(f"{type(part).__name__} has {own} of its own, and here each sample is its own class")
-            if symmetric and isinstance(part, BarlowTwinsLoss | VICRegLoss):
+            if symmetric and compared_with == "paired references":
                 raise ValueError(
                     f"{type(part).__name__} compares two views row by row, and not all rows of both; "
                     "give symmetric=False, or that loss alone"

@@ -38,6 +38,8 @@ class VICRegLoss(Loss):
         eps: added to variances before their root is taken, greater than 0.
     """
 
+    compared_with = "paired references"
+
     distances: ClassVar[tuple[type[Distance], ...]] = (LpDistance,)
 
     def __init__(
