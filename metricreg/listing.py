@@ -22,8 +22,6 @@ def columns_by_row(keys: Tensor, columns: Tensor, wanted: Tensor) -> tuple[Tenso
     width = int((stop - start).max().clamp(min=least)) if len(wanted) else 0
     if torch.compiler.is_compiling():
         torch._check(width >= least)  # type: ignore[no-untyped-call]
-    if not len(columns):
-        empty = torch.zeros(len(wanted), 0, dtype=torch.long, device=keys.device)
-        return empty, empty.bool()
+    padded = torch.nn.functional.pad(columns, (0, 1))  # what entries after the last lead to, and do not count
     entry = start[:, None] + torch.arange(width, device=keys.device)
-    return columns[entry.clamp(max=len(columns) - 1)], entry < stop[:, None]
+    return padded[entry.clamp(max=len(columns))], entry < stop[:, None]

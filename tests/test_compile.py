@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from metricreg import Execution
+from metricreg import Execution, create
 from metricreg.pipeline import Pipeline
 from tests.checks import record, shipped
 from tests.documentation import ROOT
@@ -36,6 +36,16 @@ def results(name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 @pytest.mark.parametrize("name", [name for name in shipped("loss") if name not in NOT_COMPILABLE])
 def test_the_whole_pipeline_is_one_graph(name: str) -> None:
     assert_close(*results(name), 1e-12)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "triplet_margin", "smooth_ap"])
+def test_a_match_is_part_of_the_graph(name: str) -> None:
+    torch._dynamo.reset()
+    loss = create("loss", name, match="share_any")
+    x = torch.randn(8, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    sets = torch.tensor([[1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [0, 1], [1, 1], [0, 0]])
+    compiled = torch.compile(loss, fullgraph=True, backend="eager")
+    assert_close(value_and_gradients(compiled(x, sets), [x]), value_and_gradients(loss(x, sets), [x]), 1e-12)
 
 
 @pytest.mark.parametrize("name", NOT_COMPILABLE)

@@ -9,7 +9,7 @@ from metricreg.errors import InputError
 
 
 def check_label_sets(labels: Tensor, owner: str) -> None:
-    """Refuse `[N, L]` that is not of zeros and ones; on a GPU without waiting for it, by its own assertion.
+    """Refuse `[N, L]` that is not of zeros and ones; on a GPU or compiled without waiting, by an assertion.
 
     Args:
         labels: bool or integers.
@@ -22,10 +22,10 @@ def check_label_sets(labels: Tensor, owner: str) -> None:
         return
     low, high = labels.aminmax()
     message = f"{owner} compares sets of labels: rows of 0 and 1, whether sample n has label l"
-    if labels.device.type == "cpu" and (int(low) < 0 or int(high) > 1):
-        raise InputError(f"{message}; found {int(low)} to {int(high)}")
-    if labels.device.type == "cuda":
+    if labels.device.type == "cuda" or torch.compiler.is_compiling():
         torch._assert_async((low >= 0) & (high <= 1), message)
+    elif labels.device.type == "cpu" and (int(low) < 0 or int(high) > 1):
+        raise InputError(f"{message}; found {int(low)} to {int(high)}")
 
 
 def shared(labels: Tensor, ref_labels: Tensor) -> Tensor:
