@@ -7,14 +7,14 @@ import inspect
 import re
 from abc import ABCMeta
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
 from metricreg.composition import Node, Resolution, cause_of, construct, resolve, validated
 from metricreg.errors import MetricregError, RegistrationError, SpecError
-from metricreg.hints import Declared
+from metricreg.hints import Declared, mentions
 from metricreg.problems import pointer, problems_of
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
 from metricreg.signature import call_signature, parameters_model
@@ -101,6 +101,20 @@ class Component(Declared, metaclass=ComponentMeta):
             absent = ", ".join(sorted(cls.__abstractmethods__))
             raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} is abstract: it does not implement {absent}")
         parameters_model(cls)
+        cls._check_slots()
+
+    @classmethod
+    def _check_slots(cls) -> None:
+        """Refuse what hides a component that every component of the kind has, or stands in its place."""
+        base = next(c for c in cls.__mro__ if "kind" in vars(c))
+        for slot, hint in get_type_hints(base.__init__).items():  # type: ignore[misc] # a class has one
+            wanted = next((c for c in get_args(hint) if isinstance(c, type) and issubclass(c, Declared)), None)
+            field = parameters_model(cls).model_fields.get(slot)
+            if wanted and (hasattr(cls, slot) or (field and not mentions(field.annotation, wanted))):
+                raise RegistrationError(
+                    f"{cls.__module__}.{cls.__qualname__} has a '{slot}' of its own, which in every {cls.kind} is the "
+                    f"{wanted.__name__} that it was given, or None; choose another name"
+                )
 
     def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
         """The spec this component was constructed from: `{"name": ..., <the arguments given>}`.

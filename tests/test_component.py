@@ -583,6 +583,49 @@ def test_a_slot_that_init_does_not_hand_on_is_refused(registry: Registry) -> Non
     assert Deaf(margin=2.0).margin == 2.0
 
 
+class OldMatches(Loss):
+    """Has another `match`, as a parameter."""
+
+    def __init__(self, match: str = "exact") -> None:
+        super().__init__()
+
+    def terms(self, batch: Batch) -> Terms:
+        return {}
+
+
+class Measuring(metricreg.Miner):
+    """Has another `distance`, as a method."""
+
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        return x @ y.T
+
+    def mine(self, batch: Batch) -> metricreg.Pairs:
+        raise NotImplementedError
+
+
+class Counting(metricreg.Regularizer):
+    """Has another `reducer`, of another kind."""
+
+    def __init__(self, reducer: Distance | None = None) -> None:
+        super().__init__()
+
+    def terms(self, x: Tensor) -> Terms:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("cls", "says"),
+    [
+        (OldMatches, r"OldMatches has a 'match' of its own, which in every loss is the Match that it was given"),
+        (Measuring, r"Measuring has a 'distance' of its own, which in every miner is the Distance"),
+        (Counting, r"Counting has a 'reducer' of its own, which in every regularizer is the Reducer"),
+    ],
+)
+def test_something_else_in_the_place_of_a_slot_is_refused(cls: type[Component], says: str) -> None:
+    with pytest.raises(RegistrationError, match=says):
+        register(cls, registry=Registry())
+
+
 def test_what_init_does_to_its_containers_does_not_change_the_spec(registry: Registry) -> None:
     class Popping(Scaled):
         def __init__(self, weights: dict[str, float]) -> None:
