@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.component import Component, create
-from metricreg.errors import InputError
+from metricreg.errors import InputError, MetricregError
 from metricreg.fold import dense
 from metricreg.kinds.reducer import Reducer
 from metricreg.reduction import bound
@@ -61,6 +61,8 @@ class Regularizer(Component):
             batch = Batch(x, x)
             values = dense(bound(self.terms(x), batch, self.terms), self.reducer).values
         self.reducer.check_terms(values)
+        if not values:
+            raise MetricregError(f"{type(self).__name__}.terms gave no term with a value; a penalty is one")
         for name, value in values.items():
             if not isinstance(value, Tensor):
                 raise InputError(

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg import InputError, Regularizer, SpecError
+from metricreg import InputError, MetricregError, Regularizer, Scalar, SpecError
 from metricreg import regularizers as G
 from metricreg.distances import CosineSimilarity, DotProductSimilarity, LpDistance
+from metricreg.kinds.loss import Terms
 from metricreg.losses import ContrastiveLoss
 from metricreg.reducers import DivisorReducer, DoNothingReducer, PerAnchorReducer, SumReducer
 from tests.oracle import BALANCED, FEW_PLANS, assert_close, rows, value_and_gradients
@@ -155,3 +156,13 @@ def test_a_penalty_is_one_value() -> None:
     for reducer in (DoNothingReducer(), PerAnchorReducer(DoNothingReducer())):
         with pytest.raises(InputError, match=r"LpRegularizer leaves the term 'loss' as it is \(do_nothing\)"):
             G.LpRegularizer(reducer=reducer)(torch.randn(3, 2))
+
+
+@pytest.mark.parametrize("terms", [{}, {"loss": Scalar((torch.ones(()),))}])
+def test_a_penalty_without_a_value_is_refused(terms: Terms) -> None:
+    class Silent(Regularizer):
+        def terms(self, x: Tensor) -> Terms:
+            return terms
+
+    with pytest.raises(MetricregError, match=r"Silent\.terms gave no term with a value"):
+        Silent()(rows(3))
