@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from metricreg.errors import InputError
+from metricreg.errors import InputError, MetricregError
 from metricreg.labels import Matching, check_alike, check_single, read_labels, related
 from metricreg.listing import columns_by_row
 from metricreg.selection import Pairs, Selection, Triplets, selection_of
@@ -146,8 +146,11 @@ class Batch:
             InputError: labels that the match cannot compare.
         """
         for labels in (self.anchor_labels, self.reference_labels):
-            if labels is not None:
-                match.check(labels)
+            if labels is not None and match.check(labels) is not None:
+                raise MetricregError(
+                    f"{type(match).__name__}.check returned something; it raises an InputError for labels that it "
+                    "cannot compare, and returns nothing"
+                )
         return replace(self, match=None if match.is_equality else match)
 
     # -- which pairs count ----------------------------------------------------------------------------------------

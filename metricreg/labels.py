@@ -17,8 +17,8 @@ class Matching(Protocol):
 
     is_equality: ClassVar[bool]
 
-    def check(self, labels: Tensor) -> None:
-        """Refuse labels that it cannot compare."""
+    def check(self, labels: Tensor) -> object:
+        """Refuse labels that it cannot compare; nothing is returned."""
 
     def related(self, labels: Tensor, ref_labels: Tensor) -> tuple[Tensor, Tensor]:
         """Positives and negatives among all pairs, bool `[A, M]` each."""
@@ -30,16 +30,34 @@ def related(match: Matching, labels: Tensor, ref_labels: Tensor) -> tuple[Tensor
     Raises:
         MetricregError: it says something else.
     """
-    rows, columns = len(labels), len(ref_labels)
-    positives, negatives = match.related(labels, ref_labels)
-    for mask in (positives, negatives):
+    rows, columns, name = len(labels), len(ref_labels), type(match).__name__
+    with torch.no_grad():  # a mask has no gradient, whatever parameters a match compares labels by
+        found: Any = match.related(labels, ref_labels)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        given = f"{len(found)} of them" if isinstance(found, tuple | list) else _described(found)
+        raise MetricregError(f"{name}.related returned {given}; expected two masks, positives and negatives")
+    for mask in found:
         if not isinstance(mask, Tensor) or mask.dtype is not torch.bool or mask.shape != (rows, columns):
-            given = f"{list(mask.shape)} of {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
             raise MetricregError(
-                f"{type(match).__name__} made {given} of {list(labels.shape)} and {list(ref_labels.shape)}; expected "
+                f"{name} made {_described(mask)} of {list(labels.shape)} and {list(ref_labels.shape)}; expected "
                 f"[{rows}, {columns}] of torch.bool, which references belong to which anchors"
             )
+    positives, negatives = found
+    _check_apart(positives, negatives, name)
     return positives, negatives
+
+
+def _check_apart(positives: Tensor, negatives: Tensor, owner: str) -> None:
+    """Refuse pairs that are both; on a GPU or compiled without waiting, by an assertion."""
+    message = f"{owner} gives pairs that are both positive and negative; a pair is one of the two, or neither"
+    if positives.device.type == "cuda" or torch.compiler.is_compiling():
+        torch._assert_async(~(positives & negatives).any(), message)
+    elif positives.device.type == "cpu" and bool((positives & negatives).any()):
+        raise MetricregError(message)
+
+
+def _described(value: Any) -> str:
+    return f"{list(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def read_labels(name: str, value: Any, of: str, embeddings: Tensor) -> Tensor | None:

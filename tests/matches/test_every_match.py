@@ -68,18 +68,49 @@ class Levels(Match):
         return self.positives(labels, ref_labels), ~same_family
 
 
+WRONG: dict[str, Callable[[Tensor], Any]] = {
+    "shape": lambda mask: mask[:, :1],
+    "type": lambda mask: mask.float(),
+    "list": lambda mask: mask.tolist(),
+    "none": lambda mask: None,
+    "related shape": lambda mask: (mask[:, :1], mask),
+    "related type": lambda mask: (mask, mask.float()),
+    "related one": lambda mask: mask,
+    "related three": lambda mask: (mask, mask, mask),
+    "related none": lambda mask: None,
+    "related both": lambda mask: (mask, mask),
+}
+
+
 class Wrong(Match):
     def __init__(self, how: str = "shape") -> None:
         super().__init__()
         self.how = how
 
-    def positives(self, labels: Tensor, ref_labels: Tensor) -> Tensor:
-        found = labels[:, None] == ref_labels[None, :]
-        return found[:, :1] if self.how == "shape" else found.float()
+    def positives(self, labels: Tensor, ref_labels: Tensor) -> Any:
+        return WRONG[self.how](labels[:, None] == ref_labels[None, :])
 
-    def related(self, labels: Tensor, ref_labels: Tensor) -> tuple[Tensor, Tensor]:
-        positives = self.positives(labels, ref_labels)
-        return positives, positives
+    def related(self, labels: Tensor, ref_labels: Tensor) -> Any:
+        given = self.positives if self.how.startswith("related") else super().related
+        return given(labels, ref_labels)
+
+
+class LearnedMatch(Match):
+    """Compares what it has learned of each label."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = torch.nn.Parameter(torch.arange(8.0) // 2)
+
+    def positives(self, labels: Tensor, ref_labels: Tensor) -> Tensor:
+        return (self.place[labels][:, None] - self.place[ref_labels][None]).abs() < 0.5
+
+
+class Parity(Ma.SameLabelMatch):
+    """Even with even, odd with odd."""
+
+    def positives(self, labels: Tensor, ref_labels: Tensor) -> Tensor:
+        return labels[:, None] % 2 == ref_labels[None, :] % 2
 
 
 @pytest.mark.checks("loop", "match")
@@ -209,12 +240,53 @@ def test_a_loss_with_a_match_is_copied_and_pickled() -> None:
         torch.testing.assert_close(twin(x, SETS), loss(x, SETS))
 
 
-@pytest.mark.parametrize("how", ["shape", "type"])
-def test_what_a_match_gives_is_checked(how: str) -> None:
-    with pytest.raises(
-        MetricregError, match=r"Wrong made \[8, (1|8)\] of torch.(bool|float32) of .* expected \[8, 8\]"
-    ):
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("shape", r"Wrong made \[8, 1\] of torch.bool of \[8\] and \[8\]; expected \[8, 8\]"),
+        ("type", r"Wrong made \[8, 8\] of torch.float32 of .* expected \[8, 8\] of torch.bool"),
+        ("list", r"Wrong made list of \[8\] and \[8\]; expected"),
+        ("none", r"Wrong made NoneType of \[8\] and \[8\]; expected"),
+        ("related shape", r"Wrong made \[8, 1\] of torch.bool of"),
+        ("related type", r"Wrong made \[8, 8\] of torch.float32 of"),
+        ("related one", r"Wrong.related returned \[8, 8\] of torch.bool; expected two masks"),
+        ("related three", r"Wrong.related returned 3 of them; expected two masks"),
+        ("related none", r"Wrong.related returned NoneType; expected two masks"),
+        ("related both", "Wrong gives pairs that are both positive and negative"),
+    ],
+)
+def test_what_a_match_gives_is_checked(how: str, says: str) -> None:
+    with pytest.raises(MetricregError, match=says):
         L.ContrastiveLoss(match=Wrong(how))(rows(8), torch.arange(8))
+
+
+def test_a_check_that_returns_its_verdict_is_refused() -> None:
+    class Verdict(Parity):
+        def check(self, labels: Tensor) -> Any:
+            return labels.ndim == 1
+
+    with pytest.raises(MetricregError, match=r"Verdict\.check returned something; it raises an InputError"):
+        L.ContrastiveLoss(match=Verdict())(rows(8), torch.arange(8))
+
+
+@pytest.mark.parametrize("loss", TAKE_A_MATCH)
+def test_a_match_may_compare_by_what_it_has_learned(loss: str) -> None:
+    x, labels = rows(8), torch.arange(8)
+    want = value_and_gradients(PAIR_LOSSES[loss]()(x, labels // 2), [x])
+    for plan in PLANS.values():
+        got = PAIR_LOSSES[loss](match=LearnedMatch())(x, labels, execution=plan)
+        assert_close(value_and_gradients(got, [x]), want, 1e-12, loss)
+
+
+def test_pairs_found_in_a_way_of_ones_own_are_not_those_of_equal_labels() -> None:
+    class Sorted(Parity):
+        is_equality = True
+
+    class Renamed(Ma.SameLabelMatch): ...
+
+    assert [match.is_equality for match in (Parity, Sorted, Renamed)] == [False, True, True]
+    x, labels = rows(8), torch.arange(8)
+    torch.testing.assert_close(L.ContrastiveLoss(match=Parity())(x, labels), L.ContrastiveLoss()(x, labels % 2))
 
 
 @pytest.mark.parametrize(
