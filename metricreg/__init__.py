@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from metricreg.kinds import Match as Match
     from metricreg.kinds import Miner as Miner
     from metricreg.kinds import MinerSlots as MinerSlots
+    from metricreg.kinds import OwnDistanceMinerSlots as OwnDistanceMinerSlots
     from metricreg.kinds import Reducer as Reducer
     from metricreg.kinds import Regularizer as Regularizer
     from metricreg.kinds import RegularizerSlots as RegularizerSlots
+    from metricreg.kinds import UnmatchedLossSlots as UnmatchedLossSlots
     from metricreg.layer_regularization import LayerRegularization as LayerRegularization
     from metricreg.pipeline import Pipeline as Pipeline
     from metricreg.pipeline import build as build
@@ -65,9 +67,11 @@ _HOMES = {
         "Match",
         "Miner",
         "MinerSlots",
+        "OwnDistanceMinerSlots",
         "Reducer",
         "Regularizer",
         "RegularizerSlots",
+        "UnmatchedLossSlots",
     ),
     "layer_regularization": ("LayerRegularization",),
     "pipeline": ("Pipeline", "build"),
