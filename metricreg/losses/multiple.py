@@ -29,7 +29,8 @@ class MultipleLosses(Loss):
         losses: a list, or a mapping of names.
         weights: factors, a list or mapping like `losses`; 1 if None.
         miners: one a loss or null, a list like `losses`, or a mapping with some of its names. A loss without one sees
-            what the pipeline's miner or the caller selected; one with a miner, what that finds in the whole batch.
+            what the pipeline's miner or the caller selected; one with a miner, what that finds in the whole batch. The
+            matches of the losses are for their own miners; the pipeline's miner goes by a match of its own.
     """
 
     def __init__(
