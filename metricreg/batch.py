@@ -248,20 +248,48 @@ class Batch:
         return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
 
     def replace(self, **changes: Any) -> Batch:
-        """A copy with some fields changed; `row` and `whole` are added to."""
+        """A copy with some fields changed; `row` and `whole` are added to.
+
+        Raises:
+            MetricregError: what is put in `row` or `whole` is no tensor, or in `row` has not a row an anchor.
+        """
         for key in ("row", "whole"):
             if key in changes:
                 changes[key] = getattr(self, key) | changes[key]
-        return replace(self, **changes)
+        made = replace(self, **changes)
+        for key in ("row", "whole"):
+            for name, value in changes.get(key, {}).items():
+                rows = value.shape[:1] if isinstance(value, Tensor) else None
+                if rows is None or (key == "row" and rows != (len(made),)):
+                    wanted = f"a tensor [{len(made)}, ...], a row an anchor" if key == "row" else "a tensor"
+                    given = type(value).__name__ if rows is None else f"a tensor {list(value.shape)}"
+                    raise MetricregError(f"{key}['{name}'] of a batch is {wanted}; got {given}")
+        return made
 
     def against(self, references: Tensor, labels: Tensor) -> Batch:
         """These anchors against other rows, such as class proxies. A selection becomes `weights`.
 
         Raises:
-            InputError: the caller gave a reference set, which would not be looked at.
+            InputError: the caller gave a reference set, which would not be looked at, or embeddings of another size.
+            MetricregError: not a label a row.
         """
         if self.references is not self.anchors:
             raise InputError("this objective compares embeddings with rows of its own and takes no ref_embeddings")
+        if references.ndim != 2 or references.shape[1] != self.anchors.shape[1]:
+            raise InputError(
+                f"this objective compares embeddings with rows of its own, {list(references.shape)}; the embeddings "
+                f"are {list(self.anchors.shape)}"
+            )
+        if len(labels) != len(references):
+            raise MetricregError(
+                f"against got {len(labels)} labels for {len(references)} rows; a label a row is needed"
+            )
+        given = self.anchor_labels
+        if given is not None and given.shape[1:] != labels.shape[1:]:
+            raise InputError(
+                f"this objective compares samples with rows of its own, whose labels are {list(labels.shape)}; the "
+                f"labels of the samples are {list(given.shape)}, which need as many axes and, as sets, as many labels"
+            )
         weights = self.row_weights()
         return replace(
             self, references=references, reference_labels=labels, self_index=None, selection=None, weights=weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from metricreg.errors import MetricregError
 
 TermKind = Literal["element", "pos_pair", "neg_pair", "triplet"]
+_KINDS = get_args(TermKind)
 
 
 class TermError(MetricregError, ValueError):
@@ -42,6 +43,11 @@ class Term:
         rows: Tensor | None = None,
         divisor: Tensor | None = None,
     ) -> None:
+        for part, given in {"values": values, "weight": weight, "rows": rows, "divisor": divisor}.items():
+            if not isinstance(given, Tensor) and (given is not None or part == "values"):
+                raise TermError(f"a Term takes a tensor as {part}; got {type(given).__name__}")
+        if kind not in _KINDS:
+            raise TermError(f"the kind of a Term is one of {', '.join(_KINDS)}; got {kind!r}")
         self._values, self._weight = values, weight
         self.kind, self.rows, self.divisor = kind, rows, divisor
         self.name = ""
@@ -70,6 +76,8 @@ class Term:
             )
         if self.rows is not None and (values.ndim != 1 or self.rows.shape != values.shape):
             raise TermError(f"term '{name}' has values {tuple(values.shape)} and rows {tuple(self.rows.shape)}")
+        if self.rows is not None and self.rows.dtype not in (torch.int64, torch.int32):
+            raise TermError(f"term '{name}' has rows of {self.rows.dtype}; rows are anchors, counted from 0: int64")
         self._check_divisor()
         if self.weight is not None and not _fits(self.weight, values):
             raise TermError(

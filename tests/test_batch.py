@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from metricreg import Batch, InputError, Pairs, Triplets
+from metricreg import Batch, InputError, MetricregError, Pairs, Triplets
 from tests.oracle import DIM, LARGE_LABELS, PAIRS, TRIPLETS, rows, value_and_gradients
 from tests.reference.selection import Chosen, chosen_of, listed, occurrence_weights
 
@@ -125,6 +125,34 @@ def test_rows_are_views_of_everything_with_a_row_an_anchor() -> None:
 def test_replace_adds_to_row_and_whole() -> None:
     batch = Batch.of(rows(2)).replace(row={"a": torch.zeros(2)}).replace(row={"b": torch.ones(2)})
     assert set(batch.row) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"row": {"a": torch.zeros(3)}}, r"row\['a'\] of a batch is a tensor \[4, \.\.\.\], .* got a tensor \[3\]"),
+        ({"row": {"a": torch.zeros(())}}, r"row\['a'\] of a batch .* got a tensor \[\]"),
+        ({"row": {"a": 3.0}}, r"row\['a'\] of a batch .* got float"),
+        ({"whole": {"b": 3.0}}, r"whole\['b'\] of a batch is a tensor; got float"),
+    ],
+)
+def test_what_is_put_in_row_and_whole_is_checked(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(MetricregError, match=says):
+        Batch.of(rows(4)).replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("own", "labels", "says"),
+    [
+        (torch.zeros(2, 5), torch.arange(2), r"rows of its own, \[2, 5\]; the embeddings are \[4, 3\]"),
+        (torch.zeros(5), torch.arange(5), r"rows of its own, \[5\]; the embeddings are \[4, 3\]"),
+        (torch.zeros(2, 3), torch.arange(3), "against got 3 labels for 2 rows"),
+        (torch.zeros(2, 3), torch.eye(2).long(), r"whose labels are \[2, 2\]; the labels of the samples are \[4\]"),
+    ],
+)
+def test_rows_of_a_loss_have_to_fit_the_batch(own: Tensor, labels: Tensor, says: str) -> None:
+    with pytest.raises(MetricregError, match=says):
+        Batch.of(torch.zeros(4, 3), [0, 1, 0, 1]).against(own, labels)
 
 
 @pytest.mark.parametrize("size", [1, 2, 512])

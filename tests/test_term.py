@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +89,26 @@ def test_values_of_one_an_anchor_and_of_triplets_are_summed_alike() -> None:
     triplets = torch.arange(12.0).reshape(2, 2, 3)
     total, count = bound(Term(triplets, triplets > 2)).per_anchor()
     assert (total.tolist(), count.tolist()) == ([12.0, 51.0], [3, 6])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"values": None}, "a Term takes a tensor as values; got NoneType"),
+        ({"values": VALUES, "weight": "pos_pair"}, "a Term takes a tensor as weight; got str"),
+        ({"values": VALUES[0], "rows": [0, 0, 1]}, "a Term takes a tensor as rows; got list"),
+        ({"values": VALUES, "divisor": 2.0}, "a Term takes a tensor as divisor; got float"),
+        ({"values": VALUES, "kind": "positive"}, "one of element, pos_pair, neg_pair, triplet; got 'positive'"),
+    ],
+)
+def test_what_a_term_is_made_of_is_checked(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(MetricregError, match=says):
+        Term(**arguments)
+
+
+def test_rows_are_integers() -> None:
+    with pytest.raises(MetricregError, match=r"term 'loss' has rows of torch.float32; rows are anchors"):
+        bound(Term(VALUES[0], rows=torch.zeros(3)))
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (0, 2, 3)])

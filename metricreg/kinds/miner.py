@@ -70,6 +70,10 @@ class Miner(Component):
     def mine(self, batch: Batch) -> Selection:
         """Pairs or triplets of all anchors: `select` of each tile, put together."""
         parts = [self._selected(part).shifted(first) for first, part in self.tiles(batch)]
+        if len({type(part) for part in parts}) > 1:
+            raise MetricregError(
+                f"{type(self).__name__}.select returned Pairs for some anchors and Triplets for others"
+            )
         columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
         if isinstance(parts[0], Pairs):
             return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))

@@ -295,6 +295,20 @@ def test_pairs_are_looked_at_in_bounded_memory(miner: Miner, monkeypatch: pytest
     assert seen.numel <= 12000 + 2 * sum(map(len, found.columns())) < 400 * 400 / 3
 
 
+def test_pairs_here_and_triplets_there_are_refused() -> None:
+    class Torn(Miner):
+        def width(self, batch: Batch) -> int:
+            return CPU_VALUES
+
+        def select(self, batch: Batch) -> Pairs | Triplets:
+            none = torch.zeros(0, dtype=torch.long)
+            assert batch.self_index is not None
+            return Pairs(*[none] * 4) if int(batch.self_index[0]) % 2 else Triplets(*[none] * 3)
+
+    with pytest.raises(MetricregError, match=r"Torn\.select returned Pairs for some anchors and Triplets for others"):
+        Torn()(rows(3), [0, 0, 1])
+
+
 def test_a_miner_in_multiple_sees_the_whole_batch() -> None:
     x, labels = rows(10), torch.tensor([0, 1] * 5)
     own = M.TripletMarginMiner(type_of_triplets="semihard")
