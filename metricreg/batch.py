@@ -18,8 +18,8 @@ from metricreg.selection import Pairs, Selection, Triplets, selection_of
 T = TypeVar("T")
 
 MATCH_THEM = (
-    "Sets of labels need a match that compares them, in the loss and in a miner used alone: "
-    '"match": "share_any" or "jaccard" in a spec'
+    'Sets of labels need a match that compares them: "match": "share_any" or "jaccard" in a spec, in the loss, and '
+    "in a miner used alone or beside a loss made of losses"
 )
 
 

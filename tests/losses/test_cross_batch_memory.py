@@ -513,3 +513,20 @@ def test_a_memory_made_in_inference_mode_counts_its_rows() -> None:
             x = rows(6, step)
             torch.testing.assert_close(loss(x, labels_of(step)), want(x, labels_of(step)), rtol=0, atol=0)
     assert loss.memory.count == 24
+
+
+class Prototypes(Loss):
+    """As a plugin's: with class vectors, and of none of the classes here."""
+
+    compared_with = "own rows"
+
+    def terms(self, batch: Batch) -> Any:
+        return {}
+
+
+def test_what_a_plugins_loss_says_of_its_rows_counts() -> None:
+    for wrap in (lambda loss: L.CrossBatchMemoryLoss(loss, 5), L.SelfSupervisedLoss):
+        with pytest.raises(SpecError, match=r"Prototypes has (rows|class vectors) of its own"):
+            wrap(Prototypes())
+        with pytest.raises(SpecError, match="Prototypes has"):
+            wrap(L.MultipleLosses([L.ContrastiveLoss(), Prototypes()]))
