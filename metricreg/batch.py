@@ -207,6 +207,24 @@ class Batch:
             counts = counts & (index != self.self_index[:, None])
         return index, counts
 
+    @property
+    def lists_positives(self) -> bool:
+        """Whether what is only about positives looks at K columns, not at M.
+
+        Not with a selection, on a GPU, where finding K would wait, or when compiling, where K is no number.
+        """
+        return self.selection is None and self.anchors.device.type == "cpu" and not torch.compiler.is_compiling()
+
+    def at_positives(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Of values `[A, M]`, or `[1, M]`, those of positives, `[A, K]`, and which of them count, in their shape.
+
+        Where positives are not listed, all of them, and `positives`.
+        """
+        if not self.lists_positives:
+            return values, self.positives
+        index, counts = self.positive_index
+        return (values.gather(1, index) if len(values) == len(self) else values[0][index]), counts
+
     def poison(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
         finite = self.anchors.detach().isfinite().all()
@@ -302,13 +320,8 @@ class Batch:
         """
         if self.selection is None:
             return self.weights
-        lists = self.selection.columns()
-        if self.anchors is not self.references:
-            lists = lists[:1] if isinstance(self.selection, Triplets) else (lists[0], lists[2])
-        index = torch.cat(lists)
-        counts = torch.zeros(len(self), dtype=self.anchors.dtype, device=index.device)
-        counts = counts.index_add(0, index, torch.ones_like(index, dtype=counts.dtype))
-        return counts / counts.max() if len(index) else counts
+        counts = self.selection.occurrences(len(self), self.anchors is self.references).to(self.anchors.dtype)
+        return counts / counts.max().clamp(min=1.0) if len(counts) else counts
 
 
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)

@@ -108,11 +108,12 @@ def summed(name: str, term: Term | Scalar, reducer: Additive) -> tuple[Finalizer
 
 @dataclass(frozen=True)
 class Place:
-    """Where the statistics of a term are among all: from which on, and of which shapes."""
+    """Where the statistics of a term are among all: from which on, of which shapes, and of how many values."""
 
     finalizer: Finalizer
     start: int
     shapes: tuple[torch.Size, ...]
+    size: int = 0
 
     @property
     def span(self) -> slice:

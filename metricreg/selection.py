@@ -62,6 +62,10 @@ class Pairs:
         """How often each pair is listed as negative, `[A, M]`; bool where no pair repeats."""
         return _counted(self.anchor2, self.negative, rows, columns, self.repeats)
 
+    def occurrences(self, rows: int, with_references: bool) -> Tensor:
+        """How often each row is listed, `[A]`: as an anchor, or wherever it stands."""
+        return _occurrences(self.columns() if with_references else (self.anchor, self.anchor2), rows)
+
     def at_most(self, count: int) -> Pairs:
         """At most so many positive and so many negative pairs of each anchor, drawn without replacement."""
         p, q = _drawn(self.anchor, count), _drawn(self.anchor2, count)
@@ -115,6 +119,10 @@ class Triplets:
         """In how many triplets each pair is the anchor and its negative, `[A, M]`."""
         return _counted(self.anchor, self.negative, rows, columns, True)
 
+    def occurrences(self, rows: int, with_references: bool) -> Tensor:
+        """How often each row is listed, `[A]`: as an anchor, or wherever it stands."""
+        return _occurrences(self.columns() if with_references else (self.anchor,), rows)
+
     def at_most(self, count: int) -> Triplets:
         """At most so many triplets of each anchor, drawn without replacement."""
         t = _drawn(self.anchor, count)
@@ -139,6 +147,11 @@ def _counted(row: Tensor, column: Tensor, rows: int, columns: int, repeats: bool
         )
     counts = torch.zeros(rows, columns, dtype=torch.int32, device=row.device)
     return counts.index_put_((row, column), torch.ones_like(row, dtype=torch.int32), accumulate=True)
+
+
+def _occurrences(lists: Sequence[Tensor], rows: int) -> Tensor:
+    index = torch.cat(list(lists))  # not bincount, which waits for the device
+    return torch.zeros(rows, dtype=torch.long, device=index.device).index_add(0, index, torch.ones_like(index))
 
 
 def _drawn(anchor: Tensor, count: int) -> Tensor:

@@ -23,8 +23,11 @@ from metricreg.errors import MetricregError
 from metricreg.gradients import Gradients
 from metricreg.module_state import ModuleState
 from metricreg.reduction import Additive, Place, Terms, bound, check_layout, summed
+from metricreg.term import Term
 
 USE_DENSE = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
+SMALLER = 8
+"""A term of so many times fewer values than another has its gradient made for itself in the forward pass."""
 CHANGED = "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
 
 
@@ -84,23 +87,19 @@ class Sweep:
 
     def run(
         self, batch: Batch, held: Sequence[Tensor], slopes: Sequence[Tensor] | None
-    ) -> tuple[list[Tensor], list[Tensor | None] | None]:
-        """Sum the statistics over all tiles; with slopes, also the gradient of Σ slopeᵢ·statisticᵢ.
+    ) -> tuple[list[Tensor], dict[int, list[Tensor | None]] | None]:
+        """Sum the statistics over all tiles; with slopes, also the gradient of Σ slopeᵢ·statisticᵢ, under -1.
 
-        An empty list of slopes asks for the gradient if, and only if, a single scalar statistic carries one.
+        An empty list of slopes asks for the gradient of each statistic that carries one, if that takes no more
+        products than another sweep would.
         """
         totals: list[Tensor] = []
         # hooks on a parameter are to run once, on the whole gradient, and so not on what stands in for it here
         hooked = [p for p in _parameters(held) if p._backward_hooks]
         stand_ins = {id(p): p.detach().requires_grad_(slopes is not None) for p in hooked}
         parameters = [stand_ins.get(id(p), p) for p in _parameters(held)]
-        gradients = (
-            None
-            if slopes is None
-            else Gradients(
-                self._inputs(batch, held), [leaf.by_row for leaf in self.leaves], self._tracks_anchors(batch)
-            )
-        )
+        inputs, by_row = self._inputs(batch, held), [leaf.by_row for leaf in self.leaves]
+        gradients: dict[int, Gradients] | None = None if slopes is None else {}
         carriers: set[int] = set()  # of all tiles: one without positives, say, may carry less than the next
         with self.state.holding([stand_ins.get(id(t), t) for t in held]):
             for i, j in batch.tiles(self.tile):
@@ -113,18 +112,37 @@ class Sweep:
                     if gradients is not None:
                         here = [k for k, s in enumerate(statistics) if s.requires_grad]
                         carriers.update(here)
-                        if not slopes and (len(carriers) > 1 or any(statistics[k].ndim for k in here)):
+                        if not slopes and not self._separable(statistics, carriers):
                             gradients = None  # several slopes are needed, and they are known only in the backward pass
                         elif here:
-                            weighed = [(slopes[k] * statistics[k]).sum() if slopes else statistics[k] for k in here]
-                            found = torch.autograd.grad(
-                                sum(weighed[1:], weighed[0]), [*tracked, *parameters], allow_unused=True
-                            )
-                            gradients.add(list(found), i, j)
+                            if slopes:
+                                weighed = [(slopes[k] * statistics[k]).sum() for k in here]
+                                sums = {-1: sum(weighed[1:], weighed[0])}
+                            else:
+                                sums = {k: statistics[k] for k in here}
+                            for k, value in sums.items():
+                                found = torch.autograd.grad(
+                                    value,
+                                    [*tracked, *parameters],
+                                    allow_unused=True,
+                                    retain_graph=k not in (-1, here[-1]),
+                                )
+                                if k not in gradients:
+                                    gradients[k] = Gradients(inputs, by_row, self._tracks_anchors(batch))
+                                gradients[k].add(list(found), i, j)
                 done = [s.detach() for s in statistics]
                 totals = [a + b for a, b in zip(totals, done, strict=True)] if totals else done
         self.carriers = sorted(carriers)
-        return totals, None if gradients is None else gradients.totals
+        return totals, None if gradients is None else {k: found.totals for k, found in gradients.items()}
+
+    def _separable(self, statistics: list[Tensor], carriers: set[int]) -> bool:
+        """Whether the gradients of all carriers together take hardly more than that of the one of the most values."""
+        if any(statistics[k].ndim for k in carriers):
+            return False
+        sizes = sorted(
+            place.size for place in self.layout for k in carriers if k in range(*place.span.indices(len(statistics)))
+        )
+        return len(sizes) < 2 or sizes[-2] * SMALLER <= sizes[-1]
 
     def _track(self, batch: Batch, i: int, j: int) -> tuple[list[Tensor], Batch]:
         """The batch of one tile, on leaves of its own, and those leaves."""
@@ -152,7 +170,8 @@ class Sweep:
         layout = []
         for name, term in bound(self.terms(part), part, self.terms).items():
             finalizer, given = summed(name, term, self.reducer)
-            layout.append(Place(finalizer, len(statistics), tuple(s.shape for s in given)))
+            size = term.size if isinstance(term, Term) else max(s.numel() for s in given)
+            layout.append(Place(finalizer, len(statistics), tuple(s.shape for s in given), size))
             statistics += given
         check_layout(self.layout, layout)
         self.layout = layout
@@ -219,11 +238,10 @@ class _Fold(torch.autograd.Function):
     def forward(ctx: Any, sweep: Sweep, batch: Batch, held: list[Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
         with saved_tensors_hooks(_as_it_is, _as_it_is):  # those around, such as a checkpoint's, are for the whole fold
             totals, gradients = sweep.run(batch, held, ())
-        ctx.single = gradients is not None
+        ctx.carriers = None if gradients is None else list(gradients)
         ctx.mark_non_differentiable(*(t for t in totals if not t.is_floating_point()))
         if gradients is not None:
-            ctx.carriers = sweep.carriers
-            ctx.save_for_backward(*gradients)
+            ctx.save_for_backward(*(gradient for found in gradients.values() for gradient in found))
         else:
             ctx.sweep = sweep
             tensors, ctx.rebuild = _packed(batch)
@@ -240,13 +258,20 @@ class _Fold(torch.autograd.Function):
             if "inplace" not in str(error):
                 raise
             raise MetricregError(f"{error}. {CHANGED}") from error
-        if ctx.single:
-            scale = sum(slopes[k] for k in ctx.carriers)  # of none or one
-            return (None, None, None, *(None if gradient is None else scale * gradient for gradient in saved))
+        if ctx.carriers is not None:
+            count = len(ctx.needs_input_grad) - 3
+            found = [saved[n::count] for n in range(count)]
+            return (None, None, None, *(_weighed(parts, [slopes[k] for k in ctx.carriers]) for parts in found))
         batch, held = ctx.rebuild(saved)
         with torch.autocast(batch.anchors.device.type, enabled=False):  # as in the forward pass
             _, gradients = ctx.sweep.run(batch, held, slopes)
-        return (None, None, None, *gradients)
+        return (None, None, None, *gradients.get(-1, [None] * (len(ctx.needs_input_grad) - 3)))
+
+
+def _weighed(gradients: Sequence[Tensor | None], slopes: Sequence[Tensor]) -> Tensor | None:
+    """Σ slopeᵢ·gradientᵢ of those that there are."""
+    parts = [slope * gradient for slope, gradient in zip(slopes, gradients, strict=True) if gradient is not None]
+    return sum(parts[1:], parts[0]) if parts else None
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:

@@ -64,6 +64,11 @@ class Term:
         """Which values count, and how often; None for all, once."""
         return self._weight
 
+    @property
+    def size(self) -> int:
+        """How many values it takes to make this term."""
+        return self._values.numel()
+
     def bind(self, name: str, anchors: int, labels: Tensor | None) -> Term:
         """Say which batch the term is of, and check its shapes against it. The engine does this."""
         self.name, self.anchors, self.labels = name, anchors, labels
@@ -185,6 +190,11 @@ class HingeTriplets(Term):
         if self._made is None:
             self._made = (self.x[:, :, None] + self.y[:, None, :]).relu()
         return self._made
+
+    @property
+    def size(self) -> int:
+        """How many values it takes to make this term: not those of the triplets."""
+        return self.x.numel() + self.y.numel()
 
     @property
     def weight(self) -> Tensor:

@@ -22,8 +22,9 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
     """
     xx, yy = x.square().sum(-1, keepdim=True), y.square().sum(-1, keepdim=True)
     squares = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1) @ torch.cat([y, torch.ones_like(yy), yy], -1).mT
-    noise = RESOLUTION * torch.finfo(squares.dtype).eps * (xx.detach() + yy.detach().mT)
-    return squares.masked_fill(squares <= noise, 0.0)
+    # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
+    noise = 2.0 * RESOLUTION * torch.finfo(squares.dtype).eps * xx.detach()
+    return squares.masked_fill_(squares.detach() <= noise, 0.0)
 
 
 def _middle(rows: Tensor) -> Tensor:

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from metricreg.at_zero import raised
+from metricreg.batch import Batch
 from metricreg.component import Component
 from metricreg.errors import MetricregError
+
+FEW = 16
+"""Positives are made by themselves where there are so many times more references."""
 
 
 class Distance(Component):
@@ -49,6 +53,23 @@ class Distance(Component):
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
         x, y = self.prepare(x), self.prepare(y)
         return raised(self._matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
+
+    def of_positives(self, batch: Batch, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """The distances of anchors to their positives, `[A, K]`, and which of them count.
+
+        As `Batch.at_positives` of the matrix; where an anchor has few, they are made by themselves, so that their
+        gradient takes no product of matrices.
+
+        Args:
+            batch: some anchors.
+            distances: of those to all references, `[A, M]`.
+        """
+        if not batch.lists_positives or batch.positive_index[0].shape[1] * FEW > distances.shape[1]:
+            return batch.at_positives(distances)
+        index, counts = batch.positive_index
+        rows, width = index.shape
+        anchors = batch.anchors.repeat_interleave(width, 0)
+        return self.pairwise(anchors, batch.references[index.flatten()]).view(rows, width), counts
 
     def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
         found = self.matrix(x, y)

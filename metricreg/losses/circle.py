@@ -52,8 +52,9 @@ class CircleLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         s = self.distance(batch.anchors, batch.references)
-        pull = (1.0 + self.m - s.detach()).relu() * (1.0 - self.m - s)
+        near, among = batch.at_positives(s)
+        pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
         push = (s.detach() + self.m).relu() * (s - self.m)
-        positive = masked_logsumexp(self.gamma * pull, batch.positives != 0)
+        positive = masked_logsumexp(self.gamma * pull, among != 0)
         negative = masked_logsumexp(self.gamma * push, batch.negatives != 0)
         return {"loss": Term(log_one_plus_exp(positive + negative))}

@@ -59,12 +59,13 @@ class ContrastiveLoss(Loss):
         return AvgNonZeroReducer()
 
     def terms(self, batch: Batch) -> Terms:
-        """`pos_loss` and `neg_loss`, `[A, M]` each."""
+        """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
         d = self.distance(batch.anchors, batch.references)
-        positive = _hinge(self.distance.margin(d, self.pos_margin), self.pos_margin)
+        near, counts = self.distance.of_positives(batch, d)
+        positive = _hinge(self.distance.margin(near, self.pos_margin), self.pos_margin)
         negative = _hinge(self.distance.margin(self.neg_margin, d), self.neg_margin)
         return {
-            "pos_loss": Term(raised(positive, self.power), batch.positives, kind="pos_pair"),
+            "pos_loss": Term(raised(positive, self.power), counts, kind="pos_pair"),
             "neg_loss": Term(raised(negative, self.power), batch.negatives, kind="neg_pair"),
         }
 

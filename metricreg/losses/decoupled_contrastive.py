@@ -61,20 +61,22 @@ class DecoupledContrastiveLoss(Loss):
         return batch.replace(whole={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value a positive pair, `[A, M]`."""
+        """`loss`: a value a positive pair, `[A, K]`."""
         s = self._similarities(batch)
-        pull = s / self.temperature
-        negatives = masked_logsumexp(pull, batch.negatives)[:, None]
+        negatives = masked_logsumexp(s / self.temperature, batch.negatives)[:, None]
+        near, among = batch.at_positives(s)
+        pull = near / self.temperature
         if self.weighting is not None:
-            above = (s / self.sigma - batch.whole["log_mean"]).masked_fill(batch.positives == 0, 0.0)
+            above = (near / self.sigma - batch.whole["log_mean"]).masked_fill(among == 0, 0.0)
             pull = (2.0 - above.exp()) * pull
         push = negatives.masked_fill(negatives == -torch.inf, 0.0)
-        return {"loss": Term(push - pull, batch.positives, kind="pos_pair")}
+        return {"loss": Term(push - pull, among, kind="pos_pair")}
 
     def _similarities(self, batch: Batch) -> Tensor:
         return self.distance.closeness(self.distance(batch.anchors, batch.references))
 
     def _of_positives(self, part: Batch) -> Tensor:
         """Each anchor's log-sum-exp of its positives, and their number: `[A, 2]`."""
-        sums = masked_logsumexp(self._similarities(part) / self.sigma, part.positives)
-        return torch.stack([sums, part.positives.sum(1).to(sums.dtype)], 1)
+        near, among = part.at_positives(self._similarities(part))
+        sums = masked_logsumexp(near / self.sigma, among)
+        return torch.stack([sums, among.sum(1).to(sums.dtype)], 1)

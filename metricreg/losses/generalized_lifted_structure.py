@@ -32,7 +32,8 @@ class GeneralizedLiftedStructureLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         d = self.distance(batch.anchors, batch.references)
-        positive = masked_logsumexp(self.distance.margin(d, self.pos_margin), batch.positives != 0)
+        far, among = batch.at_positives(d)
+        positive = masked_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
         negative = masked_logsumexp(self.distance.margin(self.neg_margin, d), batch.negatives != 0)
         both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
         return {"loss": Term(both.relu())}

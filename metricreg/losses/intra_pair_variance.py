@@ -53,13 +53,14 @@ class IntraPairVarianceLoss(Loss):
         return batch.replace(whole=means)
 
     def terms(self, batch: Batch) -> Terms:
-        """`pos_loss` and `neg_loss`: a value a pair, `[A, M]` each."""
+        """`pos_loss` and `neg_loss`: a value a pair, `[A, K]` and `[A, M]`."""
         d = self.distance(batch.anchors, batch.references)
         sign = -1.0 if self.distance.is_inverted else 1.0
         farthest = (1.0 + sign * self.pos_eps) * batch.whole["positive"]
+        far, among = self.distance.of_positives(batch, d)
         nearest = (1.0 - sign * self.neg_eps) * batch.whole["negative"]
         return {
-            "pos_loss": Term(self.distance.margin(d, farthest).relu().square(), batch.positives, kind="pos_pair"),
+            "pos_loss": Term(self.distance.margin(far, farthest).relu().square(), among, kind="pos_pair"),
             "neg_loss": Term(self.distance.margin(nearest, d).relu().square(), batch.negatives, kind="neg_pair"),
         }
 
@@ -68,7 +69,7 @@ class IntraPairVarianceLoss(Loss):
         d = self.distance(part.anchors, part.references)
         columns = [
             column
-            for weight in (part.positives, part.negatives)
-            for column in ((d.masked_fill(weight == 0, 0.0) * weight).sum(1), weight.sum(1).to(d.dtype))
+            for values, weight in (part.at_positives(d), (d, part.negatives))
+            for column in ((values.masked_fill(weight == 0, 0.0) * weight).sum(1), weight.sum(1).to(d.dtype))
         ]
         return torch.stack(columns, 1)

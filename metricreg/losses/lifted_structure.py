@@ -44,13 +44,14 @@ class LiftedStructureLoss(Loss):
         return batch.replace(whole={"partner": partner})
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value a positive pair, `[A, M]`."""
+        """`loss`: a value a positive pair, `[A, K]`."""
         d = self.distance(batch.anchors, batch.references)
-        own, partner = self._logsumexp(d, batch)[:, None], batch.whole["partner"][None, :]
+        own, (partner, _) = self._logsumexp(d, batch)[:, None], batch.at_positives(batch.whole["partner"][None, :])
         nothing = own.isneginf() & partner.isneginf()  # which logaddexp differentiates to NaN
         negatives = torch.logaddexp(own.masked_fill(nothing, 0.0), partner).masked_fill(nothing, -torch.inf)
-        violation = (negatives + self.distance.margin(d, self.pos_margin)).relu()
-        return {"loss": Term(violation.square() / 2.0, batch.positives, kind="pos_pair")}
+        near, among = batch.at_positives(d)
+        violation = (negatives + self.distance.margin(near, self.pos_margin)).relu()
+        return {"loss": Term(violation.square() / 2.0, among, kind="pos_pair")}
 
     def _of_anchors(self, part: Batch) -> Tensor:
         return self._logsumexp(self.distance(part.anchors, part.references), part)

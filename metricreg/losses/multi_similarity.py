@@ -50,6 +50,7 @@ class MultiSimilarityLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         s = self.distance(batch.anchors, batch.references)
-        positive = masked_logsumexp(self.alpha * self.distance.margin(s, self.base), batch.positives != 0)
+        near, among = batch.at_positives(s)
+        positive = masked_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
         negative = masked_logsumexp(self.beta * self.distance.margin(self.base, s), batch.negatives != 0)
         return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

@@ -44,7 +44,8 @@ class NCALoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         s = self.softmax_scale * self.distance.closeness(self.distance(batch.anchors, batch.references))
-        counts = batch.positives.any(1)
-        near = masked_logsumexp(s, batch.positives).masked_fill(~counts, 0.0)
+        near, among = batch.at_positives(s)
+        counts = among.any(1)
+        near = masked_logsumexp(near, among).masked_fill(~counts, 0.0)
         losses = log_one_plus_exp(masked_logsumexp(s, batch.negatives) - near)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, counts)}

@@ -38,7 +38,8 @@ class NTXentLoss(Loss):
         return CosineSimilarity()
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value a positive pair, `[A, M]`."""
+        """`loss`: a value a positive pair, `[A, K]`."""
         s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
         negatives = masked_logsumexp(s, batch.negatives)[:, None]
-        return {"loss": Term(log_one_plus_exp(negatives - s), batch.positives, kind="pos_pair")}
+        near, among = batch.at_positives(s)
+        return {"loss": Term(log_one_plus_exp(negatives - near), among, kind="pos_pair")}

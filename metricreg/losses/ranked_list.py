@@ -59,7 +59,8 @@ class RankedListLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         d = self.distance(batch.anchors, batch.references)
-        far = _weighted_excess(d - (self.alpha - self.margin), batch.positives != 0, self.Tp)
+        far, among = batch.at_positives(d)
+        far = _weighted_excess(far - (self.alpha - self.margin), among != 0, self.Tp)
         near = _weighted_excess(self.alpha - d, batch.negatives != 0, self.Tn)
         return {"loss": Term((1.0 - self.imbalance) * far + self.imbalance * near)}
 

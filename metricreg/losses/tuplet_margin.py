@@ -49,11 +49,12 @@ class TupletMarginLoss(Loss):
         return CosineSimilarity()
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: a value a positive pair, `[A, M]`."""
+        """`loss`: a value a positive pair, `[A, K]`."""
         cosine = self.distance(batch.anchors, batch.references)
         negatives = masked_logsumexp(self.scale * cosine, batch.negatives)[:, None]
-        losses = log_one_plus_exp(negatives - self.scale * self._with_slack(cosine))
-        return {"loss": Term(losses, batch.positives, kind="pos_pair")}
+        near, among = batch.at_positives(cosine)
+        losses = log_one_plus_exp(negatives - self.scale * self._with_slack(near))
+        return {"loss": Term(losses, among, kind="pos_pair")}
 
     def _with_slack(self, cosine: Tensor) -> Tensor:
         return rotated(cosine, cosine.new_full((), -math.radians(self.margin)))
