@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import root, unit_rows
+from metricreg.at_zero import raised, root, unit_rows
 from metricreg.kinds import Distance
 
 RESOLUTION = 8.0
@@ -65,6 +65,13 @@ class LpDistance(Distance):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Lp distances `[X, Y]`."""
         return torch.cdist(x, y, p=self.p) if self.p != 2.0 else root(self._squares(x, y))
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
+        if self.p != 2.0:
+            return super().pairwise(x, y)
+        squares = (self.prepare(x) - self.prepare(y)).square().sum(-1)
+        return squares if self.power == 2.0 else raised(root(squares), self.power)
 
     def _squares(self, x: Tensor, y: Tensor) -> Tensor:
         if not y.shape[-2]:
