@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from metricreg.embeddings import check_rows, check_tensors, not_finite, read_embeddings, together
 from metricreg.errors import InputError, MetricregError
 from metricreg.labels import Matching, check_alike, check_single, read_labels, related
 from metricreg.listing import columns_by_row
@@ -78,7 +79,7 @@ class Batch:
         Raises:
             InputError: shapes, types or lengths that do not fit together.
         """
-        anchors = _embeddings("embeddings", embeddings)
+        anchors = read_embeddings("embeddings", embeddings)
         anchor_labels = read_labels("labels", labels, "embeddings", anchors)
         if ref_embeddings is None or ref_embeddings is embeddings:
             if ref_embeddings is None and ref_labels is not None:
@@ -88,16 +89,10 @@ class Batch:
                 reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
             self_index: Tensor | None = torch.arange(len(anchors), device=anchors.device)
         else:
-            references = _embeddings("ref_embeddings", ref_embeddings)
+            references = read_embeddings("ref_embeddings", ref_embeddings)
             reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
             self_index = None
-            if references.shape[1] != anchors.shape[1] or references.device != anchors.device:
-                raise InputError(
-                    f"embeddings are {tuple(anchors.shape)} on {anchors.device} and ref_embeddings "
-                    f"{tuple(references.shape)} on {references.device}; they need one dimension and one device"
-                )
-            dtype = torch.promote_types(anchors.dtype, references.dtype)
-            anchors, references = anchors.to(dtype), references.to(dtype)
+            anchors, references = together(anchors, references)
             if tuples is None and (anchor_labels is None) != (reference_labels is None):
                 raise InputError("give both labels and ref_labels, or neither")
         check_alike(anchor_labels, reference_labels)
@@ -227,10 +222,7 @@ class Batch:
 
     def poison(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
-        finite = self.anchors.detach().isfinite().all()
-        if self.references is not self.anchors:
-            finite = finite & self.references.detach().isfinite().all()
-        return torch.where(finite, self.anchors.new_zeros(()), torch.nan)
+        return not_finite(self.anchors, self.references)
 
     # -- other views ----------------------------------------------------------------------------------------------
 
@@ -275,13 +267,7 @@ class Batch:
             if key in changes:
                 changes[key] = getattr(self, key) | changes[key]
         made = replace(self, **changes)
-        for key in ("row", "whole"):
-            for name, value in changes.get(key, {}).items():
-                rows = value.shape[:1] if isinstance(value, Tensor) else None
-                if rows is None or (key == "row" and rows != (len(made),)):
-                    wanted = f"a tensor [{len(made)}, ...], a row an anchor" if key == "row" else "a tensor"
-                    given = type(value).__name__ if rows is None else f"a tensor {list(value.shape)}"
-                    raise MetricregError(f"{key}['{name}'] of a batch is {wanted}; got {given}")
+        check_tensors(changes, len(made))
         return made
 
     def against(self, references: Tensor, labels: Tensor) -> Batch:
@@ -293,21 +279,7 @@ class Batch:
         """
         if self.references is not self.anchors:
             raise InputError("this objective compares embeddings with rows of its own and takes no ref_embeddings")
-        if references.ndim != 2 or references.shape[1] != self.anchors.shape[1]:
-            raise InputError(
-                f"this objective compares embeddings with rows of its own, {list(references.shape)}; the embeddings "
-                f"are {list(self.anchors.shape)}"
-            )
-        if len(labels) != len(references):
-            raise MetricregError(
-                f"against got {len(labels)} labels for {len(references)} rows; a label a row is needed"
-            )
-        given = self.anchor_labels
-        if given is not None and given.shape[1:] != labels.shape[1:]:
-            raise InputError(
-                f"this objective compares samples with rows of its own, whose labels are {list(labels.shape)}; the "
-                f"labels of the samples are {list(given.shape)}, which need as many axes and, as sets, as many labels"
-            )
+        check_rows(self.anchors, self.anchor_labels, references, labels)
         weights = self.row_weights()
         return replace(
             self, references=references, reference_labels=labels, self_index=None, selection=None, weights=weights
@@ -322,22 +294,6 @@ class Batch:
             return self.weights
         counts = self.selection.occurrences(len(self), self.anchors is self.references).to(self.anchors.dtype)
         return counts / counts.max().clamp(min=1.0) if len(counts) else counts
-
-
-_FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-
-def _embeddings(name: str, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise InputError(f"{name} must be a torch tensor [N, D]; got {type(value).__name__}")
-    if value.is_nested or value.layout is not torch.strided or value.dtype not in _FLOATS:
-        kind = "nested" if value.is_nested else str(value.layout).removeprefix("torch.")
-        raise InputError(
-            f"{name} must be [N, D] of float64, float32, bfloat16 or float16, dense; got {kind} of {value.dtype}"
-        )
-    if value.ndim != 2:
-        raise InputError(f"{name} must be [N, D] floating point; got shape {tuple(value.shape)} of {value.dtype}")
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -45,3 +47,9 @@ class Gradients:
             total = total.clone()
         self.totals[k], self.shared[k] = total, False
         return total
+
+
+def weighed_sum(gradients: Sequence[Tensor | None], slopes: Sequence[Tensor]) -> Tensor | None:
+    """Σ slopeᵢ·gradientᵢ of those that there are."""
+    parts = [slope * gradient for slope, gradient in zip(slopes, gradients, strict=True) if gradient is not None]
+    return sum(parts[1:], parts[0]) if parts else None

@@ -20,7 +20,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from metricreg.batch import Batch
 from metricreg.errors import MetricregError
-from metricreg.gradients import Gradients
+from metricreg.gradients import Gradients, weighed_sum
 from metricreg.module_state import ModuleState
 from metricreg.reduction import Additive, Place, Terms, bound, check_layout, summed
 from metricreg.term import Term
@@ -261,17 +261,11 @@ class _Fold(torch.autograd.Function):
         if ctx.carriers is not None:
             count = len(ctx.needs_input_grad) - 3
             found = [saved[n::count] for n in range(count)]
-            return (None, None, None, *(_weighed(parts, [slopes[k] for k in ctx.carriers]) for parts in found))
+            return (None, None, None, *(weighed_sum(parts, [slopes[k] for k in ctx.carriers]) for parts in found))
         batch, held = ctx.rebuild(saved)
         with torch.autocast(batch.anchors.device.type, enabled=False):  # as in the forward pass
             _, gradients = ctx.sweep.run(batch, held, slopes)
         return (None, None, None, *gradients.get(-1, [None] * (len(ctx.needs_input_grad) - 3)))
-
-
-def _weighed(gradients: Sequence[Tensor | None], slopes: Sequence[Tensor]) -> Tensor | None:
-    """Σ slopeᵢ·gradientᵢ of those that there are."""
-    parts = [slope * gradient for slope, gradient in zip(slopes, gradients, strict=True) if gradient is not None]
-    return sum(parts[1:], parts[0]) if parts else None
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:

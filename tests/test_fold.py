@@ -667,3 +667,50 @@ def test_the_dense_plan_compiles_without_graph_breaks(name: str) -> None:
 def test_class_weights_want_labels() -> None:
     with pytest.raises(InputError, match="needs labels"):
         L.ContrastiveLoss(reducer=R.ClassWeightedReducer([1.0]))(rows(2), tuples=([0], [1], [], []))
+
+
+# -- several statistics that carry gradient ---------------------------------------------------------------------------
+
+
+class Counting(L.ContrastiveLoss):
+    """Notes how often `terms` runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def terms(self, batch: Batch) -> Any:
+        self.calls += 1
+        return super().terms(batch)
+
+
+@pytest.mark.parametrize(("each", "calls"), [(2, 4), (16, 8)])
+def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int) -> None:
+    x, labels = rows(64), torch.arange(64) // each
+    loss = Counting()
+    total = loss(x, labels, execution=tiles(16))
+    found = value_and_gradients(total, [x])
+    assert loss.calls == calls
+    assert_close(found, value_and_gradients(loss(x, labels, execution=DENSE), [x]), 1e-12)
+
+
+class Weighed(R.SumReducer):
+    """A factor times the sum."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        return self.factor * statistics[0]
+
+
+@pytest.mark.parametrize("slopes", [(1.0, 0.0), (0.0, 1.0), (2.0, -3.0)])
+def test_each_of_several_statistics_has_its_own_slope(slopes: tuple[float, float]) -> None:
+    x, labels = rows(64), torch.arange(64) // 2
+    pull = L.ContrastiveLoss(reducer=R.MultipleReducers({"pos_loss": R.SumReducer(), "neg_loss": Weighed(0.0)}))
+    push = L.ContrastiveLoss(reducer=R.MultipleReducers({"pos_loss": Weighed(0.0), "neg_loss": R.SumReducer()}))
+    want = slopes[0] * pull(x, labels, execution=DENSE) + slopes[1] * push(x, labels, execution=DENSE)
+    reducer = R.MultipleReducers({"pos_loss": Weighed(slopes[0]), "neg_loss": Weighed(slopes[1])})
+    got = L.ContrastiveLoss(reducer=reducer)(x, labels, execution=tiles(16))
+    assert_close(value_and_gradients(got, [x]), value_and_gradients(want, [x]), 1e-12)
