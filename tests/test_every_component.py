@@ -359,12 +359,9 @@ EMPTY: dict[str, dict[tuple[str, str], str]] = {
     "distance": {},
     "loss": {
         ("cross_batch_memory", "gradcheck"): "by definition its memory has no gradient",
-        ("cross_batch_memory", "loop"): "a loss around a loss: tests/losses/test_cross_batch_memory.py",
-        ("self_supervised", "loop"): "a loss around a loss: tests/losses/test_self_supervised.py",
         ("vicreg", "distances"): "it compares rows by definition, with a Euclidean distance",
         ("dynamic_soft_margin", "gradcheck"): "by definition its gradient is not that of its value",
         ("circle", "gradcheck"): "by definition its gradient is not that of its value",
-        ("multi_supcon", "loop"): "of label sets: tests/losses/test_multi_supcon.py",
         ("multiple", "loop"): "a sum: tests/losses/test_multiple.py",
         ("multiple", "PML"): "a sum: tests/losses/test_multiple.py",
     },
@@ -373,14 +370,8 @@ EMPTY: dict[str, dict[tuple[str, str], str]] = {
     "miner": {
         ("angular", "distances"): "it has a distance of its own",
         ("distance_weighted", "distances"): "it has a distance of its own",
-        **{
-            (name, "loop"): f"tests/miners/test_{name}.py" for name in ("distance_weighted", "hdc", "uniform_histogram")
-        },
-        **{
-            (name, "tiles"): f"tests/miners/test_{name}.py"
-            for name in ("distance_weighted", "hdc", "uniform_histogram")
-        },
-        **{(name, "distances"): f"tests/miners/test_{name}.py" for name in ("hdc", "uniform_histogram")},
+        ("distance_weighted", "loop"): "it draws: tests/miners/test_distance_weighted.py",
+        ("distance_weighted", "tiles"): "it draws: tests/miners/test_distance_weighted.py",
         **{
             ("packaged_triplets", check): "it looks at nothing: tests/miners/test_packaged_triplets.py"
             for check in ("loop", "PML", "tiles", "distances", "batches", "labels", "half", "NaN")

@@ -20,6 +20,7 @@ from metricreg import miners as M
 from metricreg import reducers as R
 from metricreg.kinds.loss import Terms
 from metricreg.plugins import load_entry_points
+from tests.checks import record
 from tests.oracle import (
     DIM,
     DISTANCES,
@@ -75,6 +76,7 @@ def test_it_is_the_loss_against_the_last_rows(name: str, size: int, plan: Execut
     assert torch.equal(loss.memory.embeddings[: len(memory.rows)], memory.references(rows(0)))
     assert loss.memory.labels[: len(memory.rows)].tolist() == memory.labels
     assert int(loss.memory.enqueued) == memory.next == 21
+    record("loss", "cross_batch_memory", "loop")
 
 
 @plans

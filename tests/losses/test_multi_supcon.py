@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metricreg import Pairs
 from metricreg.losses import MultiSupConLoss, SupConLoss
+from tests.checks import record
 from tests.oracle import DISTANCES, PLANS, REDUCERS, assert_close, reduced, rows, value_and_gradients
 from tests.reference.matches import jaccard, pairs, sets_of
 from tests.reference.multi_supcon import multi_supcon
@@ -45,6 +46,7 @@ def agrees(
     for name, plan in PLANS.items():
         total = loss(x, SETS.to(dtype), tuples=tuples, execution=plan, **given)
         assert_close(value_and_gradients(total, leaves), want, 1e-10, name)
+    record("loss", "multi_supcon", "loop")
 
 
 @pytest.mark.parametrize("ref", [False, True])

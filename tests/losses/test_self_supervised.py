@@ -13,6 +13,7 @@ from metricreg import losses as L
 from metricreg import miners as M
 from metricreg.kinds.loss import Terms
 from metricreg.plugins import load_entry_points
+from tests.checks import record
 from tests.oracle import (
     DISTANCES,
     FEW_PLANS,
@@ -45,6 +46,7 @@ def test_it_is_simclr_in_one_batch_and_infonce_between_two(plan: Execution) -> N
     want = value_and_gradients(reduced(terms, mean, Anchors(5, [0, 1, 2, 3, 4])), [x, y])
     got = L.SelfSupervisedLoss(L.NTXentLoss(), symmetric=False)(x, ref_embeddings=y, execution=plan)
     assert_close(value_and_gradients(got, [x, y]), want, 1e-10)
+    record("loss", "self_supervised", "loop")
 
 
 @plans

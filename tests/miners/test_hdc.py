@@ -11,6 +11,7 @@ from torch import Tensor
 from metricreg import Pairs, SpecError
 from metricreg.distances import CosineSimilarity
 from metricreg.miners import HDCMiner
+from tests.checks import record
 from tests.oracle import DISTANCES, SCENARIOS, batch, rows
 from tests.reference import miners as reference
 
@@ -40,6 +41,8 @@ def test_keeps_the_hardest_pairs(
         want = reference.hdc(measure, case.x, case.references, case.chosen, share)
         got = HDCMiner(share, distance=ours())(case.x, case.labels, case.ref, case.ref_labels)
         assert_as_hard(got, want, ours()(case.x, case.references))
+    for check in ("loop", "tiles", "distances"):
+        record("miner", "hdc", check)
 
 
 def test_memory_is_that_of_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

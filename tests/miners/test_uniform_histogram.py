@@ -10,6 +10,7 @@ import torch
 from metricreg import Pairs, SpecError
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.miners import UniformHistogramMiner
+from tests.checks import record
 from tests.oracle import DISTANCES, SCENARIOS, Scenario, batch
 from tests.reference import miners as reference
 
@@ -40,6 +41,8 @@ def test_each_bin_that_is_not_empty_gives_its_number(
     ):
         of = {pair: place for place, pairs in bins.items() for pair in pairs}
         assert Counter(of[pair] for pair in found) == dict.fromkeys(bins, count)
+    for check in ("loop", "tiles", "distances"):
+        record("miner", "uniform_histogram", check)
 
 
 @TILES
