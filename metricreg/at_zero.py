@@ -13,6 +13,9 @@ SHORTEST = 1e-12
 
 def root(squares: Tensor) -> Tensor:
     """Square root with gradient 0 at 0, where the true one is infinite."""
+    if torch.compiler.is_compiling():  # which finds the passes by itself
+        zero = squares == 0.0
+        return squares.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
     found: Tensor = _Root.apply(squares)  # type: ignore[no-untyped-call]
     return found
 
