@@ -62,7 +62,6 @@ class Sweep:
         self.terms, self.reducer, self.tile = terms, reducer, tile
         self.state = ModuleState(module)
         self.layout: list[Place] = []
-        self.carriers: list[int] = []
         self.leaves: list[_Leaf] = []
 
     def totals(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -115,24 +114,12 @@ class Sweep:
                         if not slopes and not self._separable(statistics, carriers):
                             gradients = None  # several slopes are needed, and they are known only in the backward pass
                         elif here:
-                            if slopes:
-                                weighed = [(slopes[k] * statistics[k]).sum() for k in here]
-                                sums = {-1: sum(weighed[1:], weighed[0])}
-                            else:
-                                sums = {k: statistics[k] for k in here}
-                            for k, value in sums.items():
-                                found = torch.autograd.grad(
-                                    value,
-                                    [*tracked, *parameters],
-                                    allow_unused=True,
-                                    retain_graph=k not in (-1, here[-1]),
-                                )
+                            for k, found in _differentiated(statistics, here, slopes or (), [*tracked, *parameters]):
                                 if k not in gradients:
                                     gradients[k] = Gradients(inputs, by_row, self._tracks_anchors(batch))
-                                gradients[k].add(list(found), i, j)
+                                gradients[k].add(found, i, j)
                 done = [s.detach() for s in statistics]
                 totals = [a + b for a, b in zip(totals, done, strict=True)] if totals else done
-        self.carriers = sorted(carriers)
         return totals, None if gradients is None else {k: found.totals for k, found in gradients.items()}
 
     def _separable(self, statistics: list[Tensor], carriers: set[int]) -> bool:
@@ -183,6 +170,18 @@ class Sweep:
         if len(batch) > 1 and any(size in s.shape for s in statistics):
             with torch.no_grad():
                 self._statistics(self._track(batch, 0, size - 1 if size > 1 else 2)[1])
+
+
+def _differentiated(
+    statistics: list[Tensor], carriers: list[int], slopes: Sequence[Tensor], leaves: list[Tensor]
+) -> Iterator[tuple[int, list[Tensor | None]]]:
+    """The gradient of Σ slopeᵢ·statisticᵢ over the carriers, under -1; without slopes, that of each."""
+    sums = {k: (slopes[k] * statistics[k]).sum() if slopes else statistics[k] for k in carriers}
+    if slopes:
+        first, *others = sums.values()
+        sums = {-1: sum(others, first)}
+    for place, (k, value) in enumerate(sums.items(), 1):
+        yield k, list(torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=place < len(sums)))
 
 
 def _check_sources(statistics: list[Tensor], known: list[Tensor]) -> None:
