@@ -26,8 +26,8 @@ import torch
 
 pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
 
-from metricreg.registry import default_registry
-from tests.checks import record
+
+from tests.checks import record, shipped
 from tests.parity.configurations import EXACT, TOLERANCE, Configuration, Evaluation, distance_between, draw
 from tests.parity.counterparts import COUNTERPARTS, LOSSES
 from tests.parity.named_differences import DIFFERENCES, Difference
@@ -164,7 +164,7 @@ def test_what_differences_apply_to_mostly_differs(every: list[Verdict]) -> None:
 def test_each_component_that_pml_has_is_drawn(every: list[Verdict]) -> None:
     text = "".join(str(v.configuration) for v in every if v.kind in ("equal", "rounding"))
     for kind, entries in COUNTERPARTS.items():
-        assert entries.keys() | NOT_COMPARED[kind].keys() == set(default_registry().names(kind))
+        assert entries.keys() | NOT_COMPARED[kind].keys() == set(shipped(kind))
         assert not entries.keys() & NOT_COMPARED[kind].keys()
         assert not [name for name in entries if f'"name": "{name}"' not in text]
         for name in entries:
