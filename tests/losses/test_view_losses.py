@@ -176,6 +176,7 @@ def test_no_tensor_has_a_value_for_each_pair_of_rows(name: str) -> None:
         assert largest.numel <= case.x.numel()
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 @every_loss
 def test_compiles_whole(name: str) -> None:
     (x, y), loss = views(torch.float32), VIEW_LOSSES[name]()
