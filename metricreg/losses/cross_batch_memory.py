@@ -9,13 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.distances import LpDistance
 from metricreg.errors import InputError
 from metricreg.fold import Execution
-from metricreg.kinds import Distance, Loss, Miner, Reducer
+from metricreg.kinds import Loss, Miner
 from metricreg.kinds.loss import Terms
 from metricreg.losses.embedding_queue import EmbeddingQueue
-from metricreg.reducers import MeanReducer
+from metricreg.losses.made_of_losses import MadeOfLosses
 from metricreg.term import Scalar, Term
 
 _OTHERWISE = {
@@ -25,7 +24,7 @@ _OTHERWISE = {
 }
 
 
-class CrossBatchMemoryLoss(Loss):
+class CrossBatchMemoryLoss(MadeOfLosses):
     r"""Compares a batch with the embeddings of earlier batches too, by any loss that takes a reference set.
 
     $$M \leftarrow \text{the last } m \text{ rows of } (M, \operatorname{sg}(X)) \qquad \mathcal{L} = L(X; M)$$
@@ -118,20 +117,6 @@ class CrossBatchMemoryLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """The terms of the loss."""
         return self.loss.terms(batch)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Never used."""
-        return LpDistance()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """Never used."""
-        return MeanReducer()
-
-    def effective_arguments(self) -> dict[str, Any]:
-        """Nothing: its distance and reducer are never used."""
-        return {}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator] # how many rows are filled is another number each time
     def _against_memory(self, batch: Batch) -> Batch:

@@ -9,18 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
-from metricreg.distances import LpDistance
 from metricreg.errors import InputError
 from metricreg.fold import Execution
-from metricreg.kinds import Distance, Loss, Miner, Reducer
+from metricreg.kinds import Loss, Miner
 from metricreg.kinds.loss import Terms
+from metricreg.losses.made_of_losses import MadeOfLosses
 from metricreg.problems import nearest
-from metricreg.reducers import MeanReducer
 from metricreg.reducers.multiple import modules_by_name
 from metricreg.term import Scalar, Term
 
 
-class MultipleLosses(Loss):
+class MultipleLosses(MadeOfLosses):
     r"""Weighted sum of losses, each with its own distance, reducer and, if given, miner.
 
     $$\sum_i w_i L_i$$
@@ -48,16 +47,6 @@ class MultipleLosses(Loss):
         self.losses = modules_by_name("a loss", named)
         self.miners = nn.ModuleDict({key: miner for key, miner in mining.items() if miner is not None})
         self.weights = {key: float(given.get(key, 1.0)) for key in named}
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Never used."""
-        return LpDistance()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """Never used."""
-        return MeanReducer()
 
     def _parts(self, batch: Batch) -> Iterator[tuple[str, Any, Batch]]:
         loss: Any
@@ -87,10 +76,6 @@ class MultipleLosses(Loss):
     def terms(self, batch: Batch) -> Terms:
         """The terms of all losses, without their miners and weights."""
         return {f"{key}/{name}": term for key, loss in self.losses.items() for name, term in loss.terms(batch).items()}  # type: ignore[operator]
-
-    def effective_arguments(self) -> dict[str, Any]:
-        """Nothing: its distance and reducer are never used."""
-        return {}
 
 
 def _named(items: Any) -> dict[str, Any]:

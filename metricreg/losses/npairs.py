@@ -48,7 +48,6 @@ class NPairsLoss(Loss):
             batch.references[positive],
             anchor_labels=batch.anchor_labels[anchor],
             row={"own": torch.arange(len(anchor), device=anchor.device)},
-            whole={"poison": batch.poison()},  # rows that no pair has may hold a NaN
         )
 
     def terms(self, batch: Batch) -> Terms:
@@ -57,7 +56,7 @@ class NPairsLoss(Loss):
         own = batch.row["own"][:, None]
         others = torch.ones_like(s, dtype=torch.bool).scatter(1, own, False)
         losses = log_one_plus_exp(masked_logsumexp(s, others) - s.gather(1, own)[:, 0])
-        return {"loss": Term(losses + batch.whole["poison"])}
+        return {"loss": Term(losses)}
 
 
 def _first_positives(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.distances import LpDistance
 from metricreg.errors import InputError
 from metricreg.fold import Execution
-from metricreg.kinds import Distance, Loss, Reducer
+from metricreg.kinds import Loss
 from metricreg.kinds.loss import Terms
-from metricreg.reducers import MeanReducer
+from metricreg.losses.made_of_losses import MadeOfLosses
 from metricreg.term import Scalar, Term
 
 
-class SelfSupervisedLoss(Loss):
+class SelfSupervisedLoss(MadeOfLosses):
     r"""Takes two views of each sample, whose rows correspond, where a loss wants labels.
 
     $$L\left(\begin{pmatrix} X \\ X' \end{pmatrix}\right) \text{ with labels } 1 \dots N, 1 \dots N
@@ -65,20 +62,6 @@ class SelfSupervisedLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """The terms of the loss."""
         return self.loss.terms(batch)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Never used."""
-        return LpDistance()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """Never used."""
-        return MeanReducer()
-
-    def effective_arguments(self) -> dict[str, Any]:
-        """Nothing: its distance and reducer are never used."""
-        return {}
 
     def _views(self, batch: Batch) -> Batch:
         """Anchors and references with labels of their own."""

@@ -15,7 +15,7 @@ from tests.oracle import DISTANCES, PLANS, REDUCERS, assert_close, reduced, rows
 from tests.reference.matches import jaccard, pairs, sets_of
 from tests.reference.multi_supcon import multi_supcon
 from tests.reference.reducers import Anchors
-from tests.reference.selection import chosen_of, listed
+from tests.reference.selection import listed
 
 SETS = torch.tensor(
     [[1, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]]
@@ -90,4 +90,3 @@ def test_of_single_labels_it_is_supcon() -> None:
     one_hot: Tensor = torch.unique(labels)[None, :] == labels[:, None]
     for given in (labels, one_hot, one_hot.long()):
         assert_close(value_and_gradients(MultiSupConLoss()(x, given), [x]), want, 1e-12)
-    assert len(chosen_of(labels.tolist()).positives) == 8
