@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from metricreg.embeddings import check_rows, check_tensors, not_finite, read_embeddings, together
+from metricreg.embeddings import check_rows, check_tensors, not_finite
 from metricreg.errors import InputError, MetricregError
-from metricreg.labels import Matching, check_alike, check_single, read_labels, related
-from metricreg.listing import columns_by_row
-from metricreg.selection import Pairs, Selection, Triplets, selection_of
+from metricreg.exclusion import FEW, all_but
+from metricreg.inputs import read_inputs
+from metricreg.labels import Matching, check_single, related
+from metricreg.listing import Runs, are_own_columns
+from metricreg.selection import Pairs, Selection, Triplets
 
 T = TypeVar("T")
 
@@ -54,6 +56,7 @@ class Batch:
     row: dict[str, Tensor] = field(default_factory=dict)
     whole: dict[str, Tensor] = field(default_factory=dict)
     _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _of_references: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -79,27 +82,7 @@ class Batch:
         Raises:
             InputError: shapes, types or lengths that do not fit together.
         """
-        anchors = read_embeddings("embeddings", embeddings)
-        anchor_labels = read_labels("labels", labels, "embeddings", anchors)
-        if ref_embeddings is None or ref_embeddings is embeddings:
-            if ref_embeddings is None and ref_labels is not None:
-                raise InputError("ref_labels were given without ref_embeddings")
-            references, reference_labels = anchors, anchor_labels
-            if ref_labels is not None:
-                reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
-            self_index: Tensor | None = torch.arange(len(anchors), device=anchors.device)
-        else:
-            references = read_embeddings("ref_embeddings", ref_embeddings)
-            reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
-            self_index = None
-            anchors, references = together(anchors, references)
-            if tuples is None and (anchor_labels is None) != (reference_labels is None):
-                raise InputError("give both labels and ref_labels, or neither")
-        check_alike(anchor_labels, reference_labels)
-        selection = None
-        if tuples is not None:
-            selection = selection_of(tuples, len(anchors), len(references), anchors.device)
-        return cls(anchors, references, anchor_labels, reference_labels, self_index, selection)
+        return cls(**read_inputs(embeddings, labels, tuples, ref_embeddings, ref_labels))
 
     def __len__(self) -> int:
         """The number of anchors."""
@@ -174,6 +157,8 @@ class Batch:
         if self.match is not None:
             return self._once("related", self._related)[1]
         anchor_labels, reference_labels = self._single_labels()
+        if self.lists_positives and self._alike().width * FEW <= len(self.references):
+            return all_but(*self._alike().matrix(), len(self.references))
         return anchor_labels[:, None] != reference_labels[None, :]
 
     @property
@@ -186,21 +171,27 @@ class Batch:
         return self._once("positive_index", self._positive_index)
 
     def _positive_index(self) -> tuple[Tensor, Tensor]:
+        if self.selection is None and self.match is None:
+            index, counts = self._alike().matrix()
+            return index, counts if self.self_index is None else counts & (index != self.self_index[:, None])
         if self.selection is not None:
             keys, columns = self.selection.anchor, self.selection.positive
-            wanted = torch.arange(len(self), device=keys.device)
-        elif self.match is not None:
+        else:
             tiles = [(i, self.rows(i, j).positives.nonzero().T) for i, j in self.tiles(512)]
             keys, columns = torch.cat([torch.stack([rows + i, columns]) for i, (rows, columns) in tiles], 1)
-            wanted = torch.arange(len(self), device=keys.device)
-        else:
-            anchor_labels, reference_labels = self._single_labels()
-            wanted = anchor_labels.long()
-            keys, columns = reference_labels.long().sort(stable=True)
-        index, counts = columns_by_row(keys, columns, wanted)
-        if self.selection is None and self.match is None and self.self_index is not None:
-            counts = counts & (index != self.self_index[:, None])
-        return index, counts
+        return Runs.of(keys, columns, torch.arange(len(self), device=keys.device)).matrix()
+
+    def _alike(self) -> Runs:
+        """The columns of each anchor's own label, itself included if it is among them."""
+        anchor_labels, _ = self._single_labels()
+        return self._once("alike", lambda: Runs.of(*self._sorted_labels(), anchor_labels.long()))
+
+    def _sorted_labels(self) -> tuple[Tensor, Tensor]:
+        """The references' labels `[M]`, sorted, and the column of each; made once for all parts of a batch."""
+        if "sorted_labels" not in self._of_references:
+            self._of_references["sorted_labels"] = tuple(self._single_labels()[1].long().sort(stable=True))
+        found: tuple[Tensor, Tensor] = self._of_references["sorted_labels"]
+        return found
 
     @property
     def lists_positives(self) -> bool:
@@ -220,6 +211,13 @@ class Batch:
         index, counts = self.positive_index
         return (values.gather(1, index) if len(values) == len(self) else values[0][index]), counts
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether each pair is there a second time with its samples exchanged, and counts there, too."""
+        plain = self.selection is None and self.match is None and self.weights is None and not self.row
+        own = self.self_index is None or are_own_columns(self.self_index)
+        return plain and own and self.anchors is self.references and self.anchor_labels is self.reference_labels
+
     def poison(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
         return not_finite(self.anchors, self.references)
@@ -237,10 +235,30 @@ class Batch:
             weights=None if self.weights is None else self.weights[i:j],
             row={key: value[i:j] for key, value in self.row.items()},
         )
+        part._knows(self._of_references)
         if "positive_index" in self._memo:
             index, counts = self.positive_index
             part._memo["positive_index"] = index[i:j], counts[i:j]
         return part
+
+    def standing_in(self, **changes: Any) -> Batch:
+        """The same batch on other tensors of the same values: what is known of it stays known."""
+        made = self.replace(**changes)
+        made._knows(self._of_references)
+        made._memo.update(self._memo)
+        return made
+
+    def within(self, rows: slice, columns: slice, changes: dict[str, Any]) -> Batch:
+        """Some rows of a batch that is compared with itself, against some rows of it."""
+        labels = self.reference_labels
+        index = self.self_index
+        if index is not None:
+            index = index - columns.start if rows == columns else None
+        changes = {"references": self.references[columns]} | changes
+        return self.replace(**changes, reference_labels=None if labels is None else labels[columns], self_index=index)
+
+    def _knows(self, of_references: dict[str, Any]) -> None:
+        object.__setattr__(self, "_of_references", of_references)
 
     def tiles(self, size: int) -> Iterator[tuple[int, int]]:
         """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""

@@ -52,10 +52,12 @@ def together(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
 
 def not_finite(anchors: Tensor, references: Tensor) -> Tensor:
     """NaN where an entry of either is not finite, else 0."""
-    finite = anchors.detach().isfinite().all()
-    if references is not anchors:
-        finite = finite & references.detach().isfinite().all()
-    return torch.where(finite, anchors.new_zeros(()), torch.nan)
+    ends = [torch.stack(t.detach().aminmax()) for t in _each(anchors, references) if t.numel()]
+    return torch.where(torch.cat(ends).isfinite().all(), 0.0, torch.nan).to(anchors) if ends else anchors.new_zeros(())
+
+
+def _each(anchors: Tensor, references: Tensor) -> tuple[Tensor, ...]:
+    return (anchors,) if references is anchors else (anchors, references)
 
 
 def check_tensors(changes: Mapping[str, Any], anchors: int) -> None:

@@ -74,7 +74,13 @@ class Folded:
 
 
 def fold(
-    terms: Callable[[Batch], Terms], reducer: Additive, batch: Batch, *, tile: int | None, module: nn.Module
+    terms: Callable[[Batch], Terms],
+    reducer: Additive,
+    batch: Batch,
+    *,
+    tile: int | None,
+    module: nn.Module,
+    symmetric: bool = False,
 ) -> Folded:
     """Evaluate terms of a batch and reduce them.
 
@@ -84,10 +90,12 @@ def fold(
         batch: prepared; each of its floating tensors that requires grad gets its gradient.
         tile: anchors a tile; None for the dense plan.
         module: whose parameters and buffers `terms` uses; parameters that require grad get their gradient.
+        symmetric: whether statistics are sums over pairs, equal where the samples of a pair are exchanged: half of
+            the pairs of a batch that is compared with itself are then enough for the tiled plan.
     """
     if tile is None:
         return dense(bound(terms(batch), batch, terms), reducer)
-    sweep = Sweep(terms, reducer, tile, module)
+    sweep = Sweep(terms, reducer, tile, module, symmetric and batch.mirrors)
     totals = sweep.totals(batch)
     values, statistics = {}, {}
     for place in sweep.layout:

@@ -9,44 +9,40 @@ from torch import Tensor
 
 
 class Gradients:
-    """Sums of the gradients of a fold's inputs, made when there is something to add.
+    """Sums of gradients, made when there is something to add.
 
     Args:
-        inputs: the tensors of the batch that want a gradient, then the parameters.
-        by_row: of those tensors, which have a row an anchor.
-        rows_of_first: whether the tensors of a tile end with its anchors, which are rows of the first input.
+        like: the tensors whose gradients they are; more may be appended.
     """
 
-    def __init__(self, inputs: list[Tensor], by_row: list[bool], rows_of_first: bool) -> None:
-        self.inputs = inputs
-        self.by_row = by_row + [False] * (len(inputs) - len(by_row))
-        self.anchors_at = len(by_row) if rows_of_first else None
-        self.totals: list[Tensor | None] = [None] * len(inputs)
-        self.shared = [False] * len(inputs)
+    def __init__(self, like: Sequence[Tensor]) -> None:
+        self.like = like
+        self.totals: dict[int, Tensor] = {}
+        self._shared: set[int] = set()
 
-    def add(self, found: list[Tensor | None], i: int, j: int) -> None:
-        """Add the gradients of the tile of anchors i to j."""
-        anchors = None if self.anchors_at is None else found.pop(self.anchors_at)
-        if anchors is not None:
-            self._mine(0)[i:j] += anchors
-        for k, part in enumerate(found):
-            if part is None:
-                continue
-            if self.by_row[k]:
-                self._mine(k)[i:j] += part
-            elif self.totals[k] is None:
-                self.totals[k], self.shared[k] = part, True  # perhaps a view: not to be written to
-            else:
-                self._mine(k).add_(part)
+    def add(self, at: int, part: Tensor | None, rows: slice | None = None) -> None:
+        """Add a gradient of the tensor at a place, or of some of its rows."""
+        if part is None:
+            return
+        if rows is not None and (rows.start, rows.stop) != (0, len(self.like[at])):
+            self._mine(at)[rows] += part
+        elif at not in self.totals:
+            self.totals[at] = part  # perhaps a view, or of others too: not to be written to
+            self._shared.add(at)
+        else:
+            self._mine(at).add_(part)
 
-    def _mine(self, k: int) -> Tensor:
-        total = self.totals[k]
-        if total is None:
-            total = torch.zeros_like(self.inputs[k])
-        elif self.shared[k]:
-            total = total.clone()
-        self.totals[k], self.shared[k] = total, False
-        return total
+    def _mine(self, at: int) -> Tensor:
+        if at not in self.totals:
+            self.totals[at] = torch.zeros_like(self.like[at])
+        elif at in self._shared:
+            self.totals[at] = self.totals[at].clone()
+        self._shared.discard(at)
+        return self.totals[at]
+
+    def each(self) -> list[Tensor | None]:
+        """The sum of each, in order."""
+        return [self.totals.get(at) for at in range(len(self.like))]
 
 
 def weighed_sum(gradients: Sequence[Tensor | None], slopes: Sequence[Tensor]) -> Tensor | None:

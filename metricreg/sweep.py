@@ -10,7 +10,6 @@ whatever their number, and none of the four for a loss that is never differentia
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -20,29 +19,17 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from metricreg.batch import Batch
 from metricreg.errors import MetricregError
-from metricreg.gradients import Gradients, weighed_sum
+from metricreg.gradients import weighed_sum
+from metricreg.leaves import Leaf, leaves_of, packed, wants_gradient
 from metricreg.module_state import ModuleState
 from metricreg.reduction import Additive, Place, Terms, bound, check_layout, summed
 from metricreg.term import Term
+from metricreg.tracking import Block, Tracking
 
 USE_DENSE = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
 SMALLER = 8
 """A term of so many times fewer values than another has its gradient made for itself in the forward pass."""
 CHANGED = "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """A tensor of the prepared batch that wants a gradient: which field, which key of it, and whether it has rows."""
-
-    field: str
-    key: str | None
-    by_row: bool
-
-    def of(self, batch: Batch) -> Tensor:
-        found: Any = getattr(batch, self.field)
-        value: Tensor = found if self.key is None else found[self.key]
-        return value
 
 
 class Sweep:
@@ -56,33 +43,42 @@ class Sweep:
         reducer: how each term is reduced; additive.
         tile: anchors a tile.
         module: whose parameters and buffers `terms` uses.
+        symmetric: whether statistics are sums over pairs, equal where the samples of a pair are exchanged.
     """
 
-    def __init__(self, terms: Callable[[Batch], Terms], reducer: Additive, tile: int, module: nn.Module) -> None:
-        self.terms, self.reducer, self.tile = terms, reducer, tile
+    def __init__(
+        self, terms: Callable[[Batch], Terms], reducer: Additive, tile: int, module: nn.Module, symmetric: bool = False
+    ) -> None:
+        self.terms, self.reducer, self.tile, self.symmetric = terms, reducer, tile, symmetric
         self.state = ModuleState(module)
         self.layout: list[Place] = []
-        self.leaves: list[_Leaf] = []
+        self.leaves: list[Leaf] = []
 
     def totals(self, batch: Batch) -> tuple[Tensor, ...]:
         """The statistics of the whole batch, differentiable with respect to its tensors and the parameters."""
         held = self.state.tensors()
-        if any(map(_has_tangent, [batch.anchors, *(leaf.of(batch) for leaf in _leaves_of(batch)), *held])):
+        if any(map(_has_tangent, [batch.anchors, *(leaf.of(batch) for leaf in leaves_of(batch)), *held])):
             raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
         if torch.is_grad_enabled():
-            self.leaves = [leaf for leaf in _leaves_of(batch) if _wants_gradient(leaf.of(batch))]
+            self.leaves = [leaf for leaf in leaves_of(batch) if wants_gradient(leaf.of(batch))]
             inputs = self._inputs(batch, held)
             if inputs:
                 return _Fold.apply(self, batch, held, *inputs)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
             return tuple(self.run(batch, held, None)[0])
 
-    def _tracks_anchors(self, batch: Batch) -> bool:
-        """Whether the anchors of a tile are a leaf of their own beside the references, of which they are rows."""
-        return _alone(batch) and bool(self.leaves) and self.leaves[0].field == "references"
-
     def _inputs(self, batch: Batch, held: Sequence[Tensor]) -> list[Tensor]:
         return [leaf.of(batch) for leaf in self.leaves] + _parameters(held)
+
+    def blocks(self, batch: Batch) -> Iterator[Block]:
+        """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
+        for i, j in batch.tiles(self.tile):
+            if not self.symmetric:
+                yield Block(slice(i, j))
+                continue
+            yield Block(slice(i, j), slice(i, j))
+            if j < len(batch):
+                yield Block(slice(i, j), slice(j, len(batch)), times=2)
 
     def run(
         self, batch: Batch, held: Sequence[Tensor], slopes: Sequence[Tensor] | None
@@ -97,30 +93,26 @@ class Sweep:
         hooked = [p for p in _parameters(held) if p._backward_hooks]
         stand_ins = {id(p): p.detach().requires_grad_(slopes is not None) for p in hooked}
         parameters = [stand_ins.get(id(p), p) for p in _parameters(held)]
-        inputs, by_row = self._inputs(batch, held), [leaf.by_row for leaf in self.leaves]
-        gradients: dict[int, Gradients] | None = None if slopes is None else {}
+        tracking = Tracking(batch, self.leaves, parameters, slopes is not None)
+        differentiate = slopes is not None
         carriers: set[int] = set()  # of all tiles: one without positives, say, may carry less than the next
-        with self.state.holding([stand_ins.get(id(t), t) for t in held]):
-            for i, j in batch.tiles(self.tile):
-                with torch.set_grad_enabled(gradients is not None):
-                    tracked, part = self._track(batch, i, j)
-                    statistics = self._statistics(part)
-                    if i == 0:
+        with self.state.holding([stand_ins.get(id(t), t) for t in held]), tracking.operands.active():
+            for block in self.blocks(batch):
+                with torch.set_grad_enabled(differentiate):
+                    statistics = self._statistics(tracking.part(block), block.times)
+                    if not totals:
                         self._check_sizes(batch, statistics)
-                        _check_sources(statistics, [*tracked, *parameters])
-                    if gradients is not None:
-                        here = [k for k, s in enumerate(statistics) if s.requires_grad]
-                        carriers.update(here)
-                        if not slopes and not self._separable(statistics, carriers):
-                            gradients = None  # several slopes are needed, and they are known only in the backward pass
-                        elif here:
-                            for k, found in _differentiated(statistics, here, slopes or (), [*tracked, *parameters]):
-                                if k not in gradients:
-                                    gradients[k] = Gradients(inputs, by_row, self._tracks_anchors(batch))
-                                gradients[k].add(found, i, j)
+                        _check_sources(statistics, tracking.current)
+                    here = [k for k, s in enumerate(statistics) if s.requires_grad]
+                    carriers.update(here)
+                    if not slopes and not self._separable(statistics, carriers):
+                        differentiate = False  # several slopes are needed, and known only in the backward pass
+                    if differentiate and here:
+                        for k, found in _differentiated(statistics, here, slopes or (), tracking.current):
+                            tracking.add(k, found)
                 done = [s.detach() for s in statistics]
                 totals = [a + b for a, b in zip(totals, done, strict=True)] if totals else done
-        return totals, None if gradients is None else {k: found.totals for k, found in gradients.items()}
+        return totals, tracking.gradients() if differentiate else None
 
     def _separable(self, statistics: list[Tensor], carriers: set[int]) -> bool:
         """Whether the gradients of all carriers together take hardly more than that of the one of the most values."""
@@ -131,35 +123,14 @@ class Sweep:
         )
         return len(sizes) < 2 or sizes[-2] * SMALLER <= sizes[-1]
 
-    def _track(self, batch: Batch, i: int, j: int) -> tuple[list[Tensor], Batch]:
-        """The batch of one tile, on leaves of its own, and those leaves."""
-        grad = torch.is_grad_enabled()
-        part = batch.rows(i, j)
-        changes: dict[str, Any] = {"row": dict(part.row), "whole": dict(part.whole)}
-        tracked = []
-        for leaf in self.leaves:
-            value = leaf.of(batch)
-            fresh = (value[i:j] if leaf.by_row else value).detach().requires_grad_(grad)
-            tracked.append(fresh)
-            if leaf.key is None:
-                changes[leaf.field] = fresh
-            else:
-                changes[leaf.field][leaf.key] = fresh
-        if self._tracks_anchors(batch):
-            changes["anchors"] = batch.anchors[i:j].detach().requires_grad_(grad)
-            tracked.append(changes["anchors"])
-        fresh_part = part.replace(**changes)
-        fresh_part._memo.update(part._memo)
-        return tracked, fresh_part
-
-    def _statistics(self, part: Batch) -> list[Tensor]:
+    def _statistics(self, part: Batch, times: int = 1) -> list[Tensor]:
         statistics: list[Tensor] = []
         layout = []
         for name, term in bound(self.terms(part), part, self.terms).items():
             finalizer, given = summed(name, term, self.reducer)
             size = term.size if isinstance(term, Term) else max(s.numel() for s in given)
             layout.append(Place(finalizer, len(statistics), tuple(s.shape for s in given), size))
-            statistics += given
+            statistics += given if times == 1 else [s * times for s in given]
         check_layout(self.layout, layout)
         self.layout = layout
         return statistics
@@ -169,7 +140,7 @@ class Sweep:
         size = min(self.tile, len(batch))
         if len(batch) > 1 and any(size in s.shape for s in statistics):
             with torch.no_grad():
-                self._statistics(self._track(batch, 0, size - 1 if size > 1 else 2)[1])
+                self._statistics(batch.rows(0, size - 1 if size > 1 else 2))
 
 
 def _differentiated(
@@ -203,31 +174,12 @@ def _check_sources(statistics: list[Tensor], known: list[Tensor]) -> None:
         todo += [following for following, _ in node.next_functions if following is not None]
 
 
-def _alone(batch: Batch) -> bool:
-    """Whether a batch is compared with itself."""
-    return batch.anchors is batch.references
-
-
-def _leaves_of(batch: Batch) -> Iterator[_Leaf]:
-    yield _Leaf("references", None, False)
-    if not _alone(batch):
-        yield _Leaf("anchors", None, True)
-    if batch.weights is not None:
-        yield _Leaf("weights", None, True)
-    yield from (_Leaf("row", key, True) for key in batch.row)
-    yield from (_Leaf("whole", key, False) for key in batch.whole)
-
-
 def _has_tangent(tensor: Tensor) -> bool:
     return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
 
 
-def _wants_gradient(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.requires_grad
-
-
 def _parameters(held: Sequence[Tensor]) -> list[Tensor]:
-    return list({id(t): t for t in held if _wants_gradient(t)}.values())
+    return list({id(t): t for t in held if wants_gradient(t)}.values())
 
 
 class _Fold(torch.autograd.Function):
@@ -243,7 +195,7 @@ class _Fold(torch.autograd.Function):
             ctx.save_for_backward(*(gradient for found in gradients.values() for gradient in found))
         else:
             ctx.sweep = sweep
-            tensors, ctx.rebuild = _packed(batch)
+            tensors, ctx.rebuild = packed(batch)
             ctx.save_for_backward(*tensors, *held)
         return tuple(totals)
 
@@ -269,30 +221,3 @@ class _Fold(torch.autograd.Function):
 
 def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
-
-
-def _packed(batch: Batch) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], tuple[Batch, list[Tensor]]]]:
-    """The tensors of a batch, each once, and how to make it again from them and what else was saved after them."""
-    tensors: list[Tensor] = []
-    places: dict[int, int] = {}
-
-    def place(tensor: Tensor) -> int:
-        if id(tensor) not in places:
-            places[id(tensor)] = len(tensors)
-            tensors.append(tensor)
-        return places[id(tensor)]
-
-    single = {f.name: place(v) for f in fields(batch) if isinstance(v := getattr(batch, f.name), Tensor)}
-    named = {name: {k: place(v) for k, v in getattr(batch, name).items()} for name in ("row", "whole")}
-    selection, match = batch.selection, batch.match
-    columns = [] if selection is None else [place(column) for column in selection.columns()]
-    count = len(tensors)
-    empty = None if selection is None else selection.with_columns([c[:0] for c in selection.columns()])
-
-    def rebuild(saved: Sequence[Tensor]) -> tuple[Batch, list[Tensor]]:
-        changes: dict[str, Any] = {name: saved[at] for name, at in single.items()}
-        changes |= {name: {k: saved[at] for k, at in keys.items()} for name, keys in named.items()}
-        changes["selection"] = None if empty is None else empty.with_columns([saved[at] for at in columns])
-        return Batch(**changes, match=match), list(saved[count:])
-
-    return tensors, rebuild

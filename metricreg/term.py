@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from metricreg.errors import MetricregError
+from metricreg.row_sums import hinge_sums, number, row_sums
 
 TermKind = Literal["element", "pos_pair", "neg_pair", "triplet"]
 _KINDS = get_args(TermKind)
+FEW = 16
+"""Positives of an anchor up to which hinges are summed one positive after another; of more, sorted."""
 
 
 class TermError(MetricregError, ValueError):
@@ -106,18 +109,29 @@ class Term:
 
         A NaN is inside any bounds, so that none is hidden.
         """
+        if self._is_plain(self.weight):
+            return row_sums(self.values, self.weight, low, high)
         kept = self._kept(low, high)
         return self._by_anchor(_weighted(self.values, kept)), self._count(kept)
 
     def sum(self, values: Tensor | None = None) -> Tensor:
         """Sum of the values that count, as often as they count; or of other values in their place."""
         values = self.values if values is None else values
+        if self._is_plain(self.weight) and values.shape == self.values.shape:
+            return row_sums(values, self.weight)[0].sum()
         return _weighted(values, self.weight).sum()
 
     def count(self, where: Tensor | None = None) -> Tensor:
         """How many values count (int64, repetitions included), of all or of those where a condition holds."""
+        if where is None and self._is_plain(self.weight):
+            return number(self.values, self.weight).sum()
         kept = self.weight if where is None else _and(where, self.weight)
         return self._count(kept).sum()
+
+    def _is_plain(self, weight: Tensor | None) -> bool:
+        """Whether the values are a matrix, and each counts once or not at all."""
+        plain = self.rows is None and self.values.ndim == 2 and (weight is None or weight.dtype is torch.bool)
+        return plain and not torch.compiler.is_compiling()  # a compiler finds the passes by itself
 
     def _kept(self, low: float | None, high: float | None) -> Tensor | None:
         kept = self.weight
@@ -218,6 +232,9 @@ class HingeTriplets(Term):
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
+        few = self.x.shape[1] <= FEW and self.wx.dtype is self.wy.dtype is torch.bool
+        if few and high is None and not torch.compiler.is_compiling():
+            return hinge_sums(self.x, self.wx, self.y, self.wy, low)
         x, order = self.x.where(self.wx, 0.0).sort(1)
         wx = self.wx.gather(1, order)
         # between two bounds is a difference of two sums, which may be far larger
@@ -249,7 +266,11 @@ class HingeTriplets(Term):
 
     def count(self, where: Tensor | None = None) -> Tensor:
         """How many triplets count, of all or of those where a condition `[A, K, M]` holds."""
-        return (self.wx.sum(1) * self.wy.sum(1)).sum() if where is None else super().count(where)
+        return (self.wx.sum(1) * _row_numbers(self.wy)).sum() if where is None else super().count(where)
+
+
+def _row_numbers(weight: Tensor) -> Tensor:
+    return number(weight, weight) if weight.dtype is torch.bool else weight.sum(1)
 
 
 def _suffix(values: Tensor) -> Tensor:

@@ -676,6 +676,8 @@ def test_class_weights_want_labels() -> None:
 class Counting(L.ContrastiveLoss):
     """Notes how often `terms` runs."""
 
+    is_symmetric = False  # of such a loss, half the pairs are looked at
+
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0

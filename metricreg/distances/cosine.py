@@ -23,6 +23,7 @@ class CosineSimilarity(Distance):
     """
 
     is_inverted: ClassVar[bool] = True
+    is_symmetric: ClassVar[bool] = True
 
     def __init__(self, power: Annotated[int, Field(gt=0)] = 1) -> None:
         super().__init__(power)

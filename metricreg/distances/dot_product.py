@@ -22,6 +22,7 @@ class DotProductSimilarity(Distance):
     """
 
     is_inverted: ClassVar[bool] = True
+    is_symmetric: ClassVar[bool] = True
 
     def __init__(self, normalize: bool = True, power: Annotated[int, Field(gt=0)] = 1) -> None:
         super().__init__(power)

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import raised, root, unit_rows
+from metricreg.at_zero import above, root, root_above, unit_rows
 from metricreg.kinds import Distance
+from metricreg.operands import once_a_sweep
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
 
 
-def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
+def squared_euclidean(x: Tensor, y: Tensor, center: Tensor | None = None, rooted: bool = False) -> Tensor:
     """|x - y|² of all rows from one matrix product: `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
 
     Entries that rounding could have made are exactly 0, with gradient 0.
+
+    Args:
+        x: rows.
+        y: rows.
+        center: a row to take from all first: distances do not change, cancellation does.
+        rooted: distances in the place of their squares.
     """
-    xx, yy = x.square().sum(-1, keepdim=True), y.square().sum(-1, keepdim=True)
-    squares = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1) @ torch.cat([y, torch.ones_like(yy), yy], -1).mT
+    x = x if center is None else x - center
+    xx = x.square().sum(-1, keepdim=True)
+    columns = once_a_sweep(("columns", center is None), y, lambda rows: _columns(rows, center))
+    squares = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1) @ columns.mT
     # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
     noise = 2.0 * RESOLUTION * torch.finfo(squares.dtype).eps * xx.detach()
-    return squares.masked_fill_(squares.detach() <= noise, 0.0)
+    return root_above(squares, noise) if rooted else above(squares, noise)
+
+
+def _columns(y: Tensor, center: Tensor | None) -> Tensor:
+    """What the product takes of y, `[..., Y, D + 2]`."""
+    y = y if center is None else y - center
+    yy = y.square().sum(-1, keepdim=True)
+    return torch.cat([y, torch.ones_like(yy), yy], -1)
 
 
 def _middle(rows: Tensor) -> Tensor:
     """A row that most are near to, whatever some are: the median of each feature, of at most 128 of the rows."""
-    some = rows[..., :: max(1, rows.shape[-2] // 64), :]
+    some = rows.detach()[..., :: max(1, rows.shape[-2] // 64), :]
     return some.nanmedian(-2, keepdim=True).values
 
 
@@ -48,6 +64,8 @@ class LpDistance(Distance):
         normalize: scale each embedding to unit Lp norm first.
     """
 
+    is_symmetric: ClassVar[bool] = True
+
     def __init__(
         self,
         p: Annotated[float, Field(gt=0, le=16)] = 2.0,
@@ -64,24 +82,19 @@ class LpDistance(Distance):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Lp distances `[X, Y]`."""
-        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else root(self._squares(x, y))
+        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else self._euclidean(x, y, rooted=True)
 
-    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
-        if self.p != 2.0:
-            return super().pairwise(x, y)
-        squares = (self.prepare(x) - self.prepare(y)).square().sum(-1)
-        return squares if self.power == 2.0 else raised(root(squares), self.power)
+    def paired(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of each prepared row of x `[N, D]` to the same row of y `[N, D]`, before `power`: `[N]`."""
+        return root((x - y).square().sum(-1)) if self.p == 2.0 else super().paired(x, y)
 
-    def _squares(self, x: Tensor, y: Tensor) -> Tensor:
-        if not y.shape[-2]:
-            return squared_euclidean(x, y)
-        center = _middle(y.detach())  # distances do not change, cancellation does
-        return squared_euclidean(x - center, y - center)
+    def _euclidean(self, x: Tensor, y: Tensor, rooted: bool) -> Tensor:
+        center = once_a_sweep("middle", y, _middle, by_row=False) if y.shape[-2] else None
+        return squared_euclidean(x, y, center, rooted)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
         if self.p == 2.0 and self.power == 2.0:
-            x = self.prepare(x)
-            return self._squares(x, x if y is None else self.prepare(y))
+            x = self.prepared(x)
+            return self._euclidean(x, x if y is None else self.prepared(y), rooted=False)
         return super().forward(x, y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -29,6 +29,8 @@ class MahalanobisDistance(Distance):
         rank: the rank of A, from 1 to E; E if None.
         power: exponent of the distance, greater than 0.
     """
+
+    is_symmetric: ClassVar[bool] = True
 
     def __init__(
         self,

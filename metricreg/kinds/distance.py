@@ -12,9 +12,8 @@ from metricreg.at_zero import raised
 from metricreg.batch import Batch
 from metricreg.component import Component
 from metricreg.errors import MetricregError
-
-FEW = 16
-"""Positives are made by themselves where there are so many times more references."""
+from metricreg.exclusion import FEW
+from metricreg.operands import once_a_sweep
 
 
 class Distance(Component):
@@ -31,6 +30,9 @@ class Distance(Component):
     is_inverted: ClassVar[bool] = False
     """Whether larger means closer, as in a similarity."""
 
+    is_symmetric: ClassVar[bool] = False
+    """Whether a pair has the same distance with its embeddings exchanged. False promises nothing, and costs time."""
+
     def __init__(self, power: float = 1.0) -> None:
         super().__init__()
         self.power = power
@@ -39,20 +41,27 @@ class Distance(Component):
         """What is done once to each embedding `[N, D]`, before any comparison."""
         return x
 
+    def prepared(self, x: Tensor) -> Tensor:
+        """`prepare`, done once for all tiles where x is the references of a batch, or rows of them."""
+        return once_a_sweep((self, "prepared"), x, self.prepare)
+
     @abstractmethod
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of prepared embeddings, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, before `power`."""
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
-        prepared = self.prepare(x)
-        other = prepared if y is None or y is x else self.prepare(y)
+        prepared = self.prepared(x)
+        other = prepared if y is None or y is x else self.prepared(y)
         return raised(self._matrix(prepared, other), self.power)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
-        x, y = self.prepare(x), self.prepare(y)
-        return raised(self._matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
+        return raised(self.paired(self.prepare(x), self.prepare(y)), self.power)
+
+    def paired(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of each prepared row of x `[N, D]` to the same row of y `[N, D]`, before `power`: `[N]`."""
+        return self._matrix(x[:, None], y[:, None])[:, 0, 0]
 
     def of_positives(self, batch: Batch, distances: Tensor) -> tuple[Tensor, Tensor]:
         """The distances of anchors to their positives, `[A, K]`, and which of them count.
@@ -68,8 +77,9 @@ class Distance(Component):
             return batch.at_positives(distances)
         index, counts = batch.positive_index
         rows, width = index.shape
-        anchors = batch.anchors.repeat_interleave(width, 0)
-        return self.pairwise(anchors, batch.references[index.flatten()]).view(rows, width), counts
+        anchors = self.prepared(batch.anchors).repeat_interleave(width, 0)
+        positives = self.prepared(batch.references)[index.flatten()]
+        return raised(self.paired(anchors, positives), self.power).view(rows, width), counts
 
     def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
         found = self.matrix(x, y)

@@ -63,6 +63,10 @@ class Loss(Component):
     """What a batch is compared with: any references; those of the same row number; rows that the loss holds, such as
     class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
 
+    is_symmetric: ClassVar[bool] = False
+    """Whether each value is of a pair, and the same with its samples exchanged where the distance is. False promises
+    nothing, and costs time."""
+
     def __init__(
         self,
         distance: Distance | None = None,
@@ -156,7 +160,8 @@ class Loss(Component):
         with torch.autocast(batch.anchors.device.type, enabled=False):
             prepared = self._prepared(batch)
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
-            folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self)
+            symmetric = self.is_symmetric and self.distance.is_symmetric and self.reducer.by_value
+            folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
             once = dense(self._once(prepared, batch, folded), self.reducer)
             values = {**folded.values, **once.values}
             self.reducer.check_terms(values)

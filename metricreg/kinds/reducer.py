@@ -33,6 +33,11 @@ class Reducer(Component):
     """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""
 
     @property
+    def by_value(self) -> bool:
+        """Whether the statistics are sums over single values, whatever anchors they are of; False promises nothing."""
+        return False
+
+    @property
     def additive(self) -> bool:
         """Whether the result follows from statistics that add up over disjoint sets of anchors."""
         return self._sums

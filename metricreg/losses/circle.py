@@ -11,7 +11,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
 
@@ -56,5 +56,5 @@ class CircleLoss(Loss):
         pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
         push = (s.detach() + self.m).relu() * (s - self.m)
         positive = masked_logsumexp(self.gamma * pull, among != 0)
-        negative = masked_logsumexp(self.gamma * push, batch.negatives != 0)
+        negative = masked_logsumexp(self.gamma * push, which(batch.negatives))
         return {"loss": Term(log_one_plus_exp(positive + negative))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,6 +35,8 @@ class ContrastiveLoss(Loss):
         neg_margin: distance over which a negative pair costs nothing.
         power: exponent of both, greater than 0; 2 in the paper.
     """
+
+    is_symmetric: ClassVar[bool] = True
 
     def __init__(
         self,

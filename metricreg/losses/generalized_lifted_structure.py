@@ -7,7 +7,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.kinds import Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.losses.logsumexp import masked_logsumexp, which
 from metricreg.term import Term
 
 
@@ -34,6 +34,6 @@ class GeneralizedLiftedStructureLoss(Loss):
         d = self.distance(batch.anchors, batch.references)
         far, among = batch.at_positives(d)
         positive = masked_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
-        negative = masked_logsumexp(self.distance.margin(self.neg_margin, d), batch.negatives != 0)
+        negative = masked_logsumexp(self.distance.margin(self.neg_margin, d), which(batch.negatives))
         both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
         return {"loss": Term(both.relu())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -30,6 +30,8 @@ class IntraPairVarianceLoss(Loss):
         pos_eps: how far from their mean, as a part of it, positives cost nothing; at least 0.
         neg_eps: the same for negatives.
     """
+
+    is_symmetric: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metricreg.exclusion import Exclusion, exclusion_of
+
 
 def masked_logsumexp(x: Tensor, weight: Tensor) -> Tensor:
     """Log Σⱼ wⱼ exp(xⱼ) of each row of `[A, M]`, with w bool or counts; -inf where nothing counts. Never overflows."""
@@ -17,8 +19,13 @@ def masked_logsumexp(x: Tensor, weight: Tensor) -> Tensor:
         return x.sum(1) - torch.inf
     if torch.compiler.is_compiling():  # which finds the passes by itself
         return _by_parts(x, weight)
-    found: Tensor = _MaskedLogSumExp.apply(x, weight)[0]  # type: ignore[no-untyped-call]
+    found: Tensor = _MaskedLogSumExp.apply(x, weight, exclusion_of(weight))[0]  # type: ignore[no-untyped-call]
     return found
+
+
+def which(weight: Tensor) -> Tensor:
+    """Which entries of a weight count: itself, if it is bool. For formulas in which a pair counts once."""
+    return weight if weight.dtype is torch.bool else weight != 0
 
 
 def _by_parts(x: Tensor, weight: Tensor) -> Tensor:
@@ -27,44 +34,41 @@ def _by_parts(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _MaskedLogSumExp(torch.autograd.Function):
-    """The same in few passes over memory: the exponentials are kept, and are the derivative but for a factor a row."""
+    """The same in few passes over memory: the softmax, one pass, is the derivative, and its largest entry 1 / Σ."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        powers = x.masked_fill(~weight, -torch.inf)
-        top = powers.amax(1, keepdim=True)
-        top = top.masked_fill(top.isneginf(), 0.0)
-        powers = powers.sub_(top).exp_()
-        total = powers.sum(1, keepdim=True)
-        return (total.log() + top)[:, 0], powers, total
+    def forward(x: Tensor, weight: Tensor, left_out: Exclusion | None) -> tuple[Tensor, Tensor, Tensor]:
+        least = torch.finfo(x.dtype).min
+        kept = torch.where(weight, x, least) if left_out is None else left_out.filled(x, least)
+        top = kept.amax(1)
+        share = torch.softmax(kept, 1)
+        something = ~(top <= least)  # NaN is something
+        return (top - share.amax(1).log()).masked_fill(~something, -torch.inf), share, something
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        _, powers, total = output
-        ctx.mark_non_differentiable(powers, total)
-        ctx.save_for_backward(*inputs, powers, total)
-        ctx.save_for_forward(powers, total)
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, Exclusion | None], output: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        _, share, something = output
+        ctx.mark_non_differentiable(share, something)
+        ctx.save_for_backward(*inputs[:2], share, something)
+        ctx.save_for_forward(share, something)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None]:
-        x, weight, powers, total = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+        x, weight, share, something = ctx.saved_tensors
         if torch.is_grad_enabled():
             nothing = ~weight.any(1, keepdim=True)
             share = torch.softmax(x.masked_fill(~(weight | nothing), -torch.inf), 1)
-            return gradient[:, None] * share.masked_fill(~weight, 0.0), None
-        return powers * _shares(gradient[:, None], total), None
+            return gradient[:, None] * share.masked_fill(~weight, 0.0), None, None
+        return share * gradient.masked_fill(~something, 0.0)[:, None], None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: Any) -> tuple[Tensor, None, None]:
-        powers, total = ctx.saved_tensors
-        return (powers * tangent * _shares(torch.ones_like(total), total)).sum(1), None, None
-
-
-def _shares(factor: Tensor, total: Tensor) -> Tensor:
-    """What a sum of exponentials is to be divided by; 0 where nothing counts."""
-    return (factor / total).masked_fill(total == 0.0, 0.0)
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> tuple[Tensor, None, None]:
+        share, something = ctx.saved_tensors
+        return (share * tangent).sum(1).masked_fill(~something, 0.0), None, None
 
 
 def log_one_plus_exp(x: Tensor) -> Tensor:

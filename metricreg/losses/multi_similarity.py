@@ -11,7 +11,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
 from metricreg.term import Term
 
 
@@ -52,5 +52,5 @@ class MultiSimilarityLoss(Loss):
         s = self.distance(batch.anchors, batch.references)
         near, among = batch.at_positives(s)
         positive = masked_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
-        negative = masked_logsumexp(self.beta * self.distance.margin(self.base, s), batch.negatives != 0)
+        negative = masked_logsumexp(self.beta * self.distance.margin(self.base, s), which(batch.negatives))
         return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

@@ -12,7 +12,8 @@ from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
 from metricreg.kinds import Distance, Loss, Reducer, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.supcon import positive_cross_entropy
+from metricreg.losses.logsumexp import masked_logsumexp, which
+from metricreg.losses.supcon import number_of_positives, positive_cross_entropy
 from metricreg.matches import JaccardMatch
 from metricreg.matches.label_sets import jaccard_similarity
 from metricreg.reducers import AvgNonZeroReducer
@@ -71,7 +72,8 @@ class MultiSupConLoss(Loss):
         assert batch.anchor_labels is not None  # checked in prepare
         assert batch.reference_labels is not None
         s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
+        near, among = batch.at_positives(s)
         alike = jaccard_similarity(batch.anchor_labels, batch.reference_labels, s.dtype)
-        positives = batch.positives != 0
-        total = positive_cross_entropy(s, positives, batch.negatives != 0, alike)
-        return {"loss": Term(total / positives.sum(1).clamp(min=1))}
+        factor, _ = batch.at_positives(alike)
+        total = positive_cross_entropy(near, among != 0, masked_logsumexp(s, which(batch.negatives)), factor)
+        return {"loss": Term(total / number_of_positives(batch))}

@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
 
@@ -48,31 +48,36 @@ class SupConLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        positives = batch.positives != 0
-        total = positive_cross_entropy(s, positives, batch.negatives != 0)
-        return {"loss": Term(total / positives.sum(1).clamp(min=1))}
+        near, among = batch.at_positives(s)
+        total = positive_cross_entropy(near, among != 0, masked_logsumexp(s, which(batch.negatives)))
+        return {"loss": Term(total / number_of_positives(batch))}
 
 
-def positive_cross_entropy(s: Tensor, positives: Tensor, negatives: Tensor, factor: Tensor | None = None) -> Tensor:
+def number_of_positives(batch: Batch) -> Tensor:
+    """How many references are positives of each anchor, but 1 where none is: `[A]`. One that tuples repeat is one."""
+    positives = batch.positive_index[1] if batch.lists_positives else batch.positives != 0
+    return positives.sum(1).clamp(min=1)
+
+
+def positive_cross_entropy(near: Tensor, among: Tensor, negatives: Tensor, factor: Tensor | None = None) -> Tensor:
     """The cross entropies of each anchor's positives against its positives and negatives, summed: `[A]`.
 
     Args:
-        s: `[A, M]`, similarities over the temperature.
-        positives: bool `[A, M]`.
-        negatives: bool `[A, M]`.
-        factor: `[A, M]`, by which each cross entropy is multiplied; 1 if None.
+        near: `[A, K]`, similarities over the temperature; of positives, and perhaps of others.
+        among: bool `[A, K]`, which of those are of positives.
+        negatives: `[A]`, the log-sum-exp of the similarities of negatives.
+        factor: `[A, K]`, by which each cross entropy is multiplied; 1 if None.
     """
-    if not s.shape[1]:
-        return s.sum(1)
-    among = positives | negatives
+    if not near.shape[1]:
+        return near.sum(1)
     # The nearest of all, if it is a positive, may have nearly the whole sum to itself: log(1 + rest/it) is exact
     # where the difference of two nearly equal logarithms is not.
-    first = s.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
-    top = s.gather(1, first)
-    rest = masked_logsumexp(s, among.scatter(1, first, False))[:, None] - top
-    excess = log_one_plus_exp(rest)
-    others, nearest = excess + (top - s), excess
+    first = near.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
+    top = near.gather(1, first)
+    others = among.scatter(1, first, False)
+    rest = torch.stack([masked_logsumexp(near, others), negatives], 1)
+    excess = log_one_plus_exp(masked_logsumexp(rest, ~rest.isneginf())[:, None] - top)
+    losses, nearest = excess + (top - near), excess
     if factor is not None:
-        others, nearest = others * factor, nearest * factor.gather(1, first)
-    others = others.masked_fill(~positives.scatter(1, first, False), 0.0).sum(1)
-    return others + nearest.masked_fill(~positives.gather(1, first), 0.0)[:, 0]
+        losses, nearest = losses * factor, nearest * factor.gather(1, first)
+    return losses.masked_fill(~others, 0.0).sum(1) + nearest.masked_fill(~among.gather(1, first), 0.0)[:, 0]

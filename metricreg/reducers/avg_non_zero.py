@@ -21,6 +21,11 @@ class AvgNonZeroReducer(Reducer):
     def __init__(self) -> None:
         super().__init__()
 
+    @property
+    def by_value(self) -> bool:
+        """True."""
+        return True
+
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum and count of the values greater than zero."""
         total, count = term.per_anchor(low=0.0)

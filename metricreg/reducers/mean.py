@@ -21,6 +21,11 @@ class MeanReducer(Reducer):
     def __init__(self) -> None:
         super().__init__()
 
+    @property
+    def by_value(self) -> bool:
+        """True."""
+        return True
+
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum and count."""
         return term.sum(), term.count()

@@ -41,6 +41,11 @@ class MultipleReducers(Reducer):
         self.needs_values = self.default.needs_values or any(r.needs_values for r in reducers.values())
 
     @property
+    def by_value(self) -> bool:
+        """Whether all of them are."""
+        return all(self.for_term(name).by_value for name in self.reducers) and self.default.by_value
+
+    @property
     def additive(self) -> bool:
         """Whether all of them are."""
         return all(self.for_term(name).additive for name in self.reducers) and self.default.additive

@@ -19,6 +19,11 @@ class SumReducer(Reducer):
     def __init__(self) -> None:
         super().__init__()
 
+    @property
+    def by_value(self) -> bool:
+        """True."""
+        return True
+
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """The sum."""
         return (term.sum(),)

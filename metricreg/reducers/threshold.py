@@ -32,6 +32,11 @@ class ThresholdReducer(Reducer):
         self.low = low
         self.high = high
 
+    @property
+    def by_value(self) -> bool:
+        """True."""
+        return True
+
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum and count of the values between the bounds."""
         total, count = term.per_anchor(self.low, self.high)

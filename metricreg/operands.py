@@ -1,0 +1,112 @@
+"""What a sweep makes of the references once, instead of once a tile, such as their unit rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_LOCAL = threading.local()
+_REFERENCES = -1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A leaf of a tile, and what it is rows of.
+
+    Args:
+        leaf: `[J - I, ...]`, or all of it.
+        of: the place of the operand, or -1 for the references.
+        rows: I and J; None for all, or where there are no rows.
+    """
+
+    leaf: Tensor
+    of: int
+    rows: slice | None
+
+
+class Operands:
+    """Tensors made of the references, of which every tile sees rows, as leaves.
+
+    Args:
+        references: `[M, D]`, the leaf of the whole sweep.
+    """
+
+    def __init__(self, references: Tensor) -> None:
+        self.references = references
+        self.sources: list[Tensor] = []
+        self._places: dict[Hashable, int] = {}
+        self._known: dict[int, Window] = {}
+        self._made: dict[Hashable, Window] = {}
+
+    def begin(self, windows: Sequence[tuple[Tensor, slice | None]]) -> None:
+        """Forget the leaves of the last tile.
+
+        Args:
+            windows: the tensors that stand for references in this one, and which rows of them they are.
+        """
+        self._known = {id(leaf): Window(leaf, _REFERENCES, rows) for leaf, rows in windows}
+        self._made = {}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """`once_a_sweep` in this thread finds and keeps what it makes here."""
+        before = getattr(_LOCAL, "operands", None)
+        _LOCAL.operands = self
+        try:
+            yield
+        finally:
+            _LOCAL.operands = before
+
+    @property
+    def windows(self) -> list[Window]:
+        """The leaves that this tile has used and that want a gradient."""
+        return [window for window in self._made.values() if window.leaf.requires_grad]
+
+    def made(self, key: Hashable, tensor: Tensor, make: Callable[[Tensor], Tensor], by_row: bool) -> Tensor:
+        """What `make` makes of all references, in the rows that a tensor has of them; else `make(tensor)`."""
+        window = self._known.get(id(tensor))
+        if window is None:
+            return make(tensor)
+        key = key, window.of, torch.is_grad_enabled()
+        if key not in self._places:
+            self._places[key] = len(self.sources)
+            self.sources.append(make(self._whole(window.of)))
+        place = self._places[key]
+        rows = window.rows if by_row else None
+        mine = place, None if rows is None else (rows.start, rows.stop)
+        if mine not in self._made:
+            source = self.sources[place]
+            some = source if rows is None else source[rows]
+            leaf = some.detach().requires_grad_(source.requires_grad)
+            self._made[mine] = self._known[id(leaf)] = Window(leaf, place, rows)
+        return self._made[mine].leaf
+
+    def _whole(self, place: int) -> Tensor:
+        return self.references if place == _REFERENCES else self.sources[place]
+
+    def passed_on(self, gradients: Mapping[int, Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradients of inputs that follow from those of the operands, by their places. May be asked again."""
+        if not gradients or not inputs:
+            return [None] * len(inputs)
+        sources, given = [self.sources[place] for place in gradients], list(gradients.values())
+        return list(torch.autograd.grad(sources, inputs, given, allow_unused=True, retain_graph=True))
+
+
+def once_a_sweep(key: Hashable, tensor: Tensor, make: Callable[[Tensor], Tensor], *, by_row: bool = True) -> Tensor:
+    """`make(tensor)`; where the tensor is the references of a sweep, or rows of them, made once for all tiles.
+
+    Args:
+        key: what is made: equal for the same function.
+        tensor: the references, what was made of them in this way, or any other.
+        make: a pure function, of each row by itself if `by_row`.
+        by_row: whether the result has a row for each of the tensor's; if not, that of all references is given.
+    """
+    operands: Operands | None = getattr(_LOCAL, "operands", None)
+    if operands is None or torch.compiler.is_compiling():
+        return make(tensor)
+    return operands.made(key, tensor, make, by_row)

@@ -1,0 +1,173 @@
+"""Sums over rows of what counts, in few passes over memory.
+
+A pass with a mask takes several times as long as one of arithmetic. So what does not count is overwritten once, with a
+value out of bounds, and comparisons are made to floats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg.exclusion import Exclusion, exclusion_of
+
+EXACT = 2**24
+"""Columns that float32 counts exactly."""
+
+
+def number(values: Tensor, weight: Tensor | None) -> Tensor:
+    """How many of each row's values count: int64 `[A]`."""
+    left_out = None if weight is None else exclusion_of(weight)
+    if weight is not None and left_out is None:
+        return weight.expand(values.shape).sum(1)
+    every = torch.full(values.shape[:1], values.shape[1], dtype=torch.int64, device=values.device)
+    return every if left_out is None else every - left_out.number
+
+
+def row_sums(
+    values: Tensor, weight: Tensor | None, low: float | None = None, high: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sum `[A]` and count `[A]` (int64) of each row's values that count and lie strictly between the bounds given.
+
+    A NaN is inside any bounds.
+
+    Args:
+        values: `[A, M]`.
+        weight: bool `[A, M]`, or with axes of length 1 in it, which count; all if None.
+        low: the lower bound, or None.
+        high: the upper bound, or None.
+    """
+    left_out = None if weight is None else exclusion_of(weight)
+    if low is None and high is None:
+        return _without(values, weight, left_out).sum(1), number(values, weight)
+    total, count, _ = _RowSums.apply(values, weight, left_out, low, high)  # type: ignore[no-untyped-call]
+    return total, count
+
+
+def _without(values: Tensor, weight: Tensor | None, left_out: Exclusion | None) -> Tensor:
+    """Values with 0 in the place of those that do not count."""
+    if weight is None:
+        return values
+    if left_out is None:
+        return torch.where(weight, values, 0.0)
+    found: Tensor = _Without.apply(values, left_out)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _filled(values: Tensor, weight: Tensor | None, left_out: Exclusion | None, fill: float) -> Tensor:
+    """The same with another value than 0, without a gradient. Not to be written to."""
+    if weight is None:
+        return values
+    return torch.where(weight, values, fill) if left_out is None else left_out.filled(values, fill)
+
+
+class _Without(torch.autograd.Function):
+    """What is left out of the values is left out of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, left_out: Exclusion) -> Tensor:
+        ctx.left_out = left_out
+        return left_out.filled(values, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        found: Tensor = _Without.apply(gradient, ctx.left_out)  # type: ignore[no-untyped-call]
+        return found, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        left_out: Exclusion = ctx.left_out
+        return left_out.filled(tangent, 0.0)
+
+
+class _RowSums(torch.autograd.Function):
+    """The derivative is 1 of what is kept."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        values: Tensor, weight: Tensor | None, left_out: Exclusion | None, low: float | None, high: float | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        outside = next(bound for bound in (low, high) if bound is not None)
+        some = _filled(values, weight, left_out, outside)
+        dropped, total = None, some
+        if low is not None:
+            dropped, total = some.clone().le_(low), torch.threshold(total, low, 0.0)
+        if high is not None:
+            beyond, total = some.clone().ge_(high), torch.threshold(total.neg(), -high, 0.0).neg_()
+            dropped = beyond if dropped is None else dropped.add_(beyond)
+        assert dropped is not None
+        kept = dropped.neg_().add_(1.0)
+        count = kept.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None)
+        return total.sum(1), count.long(), kept
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, count, kept = output
+        ctx.mark_non_differentiable(count, kept)
+        ctx.save_for_backward(kept)
+        ctx.save_for_forward(kept)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return gradient[:, None] * kept, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors
+        return (tangent * kept).sum(1), None, None
+
+
+def hinge_sums(x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, low: float | None = None) -> tuple[Tensor, Tensor]:
+    """Sum `[A]` and count `[A]` (int64) of relu(x + y) over all pairs of an x and a y of a row that count.
+
+    Only of those greater than a bound, if it is given. One x after another, in the memory of y.
+
+    Args:
+        x: `[A, K]`.
+        wx: bool `[A, K]`, which count.
+        y: `[A, M]`.
+        wy: bool `[A, M]`, which count.
+        low: the bound, or None.
+    """
+    total, count, *_ = _HingeSums.apply(x, wx, y, wy, exclusion_of(wy), max(low or 0.0, 0.0))  # type: ignore[no-untyped-call]
+    return total, wx.sum(1) * number(y, wy) if low is None or low < 0.0 else count
+
+
+class _HingeSums(torch.autograd.Function):
+    """The derivative of a y is the number of hinges that it keeps open, and that of an x likewise."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, left_out: Exclusion | None, low: float
+    ) -> tuple[Tensor, Tensor]:
+        shifts = torch.where(wx, x, -torch.inf)
+        values = _filled(y, wy, left_out, -torch.inf)
+        of_y, hinges, open_ = torch.zeros_like(values), torch.empty_like(values), torch.empty_like(values)
+        total, of_x = torch.zeros_like(x[:, 0] if x.shape[1] else values.sum(1)), torch.zeros_like(x)
+        for k in range(x.shape[1]):
+            torch.add(values, shifts[:, k : k + 1], out=hinges)
+            torch.gt(hinges, low, out=open_)
+            of_y += open_
+            of_x[:, k] = open_.sum(1)
+            total += torch.threshold_(hinges, low, 0.0).sum(1)
+        ctx.save_for_backward(of_x, of_y)
+        ctx.save_for_forward(of_x, of_y)
+        count = of_x.double().sum(1).long()
+        ctx.mark_non_differentiable(count)
+        return total, count
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        of_x, of_y = ctx.saved_tensors
+        return gradient[:, None] * of_x, None, gradient[:, None] * of_y, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, x: Tensor | None, _: None, y: Tensor | None, *__: None) -> tuple[Tensor, None]:
+        of_x, of_y = ctx.saved_tensors
+        parts = [(t * of).sum(1) for t, of in ((x, of_x), (y, of_y)) if t is not None]
+        return sum(parts[1:], parts[0]), None
