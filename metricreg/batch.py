@@ -15,7 +15,7 @@ from metricreg.errors import InputError, MetricregError
 from metricreg.exclusion import FEW, all_but
 from metricreg.inputs import read_inputs
 from metricreg.labels import Matching, check_single, related
-from metricreg.listing import Runs, are_own_columns
+from metricreg.listing import Runs
 from metricreg.selection import Pairs, Selection, Triplets
 
 T = TypeVar("T")
@@ -211,13 +211,6 @@ class Batch:
         index, counts = self.positive_index
         return (values.gather(1, index) if len(values) == len(self) else values[0][index]), counts
 
-    @property
-    def mirrors(self) -> bool:
-        """Whether each pair is there a second time with its samples exchanged, and counts there, too."""
-        plain = self.selection is None and self.match is None and self.weights is None and not self.row
-        own = self.self_index is None or are_own_columns(self.self_index)
-        return plain and own and self.anchors is self.references and self.anchor_labels is self.reference_labels
-
     def poison(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
         return not_finite(self.anchors, self.references)
@@ -247,15 +240,6 @@ class Batch:
         made._knows(self._of_references)
         made._memo.update(self._memo)
         return made
-
-    def within(self, rows: slice, columns: slice, changes: dict[str, Any]) -> Batch:
-        """Some rows of a batch that is compared with itself, against some rows of it."""
-        labels = self.reference_labels
-        index = self.self_index
-        if index is not None:
-            index = index - columns.start if rows == columns else None
-        changes = {"references": self.references[columns]} | changes
-        return self.replace(**changes, reference_labels=None if labels is None else labels[columns], self_index=index)
 
     def _knows(self, of_references: dict[str, Any]) -> None:
         object.__setattr__(self, "_of_references", of_references)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from metricreg.batch import Batch
 from metricreg.errors import SpecError
+from metricreg.leaves import mirrors
 from metricreg.reduction import Additive, Terms, bound, one_value, summed
 from metricreg.sweep import Sweep
 from metricreg.term import Term
@@ -95,7 +96,7 @@ def fold(
     """
     if tile is None:
         return dense(bound(terms(batch), batch, terms), reducer)
-    sweep = Sweep(terms, reducer, tile, module, symmetric and batch.mirrors)
+    sweep = Sweep(terms, reducer, tile, module, symmetric and mirrors(batch))
     totals = sweep.totals(batch)
     values, statistics = {}, {}
     for place in sweep.layout:

@@ -13,9 +13,7 @@ from metricreg.listing import own_columns
 from metricreg.selection import selection_of
 
 
-def read_inputs(
-    embeddings: Any, labels: Any, tuples: Any, ref_embeddings: Any, ref_labels: Any
-) -> dict[str, Any]:
+def read_inputs(embeddings: Any, labels: Any, tuples: Any, ref_embeddings: Any, ref_labels: Any) -> dict[str, Any]:
     """The fields of a `Batch`; the arguments are those of `Batch.of`.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.listing import are_own_columns
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,29 @@ class Leaf:
 def alone(batch: Batch) -> bool:
     """Whether a batch is compared with itself."""
     return batch.anchors is batch.references
+
+
+def mirrors(batch: Batch) -> bool:
+    """Whether each pair of a batch is there a second time with its samples exchanged, and counts there, too."""
+    plain = batch.selection is None and batch.match is None and batch.weights is None and not batch.row
+    own = batch.self_index is None or are_own_columns(batch.self_index)
+    return plain and own and alone(batch) and batch.anchor_labels is batch.reference_labels
+
+
+def within(batch: Batch, rows: slice, columns: slice, **changes: Any) -> Batch:
+    """Some rows of a batch that is compared with itself, against the same rows of it, or others.
+
+    Args:
+        batch: those rows against all.
+        rows: which they are.
+        columns: which they are to be compared with.
+        changes: other fields that change.
+    """
+    labels, own = batch.reference_labels, batch.self_index
+    if own is not None:
+        own = own - columns.start if rows == columns else None
+    changes = {"references": batch.references[columns]} | changes
+    return batch.replace(**changes, reference_labels=None if labels is None else labels[columns], self_index=own)
 
 
 def leaves_of(batch: Batch) -> Iterator[Leaf]:

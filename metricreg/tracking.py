@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.gradients import Gradients
-from metricreg.leaves import Leaf, alone
+from metricreg.leaves import Leaf, alone, within
 from metricreg.operands import Operands
 
 
@@ -78,7 +77,9 @@ class Tracking:
         if alone(batch) and "references" in changes:
             changes["anchors"] = self._fresh(batch.anchors, rows)
             self._tracked.append(_Tracked(changes["anchors"], 0, rows))
-        made = part.standing_in(**changes) if block.references is None else part.within(rows, block.references, changes)
+        made = (
+            part.standing_in(**changes) if block.references is None else within(part, rows, block.references, **changes)
+        )
         windows = [(made.references, block.references)]
         if alone(batch):
             windows.append((made.anchors, rows))
