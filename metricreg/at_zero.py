@@ -84,6 +84,9 @@ def raised(values: Tensor, power: float) -> Tensor:
 
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
+    if p == 2.0 and not torch.compiler.is_compiling():
+        found: Tensor = _UnitRows.apply(x)[0]  # type: ignore[no-untyped-call]
+        return found
     if p == 2.0 or not x.shape[-1]:
         norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
         return x / _lengths(norms, norms < SHORTEST)
@@ -93,6 +96,43 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     norms = torch.linalg.vector_norm(rows, p, dim=-1, keepdim=True)
     short = norms.detach() * largest < SHORTEST
     return torch.where(short, x, rows) / _lengths(norms, short)
+
+
+class _UnitRows(torch.autograd.Function):
+    """In few passes over memory: u = x / |x| has the derivative (I - u uᵀ) / |x|."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        short = norms < SHORTEST
+        lengths = _lengths(norms, short)
+        return x / lengths, lengths, short
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*inputs, *output)
+        ctx.save_for_forward(*output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Tensor:
+        x, units, lengths, short = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
+            norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+            units, lengths = x / _lengths(norms, short), _lengths(norms, short)
+        return _projected(gradient, units, lengths, short)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None, None]:
+        return _projected(tangent, *ctx.saved_tensors), None, None
+
+
+def _projected(vector: Tensor, units: Tensor, lengths: Tensor, short: Tensor) -> Tensor:
+    """What is left of a vector without its part along unit rows, over their lengths; all of it for short ones."""
+    along = torch.linalg.vecdot(vector, units).unsqueeze(-1).masked_fill(short, 0.0)
+    return torch.addcmul(vector, along, units, value=-1.0) / lengths
 
 
 def _lengths(norms: Tensor, short: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,18 +12,25 @@ from torch.utils.checkpoint import checkpoint
 
 from metricreg.embeddings import check_rows, check_tensors, not_finite
 from metricreg.errors import InputError, MetricregError
-from metricreg.exclusion import FEW, all_but
 from metricreg.inputs import read_inputs
-from metricreg.labels import Matching, check_single, related
+from metricreg.labels import Matching
 from metricreg.listing import Runs
+from metricreg.pairing import Pairing
 from metricreg.selection import Pairs, Selection, Triplets
 
 T = TypeVar("T")
 
-MATCH_THEM = (
-    'Sets of labels need a match that compares them: "match": "share_any" or "jaccard" in a spec, in the loss, and '
-    "in a miner used alone or beside a loss made of losses"
-)
+
+class Engine(Protocol):
+    """What goes over a batch in tiles."""
+
+    def map(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
+        """As `Batch.map`."""
+
+    def totals(
+        self, batch: Batch, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """As `Batch.totals`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +64,7 @@ class Batch:
     whole: dict[str, Tensor] = field(default_factory=dict)
     _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     _of_references: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _engine: Engine | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(
@@ -95,27 +103,10 @@ class Batch:
         value: T = self._memo[key]
         return value
 
-    def _label_pair(self) -> tuple[Tensor, Tensor]:
-        if self.anchor_labels is None or self.reference_labels is None:
-            raise InputError("this objective needs labels (and ref_labels with ref_embeddings), or tuples")
-        return self.anchor_labels, self.reference_labels
-
-    def _single_labels(self) -> tuple[Tensor, Tensor]:
-        labels, ref_labels = self._label_pair()
-        check_single(labels, "this objective", MATCH_THEM)
-        return labels, ref_labels
-
-    def _related(self) -> tuple[Tensor, Tensor]:
-        assert self.match is not None
-        positives, negatives = related(self.match, *self._label_pair())
-        return self._without_self(positives), self._without_self(negatives)
-
-    def _without_self(self, mask: Tensor) -> Tensor:
-        """A mask `[A, M]` without the column that is the anchor itself."""
-        if self.self_index is None or not mask.shape[1]:
-            return mask
-        column = self.self_index.clamp(min=0)[:, None]
-        return mask.scatter(1, column, mask.gather(1, column) & (self.self_index < 0)[:, None])
+    @property
+    def _pairing(self) -> Pairing:
+        labels = self.anchor_labels, self.reference_labels
+        return self._once("pairing", lambda: Pairing(*labels, self.self_index, self.match, self._of_references))
 
     def matched(self, match: Matching) -> Batch:
         """The same batch, in which a match says which samples belong together.
@@ -141,10 +132,7 @@ class Batch:
     def _positives(self) -> Tensor:
         if self.selection is not None:
             return self.selection.positives(len(self), len(self.references))
-        if self.match is not None:
-            return self._once("related", self._related)[0]
-        anchor_labels, reference_labels = self._single_labels()
-        return self._without_self(anchor_labels[:, None] == reference_labels[None, :])
+        return self._pairing.positives()
 
     @property
     def negatives(self) -> Tensor:
@@ -154,12 +142,7 @@ class Batch:
     def _negatives(self) -> Tensor:
         if self.selection is not None:
             return self.selection.negatives(len(self), len(self.references))
-        if self.match is not None:
-            return self._once("related", self._related)[1]
-        anchor_labels, reference_labels = self._single_labels()
-        if self.lists_positives and self._alike().width * FEW <= len(self.references):
-            return all_but(*self._alike().matrix(), len(self.references))
-        return anchor_labels[:, None] != reference_labels[None, :]
+        return self._pairing.negatives(self.lists_positives)
 
     @property
     def positive_index(self) -> tuple[Tensor, Tensor]:
@@ -171,27 +154,10 @@ class Batch:
         return self._once("positive_index", self._positive_index)
 
     def _positive_index(self) -> tuple[Tensor, Tensor]:
-        if self.selection is None and self.match is None:
-            index, counts = self._alike().matrix()
-            return index, counts if self.self_index is None else counts & (index != self.self_index[:, None])
-        if self.selection is not None:
-            keys, columns = self.selection.anchor, self.selection.positive
-        else:
-            tiles = [(i, self.rows(i, j).positives.nonzero().T) for i, j in self.tiles(512)]
-            keys, columns = torch.cat([torch.stack([rows + i, columns]) for i, (rows, columns) in tiles], 1)
+        if self.selection is None:
+            return self._pairing.positive_index()
+        keys, columns = self.selection.anchor, self.selection.positive
         return Runs.of(keys, columns, torch.arange(len(self), device=keys.device)).matrix()
-
-    def _alike(self) -> Runs:
-        """The columns of each anchor's own label, itself included if it is among them."""
-        anchor_labels, _ = self._single_labels()
-        return self._once("alike", lambda: Runs.of(*self._sorted_labels(), anchor_labels.long()))
-
-    def _sorted_labels(self) -> tuple[Tensor, Tensor]:
-        """The references' labels `[M]`, sorted, and the column of each; made once for all parts of a batch."""
-        if "sorted_labels" not in self._of_references:
-            self._of_references["sorted_labels"] = tuple(self._single_labels()[1].long().sort(stable=True))
-        found: tuple[Tensor, Tensor] = self._of_references["sorted_labels"]
-        return found
 
     @property
     def lists_positives(self) -> bool:
@@ -254,10 +220,35 @@ class Batch:
         For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `row` or `whole`.
         Each run is computed again in the backward pass instead of being stored.
         """
+        if self._engine is not None:
+            return self._engine.map(self, function)
         parts = [self.rows(i, j) for i, j in self.tiles(size)]
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # a compiler decides itself what is stored
             return torch.cat([function(part) for part in parts])
         return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
+
+    def totals(
+        self, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool = False
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Sum and count of each of some terms, over all anchors, in the memory of a tile.
+
+        For what a loss needs to know of the *whole* batch: call it in `prepare` and keep the result in `whole`.
+
+        Args:
+            terms: a pure function as `Loss.terms`.
+            symmetric: whether each value is of a pair, and the same with its samples exchanged.
+        """
+        if self._engine is not None:
+            return self._engine.totals(self, terms, symmetric)
+        return {
+            name: (term.bind(name, len(self), self.anchor_labels).sum(), term.count())
+            for name, term in terms(self).items()
+        }
+
+    def by(self, engine: Engine) -> Batch:
+        """The same batch, for which an engine does `map` and `totals`."""
+        object.__setattr__(made := replace(self), "_engine", engine)
+        return made
 
     def replace(self, **changes: Any) -> Batch:
         """A copy with some fields changed; `row` and `whole` are added to.
@@ -269,6 +260,7 @@ class Batch:
             if key in changes:
                 changes[key] = getattr(self, key) | changes[key]
         made = replace(self, **changes)
+        object.__setattr__(made, "_engine", self._engine)
         check_tensors(changes, len(made))
         return made
 

@@ -19,6 +19,7 @@ from metricreg.batch import Batch
 from metricreg.errors import SpecError
 from metricreg.leaves import mirrors
 from metricreg.reduction import Additive, Terms, bound, one_value, summed
+from metricreg.row_sweep import RowSweep
 from metricreg.sweep import Sweep
 from metricreg.term import Term
 
@@ -59,6 +60,56 @@ class Execution:
         # what a tile does to all references, such as normalising them, has to be little next to its products
         enough = min(ROWS, LARGER * limit // max(width, 1))
         return self.tile or max(1, limit // max(width, 1), enough)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How what `prepare` asks of all rows is found.
+
+    Args:
+        tile: anchors a tile; None for all at once.
+        module: whose parameters and buffers are used.
+        of_pairs: whether what is the same with the samples of a pair exchanged may be looked at once.
+    """
+
+    tile: int | None
+    module: nn.Module
+    of_pairs: bool
+
+    def map(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
+        """`function` of each tile, concatenated."""
+        return function(batch) if self.tile is None else RowSweep(function, self.tile, self.module).values(batch)
+
+    def totals(
+        self, batch: Batch, terms: Callable[[Batch], Terms], symmetric: bool
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Sum and count of each term."""
+        reducer = _SumAndCount()
+        if self.tile is None:
+            found = bound(terms(batch), batch, terms)
+            return {name: reducer.statistics(term) for name, term in found.items() if isinstance(term, Term)}
+        symmetric = symmetric and self.of_pairs and mirrors(batch)
+        sweep = Sweep(terms, reducer, self.tile, self.module, symmetric)
+        totals = sweep.totals(batch)
+        return {place.finalizer.name: totals[place.span] for place in sweep.layout}  # type: ignore[misc]
+
+
+class _SumAndCount:
+    """A reducer that keeps its statistics."""
+
+    additive = True
+
+    def for_term(self, name: str) -> _SumAndCount:
+        return self
+
+    def statistics(self, term: Term) -> tuple[Tensor, Tensor]:
+        return term.sum(), term.count()
+
+    def finalize(self, *statistics: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def reduce(self, term: Term) -> Any:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

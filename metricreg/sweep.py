@@ -14,29 +14,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.autograd.graph import saved_tensors_hooks
 
 from metricreg.batch import Batch
-from metricreg.errors import MetricregError
 from metricreg.gradients import weighed_sum
-from metricreg.leaves import Leaf, leaves_of, packed, wants_gradient
-from metricreg.module_state import ModuleState
+from metricreg.leaves import packed
 from metricreg.reduction import Additive, Place, Terms, bound, check_layout, summed
 from metricreg.term import Term
-from metricreg.tracking import Block, Tracking
+from metricreg.tiling import Tiles, check_sources, saved_by
+from metricreg.tracking import Block
 
-USE_DENSE = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
 SMALLER = 8
 """A term of so many times fewer values than another has its gradient made for itself in the forward pass."""
-CHANGED = "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
 
 
-class Sweep:
-    """All tiles of a batch.
-
-    It holds no tensors: what the backward pass needs is kept by autograd, which notices if it was changed in place,
-    and frees it in time.
+class Sweep(Tiles):
+    """The statistics of all tiles of a batch.
 
     Args:
         terms: a pure function of some anchors against all references.
@@ -49,26 +42,17 @@ class Sweep:
     def __init__(
         self, terms: Callable[[Batch], Terms], reducer: Additive, tile: int, module: nn.Module, symmetric: bool = False
     ) -> None:
-        self.terms, self.reducer, self.tile, self.symmetric = terms, reducer, tile, symmetric
-        self.state = ModuleState(module)
+        super().__init__(tile, module)
+        self.terms, self.reducer, self.symmetric = terms, reducer, symmetric
         self.layout: list[Place] = []
-        self.leaves: list[Leaf] = []
 
     def totals(self, batch: Batch) -> tuple[Tensor, ...]:
         """The statistics of the whole batch, differentiable with respect to its tensors and the parameters."""
-        held = self.state.tensors()
-        if any(map(_has_tangent, [batch.anchors, *(leaf.of(batch) for leaf in leaves_of(batch)), *held])):
-            raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
-        if torch.is_grad_enabled():
-            self.leaves = [leaf for leaf in leaves_of(batch) if wants_gradient(leaf.of(batch))]
-            inputs = self._inputs(batch, held)
-            if inputs:
-                return _Fold.apply(self, batch, held, *inputs)  # type: ignore[no-any-return, no-untyped-call]
+        held, inputs = self.inputs(batch)
+        if inputs:
+            return _Fold.apply(self, batch, held, *inputs)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
             return tuple(self.run(batch, held, None)[0])
-
-    def _inputs(self, batch: Batch, held: Sequence[Tensor]) -> list[Tensor]:
-        return [leaf.of(batch) for leaf in self.leaves] + _parameters(held)
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
@@ -89,20 +73,15 @@ class Sweep:
         products than another sweep would.
         """
         totals: list[Tensor] = []
-        # hooks on a parameter are to run once, on the whole gradient, and so not on what stands in for it here
-        hooked = [p for p in _parameters(held) if p._backward_hooks]
-        stand_ins = {id(p): p.detach().requires_grad_(slopes is not None) for p in hooked}
-        parameters = [stand_ins.get(id(p), p) for p in _parameters(held)]
-        tracking = Tracking(batch, self.leaves, parameters, slopes is not None)
         differentiate = slopes is not None
         carriers: set[int] = set()  # of all tiles: one without positives, say, may carry less than the next
-        with self.state.holding([stand_ins.get(id(t), t) for t in held]), tracking.operands.active():
+        with self.tracking(batch, held, slopes is not None) as tracking:
             for block in self.blocks(batch):
                 with torch.set_grad_enabled(differentiate):
                     statistics = self._statistics(tracking.part(block), block.times)
                     if not totals:
                         self._check_sizes(batch, statistics)
-                        _check_sources(statistics, tracking.current)
+                        check_sources(statistics, tracking.current)
                     here = [k for k, s in enumerate(statistics) if s.requires_grad]
                     carriers.update(here)
                     if not slopes and not self._separable(statistics, carriers):
@@ -155,39 +134,12 @@ def _differentiated(
         yield k, list(torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=place < len(sums)))
 
 
-def _check_sources(statistics: list[Tensor], known: list[Tensor]) -> None:
-    """Refuse a gradient that would get lost: of a tensor that is neither in the batch nor a parameter."""
-    ids = {id(t) for t in known}
-    todo = [s.grad_fn for s in statistics if s.grad_fn is not None]
-    seen = {t.grad_fn for t in known}
-    while todo:
-        node = todo.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        source = getattr(node, "variable", None)  # of a node that accumulates into a leaf
-        if source is not None and id(source) not in ids:
-            raise MetricregError(
-                f"terms uses a tensor {list(source.shape)} that wants a gradient and is neither in the batch nor a "
-                "parameter of the loss; hand it over in prepare: batch.replace(row=...) or batch.replace(whole=...)"
-            )
-        todo += [following for following, _ in node.next_functions if following is not None]
-
-
-def _has_tangent(tensor: Tensor) -> bool:
-    return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
-
-
-def _parameters(held: Sequence[Tensor]) -> list[Tensor]:
-    return list({id(t): t for t in held if wants_gradient(t)}.values())
-
-
 class _Fold(torch.autograd.Function):
     """Leaves and parameters in, totals of the statistics out."""
 
     @staticmethod
     def forward(ctx: Any, sweep: Sweep, batch: Batch, held: list[Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
-        with saved_tensors_hooks(_as_it_is, _as_it_is):  # those around, such as a checkpoint's, are for the whole fold
+        with saved_tensors_hooks(as_it_is, as_it_is):  # those around, such as a checkpoint's, are for the whole fold
             totals, gradients = sweep.run(batch, held, ())
         ctx.carriers = None if gradients is None else list(gradients)
         ctx.mark_non_differentiable(*(t for t in totals if not t.is_floating_point()))
@@ -201,14 +153,7 @@ class _Fold(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise MetricregError("the tiled plan has no second derivative; " + USE_DENSE)
-        try:
-            saved = ctx.saved_tensors
-        except RuntimeError as error:
-            if "inplace" not in str(error):
-                raise
-            raise MetricregError(f"{error}. {CHANGED}") from error
+        saved = saved_by(ctx)
         if ctx.carriers is not None:
             count = len(ctx.needs_input_grad) - 3
             found = [saved[n::count] for n in range(count)]
@@ -219,5 +164,6 @@ class _Fold(torch.autograd.Function):
         return (None, None, None, *gradients.get(-1, [None] * (len(ctx.needs_input_grad) - 3)))
 
 
-def _as_it_is(tensor: Tensor) -> Tensor:
+def as_it_is(tensor: Tensor) -> Tensor:
+    """A tensor saved for the backward pass, neither packed nor unpacked."""
     return tensor

@@ -90,6 +90,11 @@ class Tracking:
         return tensor[rows].detach().requires_grad_(self.grad)
 
     @property
+    def number(self) -> int:
+        """How many inputs there are."""
+        return len(self._like)
+
+    @property
     def current(self) -> list[Tensor]:
         """All leaves of this tile, those that its terms made of references included."""
         made = [window.leaf for window in self.operands.windows]

@@ -10,13 +10,16 @@ from torch import Tensor
 
 from metricreg.at_zero import above, root, root_above, unit_rows
 from metricreg.kinds import Distance
+from metricreg.kinds.distance import listed_rows
 from metricreg.operands import once_a_sweep
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
 
 
-def squared_euclidean(x: Tensor, y: Tensor, center: Tensor | None = None, rooted: bool = False) -> Tensor:
+def squared_euclidean(
+    x: Tensor, y: Tensor, center: Tensor | None = None, rooted: bool = False, index: Tensor | None = None
+) -> Tensor:
     """|x - y|² of all rows from one matrix product: `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
 
     Entries that rounding could have made are exactly 0, with gradient 0.
@@ -26,11 +29,14 @@ def squared_euclidean(x: Tensor, y: Tensor, center: Tensor | None = None, rooted
         y: rows.
         center: a row to take from all first: distances do not change, cancellation does.
         rooted: distances in the place of their squares.
+        index: `[X, K]`, which columns are wanted; all if None.
     """
     x = x if center is None else x - center
     xx = x.square().sum(-1, keepdim=True)
-    columns = once_a_sweep(("columns", center is None), y, lambda rows: _columns(rows, center))
-    squares = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1) @ columns.mT
+    rows = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1)
+    columns = once_a_sweep(("columns", center is None), y, lambda y: _columns(y, center))
+    picked = None if index is None else listed_rows(columns, index)
+    squares = rows @ columns.mT if picked is None else (rows[:, None] @ picked.mT)[:, 0]
     # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
     noise = 2.0 * RESOLUTION * torch.finfo(squares.dtype).eps * xx.detach()
     return root_above(squares, noise) if rooted else above(squares, noise)
@@ -82,19 +88,29 @@ class LpDistance(Distance):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Lp distances `[X, Y]`."""
-        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else self._euclidean(x, y, rooted=True)
+        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else self._euclidean(x, y, True)
 
     def paired(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each prepared row of x `[N, D]` to the same row of y `[N, D]`, before `power`: `[N]`."""
         return root((x - y).square().sum(-1)) if self.p == 2.0 else super().paired(x, y)
 
-    def _euclidean(self, x: Tensor, y: Tensor, rooted: bool) -> Tensor:
+    def matrix_at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """The entries of `matrix` at the columns `index [X, K]`."""
+        return self._euclidean(x, y, True, index) if self.p == 2.0 else super().matrix_at(x, y, index)
+
+    def _euclidean(self, x: Tensor, y: Tensor, rooted: bool, index: Tensor | None = None) -> Tensor:
         center = once_a_sweep("middle", y, _middle, by_row=False) if y.shape[-2] else None
-        return squared_euclidean(x, y, center, rooted)
+        return squared_euclidean(x, y, center, rooted, index)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
         if self.p == 2.0 and self.power == 2.0:
             x = self.prepared(x)
-            return self._euclidean(x, x if y is None else self.prepared(y), rooted=False)
+            return self._euclidean(x, x if y is None else self.prepared(y), False)
         return super().forward(x, y)
+
+    def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """Distances of each row of x `[X, D]` to those rows of y `[Y, D]` that `index [X, K]` lists: `[X, K]`."""
+        if self.p == 2.0 and self.power == 2.0:
+            return self._euclidean(self.prepared(x), self.prepared(y), False, index)
+        return super().at(x, y, index)

@@ -63,7 +63,7 @@ class Distance(Component):
         """Distance of each prepared row of x `[N, D]` to the same row of y `[N, D]`, before `power`: `[N]`."""
         return self._matrix(x[:, None], y[:, None])[:, 0, 0]
 
-    def of_positives(self, batch: Batch, distances: Tensor) -> tuple[Tensor, Tensor]:
+    def of_positives(self, batch: Batch, distances: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The distances of anchors to their positives, `[A, K]`, and which of them count.
 
         As `Batch.at_positives` of the matrix; where an anchor has few, they are made by themselves, so that their
@@ -71,15 +71,20 @@ class Distance(Component):
 
         Args:
             batch: some anchors.
-            distances: of those to all references, `[A, M]`.
+            distances: of those to all references, `[A, M]`, if they are there.
         """
-        if not batch.lists_positives or batch.positive_index[0].shape[1] * FEW > distances.shape[1]:
-            return batch.at_positives(distances)
+        if not batch.lists_positives or batch.positive_index[0].shape[1] * FEW > len(batch.references):
+            return batch.at_positives(self(batch.anchors, batch.references) if distances is None else distances)
         index, counts = batch.positive_index
-        rows, width = index.shape
-        anchors = self.prepared(batch.anchors).repeat_interleave(width, 0)
-        positives = self.prepared(batch.references)[index.flatten()]
-        return raised(self.paired(anchors, positives), self.power).view(rows, width), counts
+        return self.at(batch.anchors, batch.references, index), counts
+
+    def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """Distances of each row of x `[X, D]` to those rows of y `[Y, D]` that `index [X, K]` lists: `[X, K]`."""
+        return raised(self.matrix_at(self.prepared(x), self.prepared(y), index), self.power)
+
+    def matrix_at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """The entries of `matrix` at the columns `index [X, K]`."""
+        return self._matrix(x[:, None], listed_rows(y, index))[:, 0]
 
     def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
         found = self.matrix(x, y)
@@ -102,3 +107,8 @@ class Distance(Component):
     def nearest(self, x: Tensor, y: Tensor) -> Tensor:
         """The closer of two, entry by entry."""
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
+
+
+def listed_rows(y: Tensor, index: Tensor) -> Tensor:
+    """The rows of y `[Y, D]` that `index [X, K]` lists, `[X, K, D]`."""
+    return y.index_select(0, index.flatten()).view(*index.shape, y.shape[-1])

@@ -12,7 +12,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.component import Component, create
 from metricreg.errors import MetricregError, RegistrationError
-from metricreg.fold import Execution, Folded, dense, fold
+from metricreg.fold import Engine, Execution, Folded, dense, fold
 from metricreg.hints import mentions
 from metricreg.kinds.distance import Distance
 from metricreg.kinds.match import Match
@@ -158,9 +158,11 @@ class Loss(Component):
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
         with torch.autocast(batch.anchors.device.type, enabled=False):
-            prepared = self._prepared(batch)
+            symmetric = self.is_symmetric and self.distance.is_symmetric
+            tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
+            prepared = self._prepared(batch, Engine(tile, self, symmetric))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
-            symmetric = self.is_symmetric and self.distance.is_symmetric and self.reducer.by_value
+            symmetric = symmetric and self.reducer.by_value
             folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
             once = dense(self._once(prepared, batch, folded), self.reducer)
             values = {**folded.values, **once.values}
@@ -173,8 +175,9 @@ class Loss(Component):
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
             return _total(list(values.values()), batch) + batch.poison()
 
-    def _prepared(self, batch: Batch) -> Batch:
-        prepared = self.prepare(self.matched(batch))
+    def _prepared(self, batch: Batch, engine: Engine | None = None) -> Batch:
+        batch = self.matched(batch)
+        prepared = self.prepare(batch if engine is None else batch.by(engine))
         if not isinstance(prepared, Batch):
             raise MetricregError(f"{type(self).__name__}.prepare returned {described(prepared)}; expected a Batch")
         return prepared

@@ -45,7 +45,7 @@ class AngularLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        anchors, references = self.distance.prepare(batch.anchors), self.distance.prepare(batch.references)
+        anchors, references = self.distance.prepared(batch.anchors), self.distance.prepared(batch.references)
         index, counts = batch.positive_index
         positives = references[index]  # [A, K, D]
         squared = math.tan(math.radians(self.alpha)) ** 2

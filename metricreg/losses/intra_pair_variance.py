@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
@@ -50,9 +48,8 @@ class IntraPairVarianceLoss(Loss):
 
     def prepare(self, batch: Batch) -> Batch:
         """The means over all pairs of either kind."""
-        positive, positives, negative, negatives = batch.map(self._sums).sum(0)
-        means = {"positive": positive / positives.clamp(min=1), "negative": negative / negatives.clamp(min=1)}
-        return batch.replace(whole=means)
+        found = batch.totals(self._distances, symmetric=True)
+        return batch.replace(whole={kind: total / count.clamp(min=1) for kind, (total, count) in found.items()})
 
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss` and `neg_loss`: a value a pair, `[A, K]` and `[A, M]`."""
@@ -66,12 +63,8 @@ class IntraPairVarianceLoss(Loss):
             "neg_loss": Term(self.distance.margin(nearest, d).relu().square(), batch.negatives, kind="neg_pair"),
         }
 
-    def _sums(self, part: Batch) -> Tensor:
-        """Each anchor's sum and number of positive, and of negative, pairs: `[A, 4]`."""
+    def _distances(self, part: Batch) -> dict[str, Term]:
+        """Of positive and of negative pairs."""
         d = self.distance(part.anchors, part.references)
-        columns = [
-            column
-            for values, weight in (part.at_positives(d), (d, part.negatives))
-            for column in ((values.masked_fill(weight == 0, 0.0) * weight).sum(1), weight.sum(1).to(d.dtype))
-        ]
-        return torch.stack(columns, 1)
+        near, among = self.distance.of_positives(part, d)
+        return {"positive": Term(near, among), "negative": Term(d, part.negatives)}

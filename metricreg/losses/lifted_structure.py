@@ -36,20 +36,18 @@ class LiftedStructureLoss(Loss):
         self.pos_margin = pos_margin
 
     def prepare(self, batch: Batch) -> Batch:
-        """The log-sum-exp of the negatives of each reference `[M]`, which any anchor may need."""
-        if batch.references is batch.anchors:
-            partner = batch.map(self._of_anchors)
-        else:
-            partner = _turned(batch).map(self._of_references)
-        return batch.replace(whole={"partner": partner})
+        """The log-sum-exp of the negatives of each anchor `[A]`, and of each reference `[M]`, which any may need."""
+        own = batch.map(self._of_anchors)
+        alone = batch.references is batch.anchors
+        partner = own if alone else _turned(batch).map(self._of_references)
+        return batch.replace(row={"own": own}, whole={"partner": partner})
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        d = self.distance(batch.anchors, batch.references)
-        own, (partner, _) = self._logsumexp(d, batch)[:, None], batch.at_positives(batch.whole["partner"][None, :])
+        own, (partner, _) = batch.row["own"][:, None], batch.at_positives(batch.whole["partner"][None, :])
         nothing = own.isneginf() & partner.isneginf()  # which logaddexp differentiates to NaN
         negatives = torch.logaddexp(own.masked_fill(nothing, 0.0), partner).masked_fill(nothing, -torch.inf)
-        near, among = batch.at_positives(d)
+        near, among = self.distance.of_positives(batch)
         violation = (negatives + self.distance.margin(near, self.pos_margin)).relu()
         return {"loss": Term(violation.square() / 2.0, among, kind="pos_pair")}
 
