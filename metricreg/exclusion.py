@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metricreg.notes import note, noted
 
-FEW = 16
+FEW = 4
 """A list is kept where a row has so many times more columns."""
 
 

@@ -66,10 +66,15 @@ def _filled(values: Tensor, weight: Tensor | None, left_out: Exclusion | None, f
 class _Without(torch.autograd.Function):
     """What is left out of the values is left out of the gradient."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, values: Tensor, left_out: Exclusion) -> Tensor:
-        ctx.left_out = left_out
+    def forward(values: Tensor, left_out: Exclusion) -> Tensor:
         return left_out.filled(values, 0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Exclusion], output: Tensor) -> None:
+        ctx.left_out = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -143,31 +148,33 @@ class _HingeSums(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, left_out: Exclusion | None, low: float
-    ) -> tuple[Tensor, Tensor]:
+        x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, left_out: Exclusion | None, low: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         shifts = torch.where(wx, x, -torch.inf)
         values = _filled(y, wy, left_out, -torch.inf)
-        of_y, hinges, open_ = torch.zeros_like(values), torch.empty_like(values), torch.empty_like(values)
-        total, of_x = torch.zeros_like(x[:, 0] if x.shape[1] else values.sum(1)), torch.zeros_like(x)
+        hinges, kept = torch.empty_like(values), torch.empty_like(values)
+        total, of_x, of_y = values.new_zeros(len(values)), torch.zeros_like(x), torch.zeros_like(values)
         for k in range(x.shape[1]):
             torch.add(values, shifts[:, k : k + 1], out=hinges)
-            torch.gt(hinges, low, out=open_)
-            of_y += open_
-            of_x[:, k] = open_.sum(1)
+            torch.gt(hinges, low, out=kept)
+            of_y += kept
+            of_x[:, k] = kept.sum(1)
             total += torch.threshold_(hinges, low, 0.0).sum(1)
-        ctx.save_for_backward(of_x, of_y)
-        ctx.save_for_forward(of_x, of_y)
-        count = of_x.double().sum(1).long()
-        ctx.mark_non_differentiable(count)
-        return total, count
+        return total, of_x.double().sum(1).long(), of_x, of_y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[2:])
+        ctx.save_for_forward(*output[2:])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         of_x, of_y = ctx.saved_tensors
         return gradient[:, None] * of_x, None, gradient[:, None] * of_y, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, x: Tensor | None, _: None, y: Tensor | None, *__: None) -> tuple[Tensor, None]:
+    def jvp(ctx: Any, x: Tensor | None, _: None, y: Tensor | None, *__: None) -> tuple[Tensor, None, None, None]:
         of_x, of_y = ctx.saved_tensors
-        parts = [(t * of).sum(1) for t, of in ((x, of_x), (y, of_y)) if t is not None]
-        return sum(parts[1:], parts[0]), None
+        first, *others = [(tangent * of).sum(1) for tangent, of in ((x, of_x), (y, of_y)) if tangent is not None]
+        return sum(others, first), None, None, None

@@ -232,8 +232,7 @@ class HingeTriplets(Term):
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
-        few = self.x.shape[1] <= FEW and self.wx.dtype is self.wy.dtype is torch.bool
-        if few and high is None and not torch.compiler.is_compiling():
+        if high is None and not torch.compiler.is_compiling() and self._is_few:
             return hinge_sums(self.x, self.wx, self.y, self.wy, low)
         x, order = self.x.where(self.wx, 0.0).sort(1)
         wx = self.wx.gather(1, order)
@@ -259,6 +258,11 @@ class HingeTriplets(Term):
         # searchsorted may step over a NaN in x; this keeps it in the sum, where there is a triplet to keep it
         poison = torch.where(alive.any(1), totals[:, 0] * 0.0, 0.0)
         return (total.sum(1) + poison).to(x.dtype), number.sum(1)
+
+    @property
+    def _is_few(self) -> bool:
+        """Whether an anchor has few positives, and each triplet counts once or not at all."""
+        return self.x.shape[1] <= FEW and self.wx.dtype is self.wy.dtype is torch.bool
 
     def sum(self, values: Tensor | None = None) -> Tensor:
         """Sum of the hinges; or of other values `[A, K, M]` in their place."""

@@ -24,6 +24,7 @@ from tests.oracle import (
     DIM,
     DISTANCES,
     LOSSES,
+    MAPPED,
     PAIR_LOSSES,
     REDUCERS,
     SCENARIOS,
@@ -65,7 +66,8 @@ def test_tiled_is_dense_for_every_loss_and_distance(name: str, distance: str) ->
 def test_tiled_is_dense_in_both_precisions(name: str, reducer: str, dtype: torch.dtype) -> None:
     loss, case = LOSSES[name](reducer=REDUCERS[reducer][0]()), batch(BALANCED)
     x = case.x.detach().to(dtype).requires_grad_()
-    assert_tiled_is_dense(loss.to(dtype), x, LABELS, 1e-12 if dtype is torch.float64 else 1e-5)
+    single = 1e-4 if name in MAPPED else 1e-5  # whose statistics of other rows are rounded by tile, too
+    assert_tiled_is_dense(loss.to(dtype), x, LABELS, 1e-12 if dtype is torch.float64 else single)
 
 
 @given(

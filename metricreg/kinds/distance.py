@@ -12,8 +12,10 @@ from metricreg.at_zero import raised
 from metricreg.batch import Batch
 from metricreg.component import Component
 from metricreg.errors import MetricregError
-from metricreg.exclusion import FEW
 from metricreg.operands import once_a_sweep
+
+FEW = 16
+"""Distances to positives are made by themselves where there are so many times more references."""
 
 
 class Distance(Component):
