@@ -1,4 +1,4 @@
-"""The command line: what is installed, what a spec says, and training from an experiment file."""
+"""The command line: what is installed, what a spec says and takes, and training from an experiment file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metricreg.errors import MetricregError, PluginWarning, Problem
+from metricreg.measurement.command import bench
 from metricreg.registry import KINDS, default_registry
 
 app = typer.Typer(
@@ -240,6 +242,14 @@ def train(
         from metricreg.training.run import run
 
         run(experiment, output, resume=resume, overwrite=overwrite, report=typer.echo)
+
+
+@app.command("bench")
+@wraps(bench)
+def bench_(*given: Any, **options: Any) -> None:
+    """Like `bench`, which says what the options are."""
+    with _errors():
+        bench(*given, **options)
 
 
 def run() -> None:

@@ -53,7 +53,7 @@ def write(path: str, document: Any) -> str:
 def test_without_a_command_help_is_printed(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("list", "describe", "validate", "schema", "plugins", "train"):
+    for command in ("list", "describe", "validate", "schema", "plugins", "bench", "train"):
         assert command in result.output
 
 

@@ -1,0 +1,64 @@
+"""Specs as the command line names them: a file, or a loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metricreg.description import describe
+from metricreg.document import load
+from metricreg.errors import SpecError
+from metricreg.measurement.inputs import Inputs
+from metricreg.registry import default_registry
+from metricreg.signature import parameters_of
+from metricreg.spec import validate
+
+FILES = (".json", ".toml", ".yaml", ".yml")
+
+
+def given_spec(text: str, inputs: Inputs) -> dict[str, Any]:
+    """The spec that a file or the name of a loss stands for, fitted to the inputs.
+
+    The number of classes and the size of embeddings are filled in where the loss needs them and the spec, or its name
+    alone, leaves them open.
+
+    Args:
+        text: a file of a spec or an experiment, or the name of a loss.
+        inputs: whose classes and features it is fitted to.
+
+    Raises:
+        SpecError: no such file or loss, or a spec that is not valid.
+    """
+    if Path(text).suffix.lower() in FILES:
+        document = load(text)
+        spec = dict(document["pipeline"]) if "pipeline" in document and "loss" not in document else dict(document)
+        spec["loss"] = _filled(spec.get("loss"), inputs, ())
+    else:
+        spec = {"loss": _named(text, inputs)}
+    problems = validate(spec)
+    if problems:
+        raise SpecError(problems, f"cannot measure {text}")
+    return spec
+
+
+def _named(name: str, inputs: Inputs) -> Any:
+    try:
+        example = describe("loss", name).example
+    except SpecError as error:
+        raise SpecError(f"{error}; give a file ({', '.join(FILES)}) or the name of a loss", "cannot measure") from None
+    return _filled(example, inputs, ("num_classes", "embedding_size"))
+
+
+def _filled(loss: Any, inputs: Inputs, anew: tuple[str, ...]) -> Any:
+    """A loss with the sizes it needs; those named, even where it has some."""
+    if not isinstance(loss, str | dict):
+        return loss  # validate says what is wrong with it
+    node = {"name": loss} if isinstance(loss, str) else dict(loss)
+    try:
+        declared = parameters_of(default_registry().get("loss", str(node.get("name"))))
+    except SpecError:
+        return loss
+    for key, size in (("num_classes", inputs.known), ("embedding_size", inputs.dim)):
+        if key in declared and declared[key].required and (key in anew or key not in node):
+            node[key] = size
+    return node
