@@ -268,6 +268,14 @@ class Page:
                 self._file(argument)
 
     def _interpreter(self, arguments: list[str], expected: int) -> None:
+        if arguments[:2] == ["-m", "benchmarks.run"]:
+            from benchmarks.run import arguments as benchmarks
+
+            try:
+                benchmarks().parse_args(arguments[2:])
+            except SystemExit as error:
+                raise AssertionError(f"benchmarks.run does not take {arguments[2:]}") from error
+            return
         assert arguments[:2] == ["-m", "venv"], arguments
         assert arguments[2].startswith(".venv"), arguments
 

@@ -125,6 +125,7 @@ BROKEN = {
     "a command that should fail and does not": "<!-- docs: exit 1 -->\n```sh\nmetricreg list\n```",
     "an option that train lacks": "```sh\nmetricreg train examples/digits.json --owerwrite\n```",
     "an experiment file that is not there": "```sh\nmetricreg train examples/digts.json\n```",
+    "a suite of benchmarks that is not there": "```sh\npython -m benchmarks.run isue\n```",
     "a program that nothing checks": "```sh\nmake all\n```",
     "an extra that is not there": "```sh\npip install -e '.[trian]'\n```",
     "a constraints file that is not there": "```sh\npip install -c constraint.txt -e .\n```",

@@ -42,7 +42,7 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Of the embeddings.")] = "float32",
-    two_views: Annotated[bool, typer.Option(help="Hand a second view over as reference embeddings.")] = False,
+    two_views: Annotated[bool, typer.Option(help="Two views of each sample, and no labels.")] = False,
     repeat: Annotated[
         int | None, typer.Option(help="Rounds; until medians are known to 1 % or time is up if left out.")
     ] = None,

@@ -32,7 +32,7 @@ def given_spec(text: str, inputs: Inputs) -> dict[str, Any]:
     if Path(text).suffix.lower() in FILES:
         document = load(text)
         spec = dict(document["pipeline"]) if "pipeline" in document and "loss" not in document else dict(document)
-        spec["loss"] = _filled(spec.get("loss"), inputs, ())
+        spec["loss"] = fitted(spec.get("loss"), inputs)
     else:
         spec = {"loss": _named(text, inputs)}
     problems = validate(spec)
@@ -46,11 +46,17 @@ def _named(name: str, inputs: Inputs) -> Any:
         example = describe("loss", name).example
     except SpecError as error:
         raise SpecError(f"{error}; give a file ({', '.join(FILES)}) or the name of a loss", "cannot measure") from None
-    return _filled(example, inputs, ("num_classes", "embedding_size"))
+    open_ = {"num_classes", "embedding_size"}  # which the example has some number for
+    return fitted(example if isinstance(example, str) else {k: v for k, v in example.items() if k not in open_}, inputs)
 
 
-def _filled(loss: Any, inputs: Inputs, anew: tuple[str, ...]) -> Any:
-    """A loss with the sizes it needs; those named, even where it has some."""
+def fitted(loss: Any, inputs: Inputs) -> Any:
+    """The spec of a loss with the number of classes and the size of embeddings that it needs and does not have.
+
+    Args:
+        loss: a name or an object.
+        inputs: whose classes and features are filled in.
+    """
     if not isinstance(loss, str | dict):
         return loss  # validate says what is wrong with it
     node = {"name": loss} if isinstance(loss, str) else dict(loss)
@@ -59,6 +65,6 @@ def _filled(loss: Any, inputs: Inputs, anew: tuple[str, ...]) -> Any:
     except SpecError:
         return loss
     for key, size in (("num_classes", inputs.known), ("embedding_size", inputs.dim)):
-        if key in declared and declared[key].required and (key in anew or key not in node):
+        if key in declared and declared[key].required and key not in node:
             node[key] = size
     return node

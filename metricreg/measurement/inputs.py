@@ -25,7 +25,7 @@ class Inputs:
         dtype: of the embeddings.
         device: where they are.
         grouped: the samples of a class stand one after the other; in random order if False.
-        two_views: a second view of each sample is handed over as reference embeddings.
+        two_views: a second view of each sample is handed over as reference embeddings, and no labels.
         seed: of the random numbers.
     """
 
@@ -77,19 +77,20 @@ class Inputs:
             ) from None
 
     def tensors(self) -> dict[str, Any]:
-        """`embeddings [N, D]` and `labels [N]`, and with two views `ref_embeddings [N, D]` and `ref_labels [N]`."""
+        """`embeddings [N, D]` and `labels [N]`; with two views `embeddings` and `ref_embeddings [N, D]`."""
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)
+
+        def rows() -> torch.Tensor:
+            made = torch.randn(self.batch, self.dim, generator=generator)
+            return made.to(self.device, getattr(torch, self.dtype))
+
+        if self.two_views:
+            return {"embeddings": rows(), "ref_embeddings": rows()}
         groups = torch.arange(self.batch) % self.present
         groups = groups.sort().values if self.grouped else groups[torch.randperm(self.batch, generator=generator)]
-        labels = (groups * self.known // self.present).to(self.device)
-        views = [torch.randn(self.batch, self.dim, generator=generator) for _ in range(1 + self.two_views)]
-        names = ("embeddings", "ref_embeddings")
-        made: dict[str, Any] = {
-            name: view.to(self.device, getattr(torch, self.dtype)) for name, view in zip(names, views, strict=False)
-        }
-        return made | {"labels": labels} | ({"ref_labels": labels} if self.two_views else {})
+        return {"embeddings": rows(), "labels": (groups * self.known // self.present).to(self.device)}
 
     def as_json(self) -> dict[str, Any]:
         """The arguments as plain data."""

@@ -36,7 +36,7 @@ class ObjectiveStep:
         tensors = inputs.tensors()
         self.objective = objective
         self.embeddings: Tensor = tensors.pop("embeddings").requires_grad_()
-        self.labels: Tensor = tensors.pop("labels")
+        self.labels: Tensor | None = tensors.pop("labels", None)
         self.others = tensors
         if "ref_embeddings" in tensors:
             tensors["ref_embeddings"].requires_grad_()
