@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,78 +21,51 @@ from metricreg.measurement.step import ObjectiveStep
 
 @dataclass(frozen=True)
 class Case:
-    """A loss, with what it is called with.
+    """What is particular to measuring a loss; of most there is nothing.
 
     Args:
-        given: its parameters by the inputs, besides the number of classes and the size of embeddings.
-        peer: whether pytorch-metric-learning has a counterpart.
+        given: the parameters that it needs, by the inputs, besides the number of classes and the size of embeddings.
         inputs: what its inputs have to be.
         note: what is to be known of the comparison.
     """
 
     given: Callable[[Inputs], Mapping[str, Any]] = lambda inputs: {}
-    peer: bool = True
     inputs: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
 
-ALONE = Case(peer=False)
-GROUPED = (
-    "pytorch-metric-learning is handed the batch in order of its classes. Its value is that of the formula only where "
-    "a batch has as many classes as samples of each."
-)
+TWO_VIEWS = {"two_views": True}
 CASES: dict[str, Case] = {
-    # pairs and triplets
-    "angular": Case(),
-    "circle": Case(),
-    "contrastive": Case(),
-    "cross_batch_memory": Case(lambda inputs: {"loss": "contrastive"}, peer=False),
-    "decoupled_contrastive": ALONE,
-    "dynamic_soft_margin": ALONE,
-    "fast_ap": Case(),
-    "generalized_lifted_structure": Case(),
-    "histogram": Case(),
-    "instance": Case(inputs={"per_class": 1, "grouped": True}),
-    "intra_pair_variance": Case(),
-    "lifted_structure": Case(),
-    "manifold": Case(lambda inputs: {"l": inputs.dim}, peer=False),
-    "margin": Case(),
-    "multi_similarity": Case(),
-    "multi_supcon": ALONE,
-    "multiple": Case(lambda inputs: {"losses": ["contrastive", "supcon"]}, peer=False),
-    "nca": Case(),
-    "npairs": Case(),
-    "ntxent": Case(),
-    "pnp": Case(),
+    "barlow_twins": Case(inputs=TWO_VIEWS),
+    "cross_batch_memory": Case(lambda inputs: {"loss": "contrastive"}),
+    "dynamic_arcface": Case(lambda inputs: {"class_counts": [inputs.per_class] * inputs.known}),
+    "instance": Case(inputs={"per_class": 1, "grouped": True}, note="A class a sample."),
+    "manifold": Case(lambda inputs: {"l": inputs.dim}),
+    "multiple": Case(lambda inputs: {"losses": ["contrastive", "supcon"]}, note="Of contrastive and supcon."),
     "ranked_list": Case(lambda inputs: {"margin": 0.4, "Tn": 10.0}),
-    "recall_at_k": ALONE,
-    "selectively_contrastive_triplet": ALONE,
-    "self_supervised": Case(lambda inputs: {"loss": "ntxent"}, peer=False, inputs={"two_views": True}),
-    "siglip": ALONE,
-    "smooth_ap": Case(inputs={"grouped": True}, note=GROUPED),
-    "snr_contrastive": Case(),
-    "supcon": Case(),
-    "threshold_consistent_margin": Case(),
-    "triplet_margin": Case(),
-    "tuplet_margin": Case(),
-    # two views
-    "barlow_twins": Case(peer=False, inputs={"two_views": True}),
-    "vicreg": Case(peer=False, inputs={"two_views": True}),
-    # class vectors
-    "adaface": ALONE,
-    "arcface": Case(),
-    "cosface": Case(),
-    "curricularface": ALONE,
-    "dynamic_arcface": Case(lambda inputs: {"class_counts": [inputs.per_class] * inputs.known}, peer=False),
-    "large_margin_softmax": Case(),
-    "normalized_softmax": Case(),
-    "p2s_grad": Case(),
-    "proxy_anchor": Case(),
-    "proxy_nca": Case(),
-    "soft_triple": Case(),
-    "sphereface": Case(),
-    "subcenter_arcface": Case(),
+    "self_supervised": Case(lambda inputs: {"loss": "ntxent"}, TWO_VIEWS, "Of ntxent."),
+    "smooth_ap": Case(
+        inputs={"grouped": True},
+        note="The batch is in order of its classes, as pytorch-metric-learning needs it. Its value is that of the "
+        "formula only where a batch has as many classes as samples of each.",
+    ),
+    "vicreg": Case(inputs=TWO_VIEWS),
 }
+
+
+@cache
+def counterparts() -> frozenset[str]:
+    """The losses that pytorch-metric-learning has too; none where it is not installed."""
+    try:
+        from tests.parity.counterparts import LOSSES
+    except ImportError:
+        return frozenset()
+    return frozenset(LOSSES)
+
+
+def case_of(name: str) -> Case:
+    """What is particular to a loss."""
+    return CASES.get(name, Case())
 
 
 class Peer(nn.Module):
@@ -113,12 +87,12 @@ class Peer(nn.Module):
 
 def inputs_of(name: str, inputs: Inputs) -> Inputs:
     """The inputs that a loss is measured on."""
-    return replace(inputs, **CASES[name].inputs)
+    return replace(inputs, **case_of(name).inputs)
 
 
 def loss_of(name: str, inputs: Inputs) -> dict[str, Any]:
     """The spec of a loss that fits its inputs."""
-    spec: dict[str, Any] = fitted({"name": name, **CASES[name].given(inputs)}, inputs)
+    spec: dict[str, Any] = fitted({"name": name, **case_of(name).given(inputs)}, inputs)
     return spec
 
 
@@ -129,7 +103,7 @@ def ours(name: str, inputs: Inputs) -> Subject:
 
 def peer(name: str, inputs: Inputs) -> Subject | None:
     """pytorch-metric-learning's; None where it has none."""
-    if not CASES[name].peer:
+    if name not in counterparts():
         return None
     return Subject("benchmarks.peers:of_pml", {"loss": loss_of(name, inputs)})
 

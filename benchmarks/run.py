@@ -102,8 +102,8 @@ def _measure(results: ResultFile, rows: Iterator[Row], plan: Plan, machine: Mach
             continue
         stopped = {column: _too_large(results, key, column) for column in ("stopped", "pml_stopped")}
         beside = peer(row.loss, row.inputs) if row.peer and not args.no_pml else None
-        if beside is not None and pml_version() is None:
-            beside, stopped["pml_stopped"] = None, "not run: it is not installed"
+        if row.peer and not args.no_pml and pml_version() is None:
+            stopped["pml_stopped"] = "not run: it is not installed"
         elif beside is None:
             stopped["pml_stopped"] = None
         elif stopped["pml_stopped"] is not None:

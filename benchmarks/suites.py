@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from benchmarks.peers import CASES
+from benchmarks.peers import case_of, counterparts
+from metricreg import default_registry
+from metricreg.losses.proxy import ProxyLoss
 from metricreg.measurement.inputs import Inputs
 
-TWO_VIEWS = [name for name, case in CASES.items() if case.inputs.get("two_views")]
-CLASSES = list(CASES)[list(CASES).index("adaface") :]
-PAIRS = [name for name in CASES if name not in (*CLASSES, *TWO_VIEWS)]
-WITH_PEER = [name for name, case in CASES.items() if case.peer]
 FACES = ["arcface", "cosface", "normalized_softmax", "proxy_anchor", "proxy_nca"]
 
 
@@ -34,22 +32,43 @@ class Row:
     sync: bool = False
 
 
+def losses() -> list[str]:
+    """Every loss that ships, those with class vectors last."""
+    return sorted((e.name for e in default_registry() if e.kind == "loss" and e.distribution == "metricreg"), key=_rank)
+
+
+def pairs() -> list[str]:
+    """Every loss on pairs and triplets that ships."""
+    return [name for name in losses() if _rank(name) == 0]
+
+
+def _rank(name: str) -> int:
+    if issubclass(default_registry().get("loss", name), ProxyLoss):
+        return 2
+    return 1 if case_of(name).inputs.get("two_views") else 0
+
+
+def with_peer(names: list[str]) -> list[str]:
+    """Those that pytorch-metric-learning has too; all where it is not installed."""
+    return [name for name in names if name in counterparts() or not counterparts()]
+
+
 def issue() -> Iterator[Row]:
     """Every loss on a batch of 4096."""
-    for name in CASES:
+    for name in losses():
         yield Row(name, Inputs(4096, 256, 4))
 
 
 def small() -> Iterator[Row]:
     """Every loss that PML has on small batches, where a loss costs what its calls cost."""
     for n in (128, 256):
-        for name in WITH_PEER:
+        for name in with_peer(losses()):
             yield Row(name, Inputs(n, 256, 4), memory=False)
 
 
 def large() -> Iterator[Row]:
     """Every loss on pairs and triplets on a batch of 32768."""
-    for name in PAIRS:
+    for name in pairs():
         yield Row(name, Inputs(32768, 256, 4), peer=False)
 
 
@@ -57,7 +76,7 @@ def growth() -> Iterator[Row]:
     """Every loss on pairs and triplets that PML has, from small batches to large ones."""
     for dim, per_class in ((128, 4), (128, 16), (512, 4), (512, 16)):
         step = 2 if (dim, per_class) == (128, 4) else 4
-        for name in (name for name in PAIRS if name in WITH_PEER):
+        for name in with_peer(pairs()):
             n = 128
             while n <= 32768:
                 yield Row(name, Inputs(n, dim, per_class))

@@ -1,9 +1,11 @@
-"""Pages that are made when the documentation is built: of the registry one page a kind and an index; what is tested."""
+"""Pages that are made when the documentation is built: of the registry one page a kind and an index; what is tested;
+what was measured."""
 
 from __future__ import annotations
 
 import html
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to those that MkDocs found."""
     from mkdocs.structure.files import File
 
-    for path, content in pages().items():
+    for path, content in (pages() | figures()).items():
         files.append(File.generated(config, path, content=content))
     return files
 
@@ -55,7 +57,22 @@ def pages() -> dict[str, str]:
     """Path below `docs/` → Markdown."""
     described = {kind: [describe(kind, name) for name in default_registry().names(kind)] for kind in KINDS}
     made = {f"components/{PLURALS[kind]}.md": _page(kind, found) for kind, found in described.items()}
-    return made | {"components/index.md": _index(described), "checks.md": _checks()}
+    made |= {"components/index.md": _index(described), "checks.md": _checks()}
+    return made | {"speed-and-memory.md": _benchmarks().page()}
+
+
+def figures() -> dict[str, str]:
+    """Path below `docs/` → SVG."""
+    found: dict[str, str] = _benchmarks().figures()
+    return found
+
+
+def _benchmarks() -> Any:
+    if str(FOLDER.parent) not in sys.path:
+        sys.path.append(str(FOLDER.parent))  # mkdocs is a program of its own, and does not look here
+    from benchmarks import page
+
+    return page
 
 
 def spec_of(kind: str, component: Any) -> dict[str, Any]:

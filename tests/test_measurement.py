@@ -61,10 +61,11 @@ def test_a_second_view_is_another_tensor_and_needs_no_labels() -> None:
     assert not torch.equal(made["ref_embeddings"], made["embeddings"])
 
 
-def test_the_small_inputs_keep_what_a_loss_with_class_vectors_was_built_for() -> None:
+def test_the_small_inputs_have_labels_that_the_large_ones_could_have() -> None:
     small = Inputs(4096, 8, per_class=4).small()
-    assert (small.batch, small.known) == (SMALL, 1024)
-    assert Inputs(8, 8).small() == Inputs(8, 8, classes=2)
+    assert (small.batch, small.known) == (SMALL, SMALL // 4)
+    assert Inputs(4096, 8, classes=10**6).small().known == 10**6
+    assert Inputs(8, 8).small() == Inputs(8, 8)
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"batch": -1}, {"dim": 0}, {"per_class": 0}, {"classes": 0}])

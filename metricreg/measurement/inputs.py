@@ -59,7 +59,7 @@ class Inputs:
 
     def small(self) -> Inputs:
         """Fewer samples of the same kind."""
-        return replace(self, batch=min(self.batch, SMALL), classes=self.known)
+        return replace(self, batch=min(self.batch, SMALL))
 
     def check_device(self) -> None:
         """Raise `InputError` unless it is a CPU or a CUDA device on which tensors can be made."""

@@ -44,11 +44,16 @@ class Machine:
     @property
     def slug(self) -> str:
         """The name in a file's name."""
-        return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", self.name.lower())).strip("-")
+        return slug(self.name)
 
     def as_json(self) -> dict[str, str | int]:
         """The same as plain data."""
         return asdict(self)
+
+
+def slug(name: str) -> str:
+    """The name of a machine in the name of a file: small letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", name.lower())).strip("-")
 
 
 def cpu() -> str:
