@@ -15,7 +15,7 @@ def table(heads: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
 
 def loss(name: str) -> str:
     """The name of a loss, with a link to what it is."""
-    return f"[`{name}`](components/losses.md#{name.replace('/', '-')})"
+    return f"[{name}](components/losses.md#{name.replace('/', '-')})"
 
 
 def cell(row: Row, key: str) -> str:

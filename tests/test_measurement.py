@@ -23,6 +23,7 @@ from metricreg.measurement.process import Limits, StoppedError, Subject, WorkerP
 from metricreg.measurement.resident import available, peak_of, resident
 from metricreg.measurement.step import ObjectiveStep, ProductsStep
 from metricreg.measurement.turns import Series, in_turn, spread
+from metricreg.measurement.worker import Worker, failure
 from tests.steps import DYING, FINE, HUNGRY, LOUD, REFUSED, SLEEPY
 
 LARGE = Inputs(2 * SMALL, 4)
@@ -270,6 +271,45 @@ def test_a_worker_that_dies_is_reported_with_its_last_words() -> None:
 def test_a_wrong_input_is_the_user_s_error() -> None:
     with WorkerProcess(LIMITS) as worker, pytest.raises(InputError, match="two views"):
         worker.prepare(Subject.of_spec({"loss": "barlow_twins"}), LARGE)
+
+
+def test_a_worker_prepares_times_and_weighs_steps() -> None:
+    worker = Worker()
+    asked = Subject.of_spec({"loss": "supcon"}).on(LARGE)
+    prepared = worker.answer({"do": "prepare", **asked})
+    assert prepared["step"] == 0
+    assert prepared["facts"] == {"references": 128, "parameter_bytes": 0, "threads": torch.get_num_threads()}
+    assert worker.answer({"do": "prepare", **asked})["step"] == 1
+    assert worker.answer({"do": "time", "step": 1, "count": 3})["seconds"] > 0
+    assert worker.answer({"do": "memory", **asked})["facts"]["references"] == 128
+    assert worker.answer({"do": "sync", "step": 0}) == {"said": None}  # there is no GPU to wait for
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_worker_measures_on_a_gpu_and_says_whether_a_step_waits_for_it() -> None:
+    worker = Worker()
+    asked = Subject.of_spec({"loss": "supcon"}).on(replace(LARGE, device="cuda"))
+    worker.answer({"do": "prepare", **asked})
+    assert worker.answer({"do": "time", "step": 0, "count": 2})["seconds"] > 0
+    assert worker.answer({"do": "memory", **asked})["bytes"] > 0
+    assert isinstance(worker.answer({"do": "sync", "step": 0})["said"], str)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "memory"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory"), "memory"),
+        (InputError("labels"), "user"),
+        (ZeroDivisionError("division by zero"), "error"),
+    ],
+)
+def test_what_goes_wrong_in_a_worker_is_told_apart(error: Exception, kind: str) -> None:
+    found = failure(error)
+    assert found["failed"] == kind
+    assert found["said"]
 
 
 @linux

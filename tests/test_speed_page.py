@@ -48,8 +48,8 @@ def test_a_table_has_what_the_file_has_and_names_the_machine(tmp_path: Path) -> 
     write(tmp_path, "issue", row(), row("siglip", pml_ms=None, over_pml=None, pml_mib=None))
     made = page(tmp_path)
     assert "## A(R) CPU, 2 cores" in made
-    assert "| [`supcon`](components/losses.md#supcon) | 12.3 | 50.0 | 0.250 | 1.2 % | 1.50 | 20.0 | 400 |" in made
-    assert "| [`siglip`](components/losses.md#siglip) | 12.3 | – | – | 1.2 % | 1.50 | 20.0 | – |" in made
+    assert "| [supcon](components/losses.md#supcon) | 12.3 | 50.0 | 0.250 | 1.2 % | 1.50 | 20.0 | 400 |" in made
+    assert "| [siglip](components/losses.md#siglip) | 12.3 | – | – | 1.2 % | 1.50 | 20.0 | – |" in made
     assert "metricreg 0.1.0, pytorch-metric-learning 2.9.0, torch 2.5; 2 threads; 2026-01-31." in made
     assert "The suite `growth` was not run on this machine." in made
 
@@ -75,8 +75,8 @@ def test_growth_is_fitted_and_drawn_for_both_colour_schemes(tmp_path: Path) -> N
     ]
     write(tmp_path, "growth", *rows, row("ntxent", pml_ms=None))
     made = page(tmp_path)
-    assert "| [`supcon`](components/losses.md#supcon) | 128 | 4 | 2.00 | 2.00 | 1.00 | 3.00 | 4,096 |" in made
-    assert "| [`ntxent`](components/losses.md#ntxent) | 128 | 4 | – | – | – | – | – |" in made
+    assert "| [supcon](components/losses.md#supcon) | 128 | 4 | 2.00 | 2.00 | 1.00 | 3.00 | 4,096 |" in made
+    assert "| [ntxent](components/losses.md#ntxent) | 128 | 4 | – | – | – | – | – |" in made
     drawn = figures(tmp_path)
     assert set(drawn) == {"figures/a-cpu-2-cores-ms.svg", "figures/a-cpu-2-cores-mib.svg"}
     assert all(f"({name})" in made for name in drawn)

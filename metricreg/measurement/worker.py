@@ -123,7 +123,8 @@ def _timed(step: Step, inputs: Inputs) -> float:
     return time.perf_counter() - start
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure(error: Exception) -> dict[str, Any]:
+    """The answer where something was raised."""
     said = " ".join(str(error).split())[:400] or type(error).__name__
     if isinstance(error, MemoryError) or any(words in said.lower() for words in OUT_OF_MEMORY):
         return {"failed": "memory", "said": said}
@@ -144,7 +145,7 @@ def main() -> None:
         try:
             answer = worker.answer(json.loads(line))
         except Exception as error:  # of a plugin's component, anything
-            answer = _failure(error)
+            answer = failure(error)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
