@@ -47,6 +47,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dim", type=_numbers, help="only these D")
     parser.add_argument("--per-class", type=_numbers, help="only these numbers of samples of each class")
     parser.add_argument("--no-pml", action="store_true", help="without pytorch-metric-learning")
+    parser.add_argument("--no-memory", action="store_true", help="without memory")
     parser.add_argument("--repeat", type=int, help="rounds; until ratios are known to 1 % or time is up if left out")
     parser.add_argument("--seconds", type=float, default=20.0, help="time for the rounds of a row")
     parser.add_argument("--time-limit", type=float, default=120.0, help="seconds that a step may take")
@@ -109,8 +110,11 @@ def _measure(results: ResultFile, rows: Iterator[Row], plan: Plan, machine: Mach
         elif stopped["pml_stopped"] is not None:
             beside = None
         if stopped["stopped"] is None:
-            of = replace(plan, memory=row.memory)
-            found = measure(ours(row.loss, row.inputs), row.inputs, of, beside)
+            of = replace(plan, memory=row.memory and not args.no_memory)
+            try:
+                found = measure(ours(row.loss, row.inputs), row.inputs, of, beside)
+            except MetricregError as error:  # inputs that it does not take; the other rows are measured all the same
+                found = Measurement(stopped=str(error))
         else:
             found = Measurement()
         made = key | _figures(found) | {"sync": _sync(row, plan) if row.sync and found.ms is not None else None}

@@ -18,7 +18,7 @@ from benchmarks.composition import SPECS, by_hand
 from benchmarks.peers import counterparts, inputs_of, loss_of, of_pml, ours, peer
 from benchmarks.result_file import ResultFile
 from benchmarks.suites import SUITES, Row, losses, pairs, quick
-from metricreg import build
+from metricreg import InputError, build
 from metricreg.measurement.inputs import Inputs
 from metricreg.measurement.measurement import Measurement
 from metricreg.measurement.step import ObjectiveStep, of_spec
@@ -172,6 +172,22 @@ def test_what_was_over_a_limit_is_not_tried_on_a_larger_batch(suite: Any, measur
     assert all(row["ms"] == "1" for row in rows)
     suite(512, base=replace(BATCH, dim=4))  # of other features, nothing is known
     assert measured[-1] == ("supcon", 512, True)
+
+
+def test_what_a_loss_does_not_take_is_said_and_the_rest_is_measured(
+    suite: Any, measured: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run.measure
+
+    def refuses(subject: Any, inputs: Inputs, plan: Any, other: Any = None) -> Measurement:
+        if inputs.batch == 16:
+            raise InputError("a batch of 16 is no batch")
+        return whole(subject, inputs, plan, other)
+
+    monkeypatch.setattr(run, "measure", refuses)
+    rows = suite(16, 32)
+    assert [row["stopped"] for row in rows] == ["a batch of 16 is no batch", ""]
+    assert [row["ms"] for row in rows] == ["", "1"]
 
 
 def test_pml_can_be_left_out(suite: Any, measured: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,20 +94,14 @@ def measure(subject: Subject, inputs: Inputs, plan: Plan, other: Subject | None 
             runs[name] = workers[name], step
             facts = facts or said
         if OURS in runs:
-            step, _ = workers[FLOOR].prepare(Subject.of_products(facts["references"]), inputs)
-            runs[FLOOR] = workers[FLOOR], step
+            with suppress(StoppedError):  # without it, there is no ratio to it
+                step, _ = workers[FLOOR].prepare(Subject.of_products(facts["references"]), inputs)
+                runs[FLOOR] = workers[FLOOR], step
         series = in_turn(runs, rounds=plan.rounds, seconds=plan.seconds) if runs else {}
     stopped |= {name: found.stopped for name, found in series.items() if found.stopped is not None}
-    mib: dict[str, float | None] = {}
-    for name, of in subjects.items() if plan.memory else ():
-        if name in stopped:
-            continue
-        try:
-            with WorkerProcess(plan.limits) as worker:
-                found = worker.memory(of, inputs)
-            mib[name] = None if found is None else found / 2**20
-        except StoppedError as error:
-            stopped[name] = f"memory: {error}"
+    weighed = {name: of for name, of in subjects.items() if plan.memory and name not in stopped}
+    mib, too_large = _memory(weighed, inputs, plan.limits)
+    stopped |= too_large
     ms = {name: None if found.median is None else 1000 * found.median for name, found in series.items()}
     over = {name: series[OURS].over(series[name]) for name in (OTHER, FLOOR) if OURS in series and name in series}
     judged = OTHER if over.get(OTHER) is not None else FLOOR
@@ -128,3 +122,23 @@ def measure(subject: Subject, inputs: Inputs, plan: Plan, other: Subject | None 
         stopped=stopped.get(OURS),
         other_stopped=stopped.get(OTHER),
     )
+
+
+def _memory(
+    subjects: dict[str, Subject], inputs: Inputs, limits: Limits
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """MiB of one step of each subject, and why there are none."""
+    mib: dict[str, float | None] = {}
+    stopped: dict[str, str] = {}
+    with ExitStack() as stack:
+        # all of them start, which takes longest, at once; each then does its step alone
+        workers = {name: stack.enter_context(WorkerProcess(limits)) for name in subjects}
+        for name, subject in subjects.items():
+            with workers[name] as worker:
+                try:
+                    found = worker.memory(subject, inputs)
+                except StoppedError as error:
+                    stopped[name] = f"memory: {error}"
+                else:
+                    mib[name] = None if found is None else found / 2**20
+    return mib, stopped
