@@ -48,7 +48,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--per-class", type=_numbers, help="only these numbers of samples of each class")
     parser.add_argument("--no-pml", action="store_true", help="without pytorch-metric-learning")
     parser.add_argument("--no-memory", action="store_true", help="without memory")
-    parser.add_argument("--repeat", type=int, help="rounds; until ratios are known to 1 % or time is up if left out")
+    parser.add_argument("--repeat", type=int, help="rounds; until ratios are known to 1 %% or time is up if left out")
     parser.add_argument("--seconds", type=float, default=20.0, help="time for the rounds of a row")
     parser.add_argument("--time-limit", type=float, default=120.0, help="seconds that a step may take")
     parser.add_argument("--memory-limit", type=float, help="GiB of a process; 9/10 of what is free if left out")
