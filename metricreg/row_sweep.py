@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from metricreg.batch import Batch
 from metricreg.leaves import packed
-from metricreg.sweep import as_it_is
 from metricreg.tiling import Tiles, check_sources, saved_by
 from metricreg.tracking import Block, Tracking
 
@@ -62,8 +60,7 @@ class _Rows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, sweep: RowSweep, batch: Batch, held: list[Tensor], *inputs: Tensor) -> Tensor:
-        with saved_tensors_hooks(as_it_is, as_it_is):  # those around, such as a checkpoint's, are for the whole
-            found = sweep.forward(batch, held)
+        found = sweep.forward(batch, held)
         ctx.sweep = sweep
         tensors, ctx.rebuild = packed(batch)
         ctx.save_for_backward(*tensors, *held)

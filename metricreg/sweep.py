@@ -139,7 +139,8 @@ class _Fold(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, sweep: Sweep, batch: Batch, held: list[Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
-        with saved_tensors_hooks(as_it_is, as_it_is):  # those around, such as a checkpoint's, are for the whole fold
+        # hooks around, such as a checkpoint's, are for the whole fold; detached, as a node that holds its result leaks
+        with saved_tensors_hooks(Tensor.detach, _as_it_is):
             totals, gradients = sweep.run(batch, held, ())
         ctx.carriers = None if gradients is None else list(gradients)
         ctx.mark_non_differentiable(*(t for t in totals if not t.is_floating_point()))
@@ -164,6 +165,6 @@ class _Fold(torch.autograd.Function):
         return (None, None, None, *gradients.get(-1, [None] * (len(ctx.needs_input_grad) - 3)))
 
 
-def as_it_is(tensor: Tensor) -> Tensor:
+def _as_it_is(tensor: Tensor) -> Tensor:
     """A tensor saved for the backward pass, neither packed nor unpacked."""
     return tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -697,6 +698,22 @@ def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int) -> No
     found = value_and_gradients(total, [x])
     assert loss.calls == calls
     assert_close(found, value_and_gradients(loss(x, labels, execution=DENSE), [x]), 1e-12)
+
+
+def tensors_of(rows: int) -> int:
+    gc.collect()
+    return sum(type(thing) is Tensor and len(thing.shape) > 0 and len(thing) == rows for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_a_step_leaves_nothing_of_its_tiles_behind(backward: bool) -> None:
+    loss, x, labels = L.ContrastiveLoss(), rows(57), torch.arange(57) // 3
+    before = tensors_of(19)
+    total = loss(x, labels, execution=tiles(19))
+    if backward:
+        total.backward()  # type: ignore[no-untyped-call]
+    del total
+    assert tensors_of(19) == before
 
 
 class Weighed(R.SumReducer):
