@@ -26,7 +26,7 @@ from metricreg.term import Term
 PlanName = Literal["auto", "dense", "tiled"]
 
 # Values of one [tile, M] matrix: few enough to stay near the cache on a CPU, enough to fill a GPU.
-CPU_VALUES = 2**21
+CPU_VALUES = 2**20
 GPU_VALUES = 2**26
 ROWS = 64
 """Anchors that a tile should have, even if that takes more values."""

@@ -71,7 +71,7 @@ class Pairing:
         """The columns of each anchor's positives `[A, K]`, and which of those entries count."""
         if self.match is None:
             index, counts = self._runs().matrix()
-            return index, counts if self.self_index is None else counts & (index != self.self_index[:, None])
+            return (index, counts) if self.self_index is None else _without(index, counts, self.self_index[:, None])
         parts = []
         for i in range(0, max(len(self.labels), 1), TILE):
             own = None if self.self_index is None else self.self_index[i : i + TILE]
@@ -103,3 +103,15 @@ class Pairing:
             return mask
         column = self.self_index.clamp(min=0)[:, None]
         return mask.scatter(1, column, mask.gather(1, column) & (self.self_index < 0)[:, None])
+
+
+def _without(index: Tensor, counts: Tensor, left_out: Tensor) -> tuple[Tensor, Tensor]:
+    """A list of columns `[A, K]` without one `[A, 1]` of each row; a column shorter, if no row needs the last then."""
+    own = counts & (index == left_out)
+    width = index.shape[1]
+    if torch.compiler.is_compiling() or not width or not bool((own.any(1) | ~counts[:, -1]).all()):
+        return index, counts & ~own
+    at = torch.where(own.any(1), own.int().argmax(1), width - 1)[:, None]
+    kept = torch.arange(width - 1, device=index.device)[None]
+    kept = kept + (kept >= at)
+    return index.gather(1, kept), counts.gather(1, kept)

@@ -152,14 +152,15 @@ class _HingeSums(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         shifts = torch.where(wx, x, -torch.inf)
         values = _filled(y, wy, left_out, -torch.inf)
-        hinges, kept = torch.empty_like(values), torch.empty_like(values)
-        total, of_x, of_y = values.new_zeros(len(values)), torch.zeros_like(x), torch.zeros_like(values)
+        hinges, kept, of_y = (torch.empty_like(values) for _ in range(3))
+        total, of_x = values.new_zeros(len(values)), torch.zeros_like(x)
         for k in range(x.shape[1]):
             torch.add(values, shifts[:, k : k + 1], out=hinges)
-            torch.gt(hinges, low, out=kept)
-            of_y += kept
-            of_x[:, k] = kept.sum(1)
+            torch.gt(hinges, low, out=kept if k else of_y)
+            of_x[:, k] = (kept if k else of_y).sum(1)
+            of_y = of_y.add_(kept) if k else of_y
             total += torch.threshold_(hinges, low, 0.0).sum(1)
+        of_y = of_y if x.shape[1] else of_y.zero_()
         return total, of_x.double().sum(1).long(), of_x, of_y
 
     @staticmethod

@@ -64,8 +64,4 @@ def _with_self(batch: Batch, index: Tensor, counts: Tensor) -> tuple[Tensor, Ten
     assert ref_labels is not None
     itself = batch.self_index.clamp(min=0)
     alike = (ref_labels[itself] == labels).view(len(batch), -1).all(1) & (batch.self_index >= 0)
-    if batch.match is not None:
-        return torch.cat([index, itself[:, None]], 1), torch.cat([counts, alike[:, None]], 1)
-    # of equal labels it stands there already, and does not count; columns behind an anchor's last positive may be any
-    found = (index == itself[:, None]) & alike[:, None]
-    return index, counts | (found & (found.cumsum(1) == 1))
+    return torch.cat([index, itself[:, None]], 1), torch.cat([counts, alike[:, None]], 1)
