@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
+from metricreg.errors import MetricregError
 from metricreg.leaves import packed
 from metricreg.tiling import Tiles, check_sources, saved_by
 from metricreg.tracking import Block, Tracking
@@ -36,8 +37,19 @@ class RowSweep(Tiles):
 
     def forward(self, batch: Batch, held: list[Tensor]) -> Tensor:
         """The values, without a graph."""
+        found: Tensor | None = None
         with torch.no_grad(), self.tracking(batch, held, False) as tracking:
-            return torch.cat([self.function(part) for _, part in self._parts(batch, tracking)])
+            for (i, j), part in self._parts(batch, tracking):
+                values = self.function(part)
+                if values.shape[:1] != (j - i,):
+                    raise MetricregError(
+                        f"a function given to Batch.map returned {list(values.shape)} for {j - i} anchors; expected a "
+                        "row an anchor"
+                    )
+                found = values.new_zeros(len(batch), *values.shape[1:]) if found is None else found
+                found[i:j] = values
+        assert found is not None  # of an empty batch, too, there is a tile
+        return found
 
     def backward(self, batch: Batch, held: list[Tensor], upstream: Tensor) -> list[Tensor | None]:
         """The gradients of the inputs."""
