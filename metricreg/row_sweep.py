@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from metricreg.batch import Batch
 from metricreg.errors import MetricregError
 from metricreg.leaves import packed
+from metricreg.observation import observed
 from metricreg.tiling import Tiles, check_sources, saved_by
 from metricreg.tracking import Block, Tracking
 
@@ -64,7 +65,7 @@ class RowSweep(Tiles):
         return tracking.gradients().get(0, [None] * tracking.number)
 
     def _parts(self, batch: Batch, tracking: Tracking) -> Any:
-        return (((i, j), tracking.part(Block(slice(i, j)))) for i, j in batch.tiles(self.tile))
+        return (((i, j), tracking.part(Block(slice(i, j)))) for i, j in observed(batch.tiles(self.tile)))
 
 
 class _Rows(torch.autograd.Function):

@@ -19,6 +19,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from metricreg.batch import Batch
 from metricreg.gradients import weighed_sum
 from metricreg.leaves import packed
+from metricreg.observation import observed
 from metricreg.reduction import Additive, Place, Terms, bound, check_layout, summed
 from metricreg.term import Term
 from metricreg.tiling import Tiles, check_sources, saved_by
@@ -56,7 +57,7 @@ class Sweep(Tiles):
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
-        for i, j in batch.tiles(self.tile):
+        for i, j in observed(batch.tiles(self.tile)):
             if not self.symmetric:
                 yield Block(slice(i, j))
                 continue
