@@ -1,0 +1,293 @@
+"""Rehearsal: one step of a pipeline on random data, of whose many tiles only some are evaluated, and what was seen.
+
+The engine, the losses and the miners are the real ones, so that this knows as much of a plugin as of what ships. All
+tiles of a sweep cost the same but for the first, which makes what all need, and the last, which may be smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.fold import Execution
+from metricreg.kinds import Loss, Miner, Reducer
+from metricreg.ledger import Ledger
+from metricreg.observation import Bounds, observing
+from metricreg.pipeline import Pipeline
+from metricreg.selection import Pairs, Selection
+from metricreg.term import HingeTriplets, Scalar, Term
+
+FIRST = 3
+"""Tiles of a sweep that are evaluated, beside the last. The third stands for those that are left out."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a pipeline is called with.
+
+    Args:
+        embeddings: `[N, D]`, which want a gradient.
+        labels: `[N]`, or None for a loss that makes its own.
+        ref_embeddings: `[M, D]`, or None.
+        ref_labels: `[M]`, or None.
+    """
+
+    embeddings: Tensor
+    labels: Tensor | None
+    ref_embeddings: Tensor | None = None
+    ref_labels: Tensor | None = None
+
+
+@dataclass
+class SeenTerm:
+    """What was seen of a term.
+
+    Args:
+        kind: what its values belong to; `scalar` for a term with a reduction of its own.
+        shape: of its values, of one tile; None for a scalar.
+        axes: the same in letters, such as `[A, M]`.
+        size: how many values one tile has.
+        statistics: of each, its type, its shape, and whether it carries gradient; None if there are none.
+        again: whether it was made again in the backward pass.
+        once: whether it is no sum over anchors, and made once.
+    """
+
+    kind: str
+    shape: tuple[int, ...] | None
+    axes: str
+    size: int
+    statistics: list[tuple[str, tuple[int, ...], bool]] | None = None
+    again: bool = False
+    once: bool = False
+
+
+@dataclass
+class SeenLoss:
+    """What was seen of a loss.
+
+    Args:
+        loss: that loss.
+        path: where it is in the pipeline, such as `loss.losses.0`.
+        anchors: how many it has.
+        references: how many it has.
+        tile: anchors a tile; None for the dense plan.
+        width: values an anchor, if tiles were asked for.
+        dtype: of its embeddings.
+        selection: what was selected: `Pairs`, `Triplets` or nothing.
+        terms: by name.
+    """
+
+    loss: Loss
+    path: str
+    anchors: int
+    references: int
+    tile: int | None
+    width: int | None
+    dtype: torch.dtype
+    selection: str
+    terms: dict[str, SeenTerm] = field(default_factory=dict)
+
+
+@dataclass
+class SeenMiner:
+    """What was seen of a miner.
+
+    Args:
+        miner: that miner.
+        path: where it is in the pipeline.
+        found: `Pairs` or `Triplets`.
+        counts: positive and negative pairs, or triplets.
+        anchors: of how many anchors.
+    """
+
+    miner: Miner
+    path: str
+    found: str
+    counts: tuple[int, ...]
+    anchors: int
+
+
+@dataclass(frozen=True)
+class _Watched(Execution):
+    """Says the same tiles as the execution that it stands for, and notes what it said."""
+
+    device: str = "cpu"
+    dense: bool = False
+    said: list[tuple[Batch, int, int | None]] = field(default_factory=list, compare=False)
+
+    def tile_for(self, batch: Batch, width: int) -> int | None:
+        """Anchors a tile, as on the device that is meant."""
+        asked = batch
+        if self.device != "cpu" and batch.anchors.device.type == "cpu":
+            asked = _elsewhere(len(batch))
+        tile = super().tile_for(asked, width)
+        self.said.append((batch, width, tile))
+        return None if self.dense else tile
+
+
+def tile_on(device: str, execution: Execution, anchors: int, width: int) -> int | None:
+    """Anchors a tile of a batch that is not there, as `Execution.tile_for`."""
+    return execution.tile_for(_elsewhere(anchors, "cpu" if device == "cpu" else "meta"), width)
+
+
+def _elsewhere(anchors: int, device: str = "meta") -> Batch:
+    """A batch of no columns; on no device, which is taken for a GPU."""
+    rows = torch.empty(anchors, 0, device=device)
+    return Batch(rows, rows)
+
+
+class Rehearsal:
+    """One step of a pipeline, watched.
+
+    Args:
+        pipeline: which is not to be used for anything else from then on.
+        device: the type of the device whose tiles are meant; the step takes place where the inputs are.
+        dense: evaluate densely, whatever the execution says.
+
+    Attributes:
+        losses: what was seen of each loss that was evaluated, in turn.
+        miners: what was seen of each miner.
+        ledger: what the step cost.
+    """
+
+    def __init__(self, pipeline: Pipeline, device: str = "cpu", dense: bool = False) -> None:
+        self.pipeline = pipeline
+        execution = pipeline.execution or Execution()
+        self._execution = _Watched(execution.plan, execution.tile, device, dense)
+        pipeline.execution = self._execution
+        self.losses: list[SeenLoss] = []
+        self.miners: list[SeenMiner] = []
+        self.ledger = Ledger()
+        self._backward = False
+        self._terms: dict[str, SeenTerm] = {}
+        for path, module in pipeline.named_modules():
+            if isinstance(module, Loss):
+                self._watch(module, "terms", self._saw_terms, path, module)
+                self._watch(module, "once", self._saw_once, module)
+            elif isinstance(module, Miner):
+                self._watch(module, "selection", self._saw_selection, path, module)
+            elif isinstance(module, Reducer):
+                self._watch(module, "statistics", self._saw_statistics)
+
+    def run(self, inputs: Inputs) -> None:
+        """Forward and backward."""
+        with observing(self._some), self.ledger:
+            value = self.pipeline(
+                inputs.embeddings, inputs.labels, ref_embeddings=inputs.ref_embeddings, ref_labels=inputs.ref_labels
+            )
+            wanting = [v for v in _scalars(value) if v.requires_grad]
+            self._backward = True
+            if wanting:
+                torch.autograd.backward(torch.stack([v.sum() for v in wanting]).sum())
+
+    def _some(self, tiles: Bounds) -> Bounds:
+        bounds = list(tiles)
+        if len(bounds) <= FIRST + 1:
+            yield from bounds
+            return
+        yield from bounds[: FIRST - 1]
+        before = self.ledger.account.copy()
+        yield bounds[FIRST - 1]
+        self.ledger.account.repeat_since(before, len(bounds) - FIRST - 1)
+        yield bounds[-1]
+
+    def _watch(self, module: Any, method: str, see: Callable[..., None], *about: Any) -> None:
+        """Have a method of one instance call `see` with what it was given and gave."""
+        original = getattr(module, method)
+
+        @wraps(original)
+        def watched(given: Any) -> Any:
+            out = original(given)
+            see(*about, given, out)
+            return out
+
+        setattr(module, method, watched)
+
+    def _saw_terms(self, path: str, loss: Loss, batch: Batch, terms: Any) -> None:
+        if not self._backward and (not self.losses or self.losses[-1].loss is not loss or self._execution.said):
+            said = self._execution.said
+            whole, width, tile = said.pop() if said else (batch, None, None)
+            self.losses.append(
+                SeenLoss(
+                    loss,
+                    path,
+                    len(whole),
+                    len(whole.references),
+                    tile,
+                    width,
+                    batch.anchors.dtype,
+                    "" if whole.selection is None else type(whole.selection).__name__,
+                )
+            )
+        seen = next((s for s in self.losses if s.loss is loss), None)
+        if seen is None or not isinstance(terms, dict):
+            return
+        for name, term in terms.items():
+            if name not in seen.terms and isinstance(term, Term | Scalar):
+                seen.terms[name] = _seen(term, batch)
+            if name in seen.terms:
+                seen.terms[name].again |= self._backward and torch.is_grad_enabled()
+        self._terms = seen.terms
+
+    def _saw_once(self, loss: Loss, batch: Batch, terms: Any) -> None:
+        seen = next((s for s in self.losses if s.loss is loss), None)
+        if seen is not None and isinstance(terms, dict):
+            made = {name: _seen(term, batch) for name, term in terms.items()}
+            seen.terms |= {name: replace(term, once=True) for name, term in made.items()}
+
+    def _saw_statistics(self, term: Term, statistics: Any) -> None:
+        seen = self._terms.get(term.name)
+        if seen is None or not isinstance(statistics, tuple | list):
+            return
+        now = [_described(s) for s in statistics]
+        if seen.statistics is None or any(
+            after[2] and not before[2] for before, after in zip(seen.statistics, now, strict=False)
+        ):
+            seen.statistics = now
+
+    def _saw_selection(self, path: str, miner: Miner, batch: Batch, selection: Selection) -> None:
+        columns = selection.columns()
+        counts = (len(columns[0]), len(columns[2])) if isinstance(selection, Pairs) else (len(columns[0]),)
+        self.miners.append(SeenMiner(miner, path, type(selection).__name__, counts, len(batch)))
+
+
+def _scalars(value: Any) -> Iterator[Tensor]:
+    """What there is to differentiate: the value, or with `do_nothing` the values of each term."""
+    for part in value.values() if isinstance(value, dict) else [value]:
+        if isinstance(part, Term):
+            yield part.sum()
+        elif isinstance(part, Tensor):
+            yield part
+
+
+def _described(statistic: Tensor) -> tuple[str, tuple[int, ...], bool]:
+    return str(statistic.dtype).removeprefix("torch."), tuple(statistic.shape), statistic.requires_grad
+
+
+def _seen(term: Term | Scalar, batch: Batch) -> SeenTerm:
+    if isinstance(term, Scalar):
+        statistics = [_described(s) for s in term.statistics]
+        return SeenTerm("scalar", None, "Scalar", max((s.numel() for s in term.statistics), default=0), statistics)
+    if isinstance(term, HingeTriplets):
+        axes = f"relu of {_axes(term.x.shape, batch)} + {_axes(term.y.shape, batch)}"
+        return SeenTerm(term.kind, None, axes, term.size)
+    if type(term).values is not Term.values:  # made when asked for, and perhaps large
+        return SeenTerm(term.kind, None, type(term).__name__, term.size)
+    shape = tuple(term.values.shape)
+    axes = "[T]" if term.rows is not None else _axes(shape, batch)
+    return SeenTerm(term.kind, shape, axes, term.size)
+
+
+def _axes(shape: tuple[int, ...], batch: Batch) -> str:
+    """A shape in letters: A anchors, M references, K for what is neither, such as the positives of an anchor."""
+    letters = ["A"] + ["M" if size == len(batch.references) else "K" for size in shape[1:]]
+    return f"[{', '.join(letters[: len(shape)])}]"
+
+
+__all__ = ["FIRST", "Inputs", "Rehearsal", "SeenLoss", "SeenMiner", "SeenTerm", "tile_on"]
