@@ -15,7 +15,7 @@ from metricreg.explanation import (
 )
 from metricreg.forecast import Forecast
 from metricreg.reasons import name_of, of_gradient, of_plan
-from metricreg.rehearsal import SeenLoss, SeenMiner, SeenTerm
+from metricreg.seen import SeenLoss, SeenMiner, SeenTerm
 from metricreg.subject import Sizes, Subject
 
 
@@ -98,7 +98,10 @@ def _miner(seen: SeenMiner) -> ExplainedMiner:
 
 def _notes(subject: Subject, forecast: Forecast) -> Iterator[str]:
     if subject.device != subject.place:
-        yield "there is no GPU here: the tiles are a GPU's, and the cost is that of the same step on a CPU"
+        yield (
+            "there is no GPU here: the tiles are a GPU's, and the cost is that of the same step on a CPU, where some "
+            "losses look at a list of positives, on a GPU at all references"
+        )
     if forecast.seen_at is not None:
         yield (
             f"too large to be tried here: the cost is carried on from dense steps of up to {forecast.seen_at} "

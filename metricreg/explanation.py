@@ -126,7 +126,7 @@ class Explanation:
         dtype: of the embeddings.
         losses: each loss that is evaluated.
         miners: each miner.
-        products: matrix products, the largest part first.
+        products: matrix products, the largest part first; none where the cost is carried on from smaller steps.
         flop: floating point operations of all of them.
         moved: bytes that all other operations read and write.
         peak: the most bytes of tensors at a time, above inputs and parameters; their gradients included.
@@ -161,11 +161,9 @@ class Explanation:
             lines += ["", f"miner {miner.name}  ({miner.pointer})", f"  finds   {_found(miner)}"]
         for loss in self.losses:
             lines += ["", *_lines(loss)]
-        lines += ["", f"matrix products   {amount(self.flop)}FLOP", *_products(self.products)]
-        lines += [f"other operations  {amount(self.moved, 'KMGT', 1024)}iB read and written"]
-        lines += [
-            f"peak memory       {amount(self.peak, 'KMGT', 1024)}iB above inputs and parameters, gradients included"
-        ]
+        lines += ["", f"matrix products   {_flop(self.flop)}", *_products(self.products)]
+        lines += [f"other operations  {_bytes(self.moved)} read and written"]
+        lines += [f"peak memory       {_bytes(self.peak)} above inputs and parameters, gradients included"]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -198,6 +196,14 @@ def _sums(statistics: tuple[ExplainedStatistic, ...] | None) -> str:
         f"{s.dtype} {list(s.shape) if s.shape else 'number'}" + " with gradient" * s.carries_gradient
         for s in statistics
     )
+
+
+def _bytes(count: int) -> str:
+    return f"{amount(count, 'KMGT', 1024)}iB" if count >= 1024 else f"{count} bytes"
+
+
+def _flop(count: int) -> str:
+    return f"{amount(count)}FLOP" if count >= 1000 else f"{count} FLOP"
 
 
 def _products(products: tuple[ExplainedProduct, ...]) -> Iterator[str]:

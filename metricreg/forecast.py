@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from metricreg.ledger import Product
-from metricreg.rehearsal import Rehearsal, SeenLoss, SeenMiner, tile_on
+from metricreg.rehearsal import Rehearsal, tile_on
+from metricreg.seen import SeenLoss, SeenMiner
 from metricreg.subject import Subject
 
 LEAST = 64
@@ -27,7 +28,7 @@ class Forecast:
     Args:
         losses: what is seen of each loss.
         miners: what is seen of each miner.
-        products: how often which matrix product is made.
+        products: how often which matrix product is made; none where this was carried on.
         flop: floating point operations of all of them.
         moved: bytes that other operations read and write.
         peak: the most bytes of tensors at a time.
@@ -59,6 +60,8 @@ class Forecast:
     @classmethod
     def _rehearsed(cls, subject: Subject, count: int, dense: bool = False) -> Forecast:
         rehearsal = Rehearsal(subject.pipeline(), subject.device, dense)
+        if subject.has_state:
+            rehearsal.settle(lambda turn: subject.inputs(count, turn))
         rehearsal.run(subject.inputs(count))
         account = rehearsal.ledger.account
         return cls(
@@ -91,9 +94,6 @@ class Forecast:
         if peak <= BYTES:
             return cls._rehearsed(subject, count)
         last = seen[-1]
-        products: Counter[Product] = Counter()
-        for product, times in last.products.items():
-            products[_enlarged(product, largest, count)] += times
         miners = [
             replace(
                 miner,
@@ -103,7 +103,7 @@ class Forecast:
             for i, miner in enumerate(last.miners)
         ]
         flop, moved = carry(lambda f: f.flop), carry(lambda f: f.moved)
-        return cls(losses, miners, products, flop, moved, peak, largest)
+        return cls(losses, miners, Counter(), flop, moved, peak, largest)
 
 
 def _values(losses: Sequence[SeenLoss]) -> int:
@@ -133,15 +133,6 @@ def _carried_on(early: SeenLoss, later: SeenLoss, first: int, count: int) -> See
         times = carry(early.width // max(early.references, 1), later.width // max(later.references, 1))
         width = times * references if times else carry(early.width, later.width)
     return replace(later, anchors=carry(early.anchors, later.anchors), references=references, width=width)
-
-
-def _enlarged(product: Product, seen: int, count: int) -> Product:
-    """The product of a larger step: sizes that are those of the batch grow with it."""
-
-    def grown(size: int) -> int:
-        return size * count // seen if size >= seen and size % seen == 0 else size
-
-    return Product(grown(product.rows), grown(product.inner), grown(product.columns), product.pairs)
 
 
 __all__ = ["Forecast"]

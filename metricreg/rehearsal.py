@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from itertools import islice
 from typing import Any
 
 import torch
@@ -20,11 +21,15 @@ from metricreg.kinds import Loss, Miner, Reducer
 from metricreg.ledger import Ledger
 from metricreg.observation import Bounds, observing
 from metricreg.pipeline import Pipeline
+from metricreg.seen import SeenLoss, SeenMiner, SeenTerm, statistic_seen, term_seen
 from metricreg.selection import Pairs, Selection
-from metricreg.term import HingeTriplets, Scalar, Term
+from metricreg.term import Scalar, Term
 
 FIRST = 3
 """Tiles of a sweep that are evaluated, beside the last. The third stands for those that are left out."""
+
+TURNS = 1000
+"""Most steps until a memory is filled."""
 
 
 @dataclass(frozen=True)
@@ -42,75 +47,6 @@ class Inputs:
     labels: Tensor | None
     ref_embeddings: Tensor | None = None
     ref_labels: Tensor | None = None
-
-
-@dataclass
-class SeenTerm:
-    """What was seen of a term.
-
-    Args:
-        kind: what its values belong to; `scalar` for a term with a reduction of its own.
-        shape: of its values, of one tile; None for a scalar.
-        axes: the same in letters, such as `[A, M]`.
-        size: how many values one tile has.
-        statistics: of each, its type, its shape, and whether it carries gradient; None if there are none.
-        again: whether it was made again in the backward pass.
-        once: whether it is no sum over anchors, and made once.
-    """
-
-    kind: str
-    shape: tuple[int, ...] | None
-    axes: str
-    size: int
-    statistics: list[tuple[str, tuple[int, ...], bool]] | None = None
-    again: bool = False
-    once: bool = False
-
-
-@dataclass
-class SeenLoss:
-    """What was seen of a loss.
-
-    Args:
-        loss: that loss.
-        path: where it is in the pipeline, such as `loss.losses.0`.
-        anchors: how many it has.
-        references: how many it has.
-        tile: anchors a tile; None for the dense plan.
-        width: values an anchor, if tiles were asked for.
-        dtype: of its embeddings.
-        selection: what was selected: `Pairs`, `Triplets` or nothing.
-        terms: by name.
-    """
-
-    loss: Loss
-    path: str
-    anchors: int
-    references: int
-    tile: int | None
-    width: int | None
-    dtype: torch.dtype
-    selection: str
-    terms: dict[str, SeenTerm] = field(default_factory=dict)
-
-
-@dataclass
-class SeenMiner:
-    """What was seen of a miner.
-
-    Args:
-        miner: that miner.
-        path: where it is in the pipeline.
-        found: `Pairs` or `Triplets`.
-        counts: positive and negative pairs, or triplets.
-        anchors: of how many anchors.
-    """
-
-    miner: Miner
-    path: str
-    found: str
-    counts: tuple[int, ...]
-    anchors: int
 
 
 @dataclass(frozen=True)
@@ -175,12 +111,26 @@ class Rehearsal:
             elif isinstance(module, Reducer):
                 self._watch(module, "statistics", self._saw_statistics)
 
+    def settle(self, inputs: Callable[[int], Inputs]) -> None:
+        """Make steps until there is no more to compare with than before, as when a memory is filled."""
+        compared = -1
+        for turn in range(1, TURNS):
+            with observing(lambda tiles: islice(tiles, 1)), torch.no_grad():
+                self._forward(inputs(turn))
+            before, compared = compared, sum(seen.references for seen in self.losses)
+            self.losses, self.miners = [], []
+            if compared <= before:
+                return
+
+    def _forward(self, inputs: Inputs) -> Any:
+        return self.pipeline(
+            inputs.embeddings, inputs.labels, ref_embeddings=inputs.ref_embeddings, ref_labels=inputs.ref_labels
+        )
+
     def run(self, inputs: Inputs) -> None:
         """Forward and backward."""
         with observing(self._some), self.ledger:
-            value = self.pipeline(
-                inputs.embeddings, inputs.labels, ref_embeddings=inputs.ref_embeddings, ref_labels=inputs.ref_labels
-            )
+            value = self._forward(inputs)
             wanting = [v for v in _scalars(value) if v.requires_grad]
             self._backward = True
             if wanting:
@@ -230,7 +180,7 @@ class Rehearsal:
             return
         for name, term in terms.items():
             if name not in seen.terms and isinstance(term, Term | Scalar):
-                seen.terms[name] = _seen(term, batch)
+                seen.terms[name] = term_seen(term, batch)
             if name in seen.terms:
                 seen.terms[name].again |= self._backward and torch.is_grad_enabled()
         self._terms = seen.terms
@@ -238,14 +188,14 @@ class Rehearsal:
     def _saw_once(self, loss: Loss, batch: Batch, terms: Any) -> None:
         seen = next((s for s in self.losses if s.loss is loss), None)
         if seen is not None and isinstance(terms, dict):
-            made = {name: _seen(term, batch) for name, term in terms.items()}
+            made = {name: term_seen(term, batch) for name, term in terms.items()}
             seen.terms |= {name: replace(term, once=True) for name, term in made.items()}
 
     def _saw_statistics(self, term: Term, statistics: Any) -> None:
         seen = self._terms.get(term.name)
         if seen is None or not isinstance(statistics, tuple | list):
             return
-        now = [_described(s) for s in statistics]
+        now = [statistic_seen(s) for s in statistics]
         if seen.statistics is None or any(
             after[2] and not before[2] for before, after in zip(seen.statistics, now, strict=False)
         ):
@@ -266,28 +216,4 @@ def _scalars(value: Any) -> Iterator[Tensor]:
             yield part
 
 
-def _described(statistic: Tensor) -> tuple[str, tuple[int, ...], bool]:
-    return str(statistic.dtype).removeprefix("torch."), tuple(statistic.shape), statistic.requires_grad
-
-
-def _seen(term: Term | Scalar, batch: Batch) -> SeenTerm:
-    if isinstance(term, Scalar):
-        statistics = [_described(s) for s in term.statistics]
-        return SeenTerm("scalar", None, "Scalar", max((s.numel() for s in term.statistics), default=0), statistics)
-    if isinstance(term, HingeTriplets):
-        axes = f"relu of {_axes(term.x.shape, batch)} + {_axes(term.y.shape, batch)}"
-        return SeenTerm(term.kind, None, axes, term.size)
-    if type(term).values is not Term.values:  # made when asked for, and perhaps large
-        return SeenTerm(term.kind, None, type(term).__name__, term.size)
-    shape = tuple(term.values.shape)
-    axes = "[T]" if term.rows is not None else _axes(shape, batch)
-    return SeenTerm(term.kind, shape, axes, term.size)
-
-
-def _axes(shape: tuple[int, ...], batch: Batch) -> str:
-    """A shape in letters: A anchors, M references, K for what is neither, such as the positives of an anchor."""
-    letters = ["A"] + ["M" if size == len(batch.references) else "K" for size in shape[1:]]
-    return f"[{', '.join(letters[: len(shape)])}]"
-
-
-__all__ = ["FIRST", "Inputs", "Rehearsal", "SeenLoss", "SeenMiner", "SeenTerm", "tile_on"]
+__all__ = ["Inputs", "Rehearsal", "tile_on"]

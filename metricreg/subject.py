@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from metricreg.component import Component
 from metricreg.description import describe
-from metricreg.document import load
+from metricreg.document import MAX_NODES, load
 from metricreg.errors import InputError, SpecError
 from metricreg.fold import Execution
 from metricreg.kinds import Loss, Miner
@@ -21,6 +22,7 @@ from metricreg.pipeline import Pipeline, build
 from metricreg.registry import Registry, default_registry
 from metricreg.rehearsal import Inputs
 from metricreg.signature import parameters_of
+from metricreg.spec import parse
 
 SUFFIXES = (".json", ".toml", ".yaml", ".yml")
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "float16", "bfloat16")}
@@ -80,8 +82,13 @@ class Subject:
         if dtype not in DTYPES:
             raise InputError(f"dtype is one of {', '.join(DTYPES)}; got {dtype!r}")
         self.sizes, self.device, self.dtype = sizes, device, dtype
+        _check_room(sizes.batch * sizes.dim + (sizes.references or 0) * sizes.dim, "the embeddings alone")
         self.place = "cuda" if device == "cuda" and torch.cuda.is_available() else "cpu"
         self._spec = _document(spec, sizes, default_registry() if registry is None else registry)
+        if not isinstance(self._spec, Pipeline):
+            specimen = getattr(parse(self._spec, registry)[0].loss, "specimen", None)
+            held = 0 if specimen is None else sum(p.numel() for p in specimen.parameters())
+            _check_room(held, "the parameters and their gradients")
         self._registry = registry
         pipeline = self.pipeline()
         parts = [part for part in pipeline.modules() if isinstance(part, Loss)]
@@ -91,6 +98,7 @@ class Subject:
         self.classes = self._fitting(pipeline)
         self.per_class = -(-sizes.batch // min(self.classes, sizes.wanted))
         self.execution = pipeline.execution or Execution()
+        self.has_state = any(True for _ in pipeline.buffers())
         self.has_miner = any(isinstance(part, Miner) for part in pipeline.modules())
 
     def pipeline(self) -> Pipeline:
@@ -100,12 +108,19 @@ class Subject:
                 return copy.deepcopy(self._spec).to(self.place)
             return build(self._spec, registry=self._registry).to(self.place)
 
-    def inputs(self, batch: int | None = None) -> Inputs:
-        """Random embeddings, and labels in random order; of another number of embeddings, if given."""
+    def inputs(self, batch: int | None = None, turn: int = 0) -> Inputs:
+        """Random embeddings, and labels in random order.
+
+        Args:
+            batch: how many embeddings, if not those of the sizes.
+            turn: which of many batches; those that follow have the next classes.
+        """
         sizes = self.sizes
         count = sizes.batch if batch is None else batch
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(turn)
         x, labels = self._rows(count, generator)
+        if labels is not None:
+            labels = (labels + turn * -(-count // self.per_class)) % self.classes
         if self.references is None:
             return Inputs(x.requires_grad_(), labels)
         y, ref_labels = self._rows(max(1, self.references * count // sizes.batch), generator)
@@ -155,13 +170,25 @@ def _document(spec: Any, sizes: Sizes, registry: Registry) -> Any:
     if spec not in registry.names("loss"):
         kinds = [entry.kind for entry in registry if entry.name == spec]
         if kinds:
-            raise SpecError(f"'{spec}' is a {kinds[0]}; what is explained is a loss, or a file with a spec")
+            raise SpecError(f"'{spec}' is a {kinds[0]}; what is explained is a loss, or a file with a spec", "")
         if spec.count("/") > 1 or "." in spec:
-            raise SpecError(f"there is no file '{spec}'")
+            raise SpecError(f"there is no file '{spec}'", "")
     cls: Any = registry.get("loss", spec)
     example = describe("loss", spec, registry).example
     loss = {"name": spec} | (example if isinstance(example, dict) else {}) | dict(_made_up(cls, sizes))
     return {"loss": loss}
+
+
+def _check_room(entries: int, what: str) -> None:
+    """Refuse what does not fit in the memory of this machine, twice, which a step on it would need."""
+    try:
+        room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows does not say
+        room = 2**36
+    need = 2 * entries * torch.float32.itemsize
+    if need > room:
+        gib = (round(size / 2**30, 1) for size in (need, room))
+        raise InputError("{} need {} GiB, and this machine has {} GiB; give smaller sizes".format(what, *gib))
 
 
 def _made_up(cls: type[Loss], sizes: Sizes) -> Iterator[tuple[str, Any]]:
@@ -170,7 +197,7 @@ def _made_up(cls: type[Loss], sizes: Sizes) -> Iterator[tuple[str, Any]]:
     known = {
         "embedding_size": sizes.dim,
         "num_classes": classes,
-        "class_counts": [sizes.per_class] * classes,
+        "class_counts": [sizes.per_class] * min(classes, MAX_NODES),
         "l": sizes.dim,
         "memory_size": sizes.batch,
     }

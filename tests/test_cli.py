@@ -53,7 +53,7 @@ def write(path: str, document: Any) -> str:
 def test_without_a_command_help_is_printed(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("list", "describe", "validate", "schema", "plugins", "bench", "train"):
+    for command in ("list", "describe", "validate", "schema", "plugins", "explain", "bench", "train"):
         assert command in result.output
 
 
@@ -335,6 +335,44 @@ def test_in_strict_mode_a_broken_plugin_is_an_error(run: Run, monkeypatch: pytes
     assert result.exit_code == 1
     assert "plugin 'import_error' of acme-import-error 1.0 is left out (error)" in result.output
     assert "Traceback" not in result.output
+
+
+# -- explain ----------------------------------------------------------------------------------------------------------
+
+
+def test_explain_says_plan_reason_and_costs(run: Run) -> None:
+    result = run("explain", "supcon", "--batch", "32", "--dim", "8")
+    assert result.exit_code == 0
+    for text in ("loss supcon  (/loss)", "plan    dense", "within the limit of", "matrix products", "peak memory"):
+        assert text in result.output
+
+
+def test_explain_prints_json(run: Run) -> None:
+    result = run(
+        "explain", str(DIGITS), "--batch", "32", "--dim", "64", "--classes", "10", "--device", "cuda", "--json"
+    )
+    found = json.loads(result.stdout)
+    assert (found["batch"], found["dim"], found["classes"], found["device"]) == (32, 64, 10, "cuda")
+    assert found["peak"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nothing.json", "--batch", "8", "--dim", "4"), "cannot read nothing.json"),
+        (("supconn", "--batch", "8", "--dim", "4"), "did you mean 'supcon'"),
+        (("supcon", "--batch", "0", "--dim", "4"), "batch is a whole number, at least 1"),
+        (("supcon", "--batch", "8", "--dim", "4", "--device", "tpu"), "device is one of cpu, cuda"),
+    ],
+)
+def test_explain_refuses_what_does_not_fit(run: Run, words: tuple[str, ...], message: str) -> None:
+    result = run("explain", *words)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_explain_needs_a_size(run: Run) -> None:
+    assert run("explain", "supcon").exit_code == 2
 
 
 # -- train ------------------------------------------------------------------------------------------------------------

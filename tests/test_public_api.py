@@ -12,6 +12,7 @@ PROMISED = [
     "build",
     "validate",
     "load",
+    "explain",
     "json_schema",
     "default_registry",
     "register",
