@@ -26,7 +26,7 @@ from metricreg.selection import Pairs, Selection
 from metricreg.term import Scalar, Term
 
 FIRST = 3
-"""Tiles of a sweep that are evaluated, beside the last. The third stands for those that are left out."""
+"""Tiles of a sweep that are evaluated, beside the last. One in the middle stands for those that are left out."""
 
 TURNS = 1000
 """Most steps until a memory is filled."""
@@ -143,7 +143,7 @@ class Rehearsal:
             return
         yield from bounds[: FIRST - 1]
         before = self.ledger.account.copy()
-        yield bounds[FIRST - 1]
+        yield bounds[len(bounds) // 2]  # in the half of a symmetric comparison, as large as they are on average
         self.ledger.account.repeat_since(before, len(bounds) - FIRST - 1)
         yield bounds[-1]
 
@@ -162,7 +162,8 @@ class Rehearsal:
     def _saw_terms(self, path: str, loss: Loss, batch: Batch, terms: Any) -> None:
         if not self._backward and (not self.losses or self.losses[-1].loss is not loss or self._execution.said):
             said = self._execution.said
-            whole, width, tile = said.pop() if said else (batch, None, None)
+            whole, width, tile = said[-1] if said else (batch, None, None)
+            said.clear()  # of what prepare asked of all rows, too
             self.losses.append(
                 SeenLoss(
                     loss,
