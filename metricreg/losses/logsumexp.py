@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metricreg.exclusion import Exclusion, exclusion_of
+
+LINEAR = 40.0
+"""From here on log(1 + exp(x)) is x."""
+PER_E = 1.0 / math.log(2.0)
+"""2 to the power of so many times x is exp(x)."""
 
 
 def masked_logsumexp(x: Tensor, weight: Tensor) -> Tensor:
@@ -73,4 +79,18 @@ class _MaskedLogSumExp(torch.autograd.Function):
 
 def log_one_plus_exp(x: Tensor) -> Tensor:
     """log(1 + exp(x)), exact in value and slope to the precision of the type; 0 for -inf."""
-    return torch.nn.functional.softplus(x, threshold=40)
+    return torch.nn.functional.softplus(x, threshold=LINEAR)
+
+
+def log_one_plus_exp_sums_(x: Tensor) -> Tensor:
+    """Σⱼ log(1 + 2^xⱼ) of each row of `[A, M]`; in place, and without a gradient.
+
+    Not of exp(x): torch's is two orders of magnitude slower where it underflows.
+    """
+    beyond = None
+    if x.device.type != "cpu" or (x.numel() and bool(x.amax() > LINEAR * PER_E)):
+        beyond = (x - LINEAR * PER_E).clamp_(min=0.0).sum(1) / PER_E
+        x.clamp_(max=LINEAR * PER_E)
+    least = torch.finfo(x.dtype).tiny ** 0.5  # squares of less, which log1p takes, are as slow
+    total = torch.threshold_(x.exp2_(), least, 0.0).log1p_().sum(1)
+    return total if beyond is None else total + beyond

@@ -1,0 +1,189 @@
+"""Functions of the rows of a matrix, each by itself, evaluated a few rows at a time.
+
+A pass over a matrix that has left the cache waits for memory. Strips of rows stay in it from the first operation on
+them to the last, and nothing of the size of the matrix is kept but the matrix.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
+
+from metricreg.exclusion import exclusion_of
+
+STRIP = 2**17
+"""Values of a strip: few enough for several of them to be in the cache of one core."""
+
+
+class Rowwise(ABC):
+    """A function of each row of a matrix by itself: `[A, M]` to `[A]` or `[A, K]`.
+
+    It is said twice: in plain operations, which are differentiated as often as anyone likes and which a compiler sees;
+    and as the value and the gradient of some rows, in few passes and in place. It holds what else it goes by, which
+    has no gradient; `plain` finds that as `value` left it, for what is made within a derivative stays there.
+    """
+
+    @abstractmethod
+    def plain(self, values: Tensor) -> Tensor:
+        """The function of all rows, in differentiable operations."""
+
+    @abstractmethod
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        """The same of some rows.
+
+        Args:
+            values: `[R, M]`, those rows; not to be written to.
+            rows: which they are.
+        """
+
+    @abstractmethod
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        """The gradient with respect to some rows.
+
+        Args:
+            values: `[R, M]`, those rows; not to be written to.
+            rows: which they are.
+            gradient: of what the function gives of them.
+            out: `[R, M]`, what to write it to.
+        """
+
+    def scratch(self, like: Tensor, number: int = 0, dtype: torch.dtype | None = None) -> Tensor:
+        """Memory in the shape of some rows, the same for all strips, with anything in it; several, by their numbers."""
+        if not hasattr(self, "_scratch"):
+            self._scratch: dict[int, Tensor] = {}
+        found = self._scratch.get(number)
+        if found is None or len(found) < len(like):
+            found = self._scratch[number] = torch.empty_like(like, dtype=dtype, memory_format=torch.contiguous_format)
+        return found[: len(like)]
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The function of all rows."""
+        if torch.compiler.is_compiling():  # which finds the passes by itself
+            return self.plain(values)
+        found: Tensor = _Value.apply(values, self)  # type: ignore[no-untyped-call]
+        return found
+
+
+class Which:
+    """The entries of a matrix that count, for strips of it.
+
+    Args:
+        weight: bool `[A, M]`.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight, self.left_out = weight, exclusion_of(weight)
+
+    def fill_(self, values: Tensor, rows: slice, fill: float) -> Tensor:
+        """Write another value to entries of some rows `[R, M]` that do not count."""
+        if self.left_out is None:
+            return values.masked_fill_(~self.weight[rows], fill)
+        if self.left_out.index.shape[1]:
+            index, none = self.left_out.index[rows], self.left_out.none[rows]
+            values.scatter_(1, index, values.gather(1, index).masked_fill_(~none, fill))
+        return values
+
+
+def strips(values: Tensor) -> Iterator[slice]:
+    """Runs of rows of a matrix that fit in the cache; all rows where that is no matter."""
+    size = max(1, STRIP // max(1, values.shape[1])) if values.device.type == "cpu" else max(1, len(values))
+    return (slice(i, min(i + size, len(values))) for i in range(0, max(1, len(values)), size))
+
+
+def _slope(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:
+    """The gradient with respect to the values, in plain operations."""
+    pull = torch.func.vjp(function.plain, values)[1]
+    found: Tensor = pull(gradient)[0]
+    return found
+
+
+def _pushed(function: Callable[..., Tensor], given: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> Tensor:
+    """The derivative of a function in a direction: forward mode has no second level, reverse mode has."""
+    value, pull, *_ = torch.func.vjp(function, *given)
+    push = torch.func.vjp(pull, torch.zeros_like(value))[1]
+    found: Tensor = push(tangents)[0]
+    return found
+
+
+def _one_by_one(apply: Any, info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[Tensor, int]:
+    """A function of many matrices, one after another."""
+
+    def at(b: int) -> list[Any]:
+        return [g if d is None else g.select(d, b) for g, d in zip(given, dims, strict=True)]
+
+    return torch.stack([apply(*at(b)) for b in range(info.batch_size)]), 0
+
+
+class _Value(torch.autograd.Function):
+    """What a function gives."""
+
+    @staticmethod
+    def forward(values: Tensor, function: Rowwise) -> Tensor:
+        parts = [function.value(values[rows], rows) for rows in strips(values)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Rowwise], output: Tensor) -> None:
+        values, ctx.function = inputs
+        ctx.save_for_backward(values)
+        ctx.save_for_forward(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (values,) = ctx.saved_tensors
+        if is_legacy_batchedtensor(
+            gradient
+        ):  # of torch.autograd.grad(is_grads_batched=True), which asks no vmap of ours
+            return _slope(values, ctx.function, gradient), None
+        found: Tensor = _Slope.apply(values, ctx.function, gradient)  # type: ignore[no-untyped-call]
+        return found, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        (values,) = ctx.saved_tensors
+        return _pushed(ctx.function.plain, (values,), (tangent,))
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[Tensor, int]:
+        return _one_by_one(_Value.apply, info, dims, *given)
+
+
+class _Slope(torch.autograd.Function):
+    """Its gradient."""
+
+    @staticmethod
+    def forward(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:
+        out = torch.empty_like(values, memory_format=torch.contiguous_format)
+        for rows in strips(values):
+            function.slope(values[rows], rows, gradient[rows], out[rows])
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Rowwise, Tensor], output: Tensor) -> None:
+        values, ctx.function, gradient = inputs
+        ctx.save_for_backward(values, gradient)
+        ctx.save_for_forward(values, gradient)
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor, None, Tensor]:
+        values, gradient = ctx.saved_tensors
+        pull = torch.func.vjp(lambda v, g: _slope(v, ctx.function, g), values, gradient)[1]
+        of_values, of_gradient = pull(factor)
+        return of_values, None, of_gradient
+
+    @staticmethod
+    def jvp(ctx: Any, of_values: Tensor | None, _: None, of_gradient: Tensor | None) -> Tensor:
+        given = ctx.saved_tensors
+        tangents = [
+            torch.zeros_like(g) if t is None else t for g, t in zip(given, (of_values, of_gradient), strict=True)
+        ]
+        return _pushed(lambda v, g: _slope(v, ctx.function, g), given, tuple(tangents))
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[Tensor, int]:
+        return _one_by_one(_Slope.apply, info, dims, *given)
