@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from pydantic import Field
-from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.losses.soft_histogram import SoftHistograms
 from metricreg.term import Term
 
 
@@ -52,25 +52,14 @@ class FastAPLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
+        assert isinstance(self.distance, LpDistance)
         d = self.distance(batch.anchors, batch.references)
-        positives, negatives = self._histograms(d, batch)
+        histograms = SoftHistograms(batch, 0.0, self.num_bins / 2.0**self.distance.power, self.num_bins)
+        positives, negatives = histograms.split(histograms(d))
         found = positives.cumsum(1)
         ranked = found + negatives.cumsum(1)
         empty = ranked == 0.0
         precision = (found / ranked.masked_fill(empty, 1.0)).masked_fill(empty, 0.0)
-        count = batch.positives.sum(1)
+        count = (batch.positive_index[1] if batch.lists_positives else batch.positives).sum(1)
         losses = 1.0 - (positives * precision).sum(1) / count.clamp(min=1)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, count != 0)}
-
-    def _histograms(self, d: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Of the positives and of the negatives, `[A, L + 1]` each."""
-        assert isinstance(self.distance, LpDistance)
-        place = (d * (self.num_bins / 2.0**self.distance.power)).clamp(max=float(self.num_bins))
-        lower = place.detach().floor().clamp(max=self.num_bins - 1.0)
-        upper_part = place - lower
-        counts = (batch.positives | batch.negatives).to(d.dtype)
-        edges = self.num_bins + 1
-        entry = lower.nan_to_num(0.0).long() + edges * batch.negatives
-        both = d.new_zeros(len(d), 2 * edges)
-        both = both.scatter_add(1, entry, (1.0 - upper_part) * counts).scatter_add(1, entry + 1, upper_part * counts)
-        return both[:, :edges], both[:, edges:]

@@ -14,6 +14,8 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.losses.soft_histogram import SoftHistograms
+from metricreg.row_sums import number
 from metricreg.selection import Pairs
 from metricreg.term import Scalar
 
@@ -36,6 +38,8 @@ class HistogramLoss(Loss):
         n_bins: R, how many bins there are from -1 to 1, at least 1; 100 if neither it nor delta is given.
         delta: the width of a bin, 2 over a whole number; 2 / n_bins if None.
     """
+
+    is_symmetric: ClassVar[bool] = True
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity, DotProductSimilarity)
 
@@ -70,28 +74,21 @@ class HistogramLoss(Loss):
         return batch.replace(selection=Pairs.of(anchor, positive, anchor2, negative, repeats=False))
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: the histograms `[R + 1]` of positive and of negative pairs before division, and their numbers."""
+        """`loss`: the histograms `[1, R + 1]` of positive and of negative pairs before division, and their numbers."""
         s = self.distance(batch.anchors, batch.references)
-        place = ((s + 1.0) * (self.n_bins / 2.0)).clamp(0.0, float(self.n_bins))
-        lower = place.detach().floor().clamp(max=self.n_bins - 1.0)
-        upper_part, entry = place - lower, lower.nan_to_num(0.0).long()
-
-        def histogram(weight: Tensor) -> Tensor:
-            bins = s.new_zeros(len(s), self.n_bins + 1)  # an anchor's own, as sums of millions are rounded
-            bins = bins.scatter_add(1, entry, (1.0 - upper_part).masked_fill(~weight, 0.0))
-            bins = bins.scatter_add(1, entry + 1, upper_part.masked_fill(~weight, 0.0))
-            total: Tensor = bins.sum(0)
-            return total
-
-        kinds = batch.positives, batch.negatives
-        statistics = (*map(histogram, kinds), *(weight.sum() for weight in kinds))
-        return {"loss": Scalar(statistics, _overlap)}
+        histograms = SoftHistograms(batch, 1.0, self.n_bins / 2.0, self.n_bins)
+        each = histograms(s)  # an anchor's own, as sums of millions are rounded
+        if batch.lists_positives:
+            numbers = batch.positive_index[1].sum(), number(s, batch.negatives).sum()
+        else:
+            numbers = batch.positives.sum(), batch.negatives.sum()
+        return {"loss": Scalar((*histograms.split(each.sum(0, keepdim=True)), *numbers), _overlap)}
 
     def width(self, batch: Batch) -> int:
-        """M similarities, or the bins of a histogram."""
-        return max(len(batch.references), self.n_bins + 1)
+        """M similarities, or the bins of two histograms."""
+        return max(len(batch.references), 2 * (self.n_bins + 1))
 
 
 def _overlap(positive: Tensor, negative: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-    below = (positive / positives.clamp(min=1)).cumsum(0)
+    below = (positive / positives.clamp(min=1)).cumsum(1)
     return (negative / negatives.clamp(min=1) * below).sum()
