@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
@@ -11,8 +12,10 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance
+from metricreg.losses.logsumexp import PER_E
 from metricreg.losses.proxy import ProxySlots, WeightInit
 from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+from metricreg.losses.strips import Rowwise
 
 
 class SoftTripleLoss(ProxySoftmaxLoss):
@@ -56,9 +59,58 @@ class SoftTripleLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The proxies are the references: the first center of every class, then the second of every class."""
+        proxies, classes = self.classes(batch)
+        order = torch.arange(len(proxies), device=proxies.device).view(self.num_classes, self.centers_per_class)
+        order = order.T.flatten()
+        return batch.against(proxies[order], classes[order])
+
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled similarities to the classes, and less the margin."""
         distances = self.distance(batch.anchors, batch.references)
-        to_centers = self.distance.closeness(distances).reshape(len(batch), self.num_classes, self.centers_per_class)
-        logits = ((to_centers / self.gamma).softmax(2) * to_centers).sum(2) * self.la
+        sign = 1.0 if self.distance.is_inverted else -1.0
+        logits = _OfClasses(self.num_classes, self.centers_per_class, self.gamma, self.la, sign)(distances)
         return logits, logits.gather(1, target) - self.la * self.margin
+
+
+class _OfClasses(Rowwise):
+    """Logits of classes `[A, C]` from distances to their centers `[A, K C]`.
+
+    Args:
+        classes: C.
+        centers: K.
+        gamma: what similarities are divided by in the softmax over the centers of a class.
+        la: by which the similarity of a class is multiplied.
+        sign: by which a distance is multiplied to be a similarity.
+    """
+
+    def __init__(self, classes: int, centers: int, gamma: float, la: float, sign: float) -> None:
+        self.classes, self.centers, self.la = classes, centers, sign * la
+        self.inverse = sign / gamma
+
+    def plain(self, values: Tensor) -> Tensor:
+        each = self._by_center(values)
+        return ((each * self.inverse).softmax(1) * each).sum(1) * self.la
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        return self._averages(values)[0].mul_(self.la)
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        average, weights, total = self._averages(values)
+        each, found = self._by_center(values), self._by_center(out)
+        # 1 + (s - S) / gamma
+        torch.sub((1.0 - self.inverse * average)[:, None], each, alpha=-self.inverse, out=found)
+        found.mul_(weights).mul_((gradient / total).mul_(self.la)[:, None])
+
+    def _averages(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Average of the distances to the centers of a class `[R, C]`; weights `[R, K, C]`, and their sum `[R, C]`."""
+        each = self._by_center(values)
+        weights, product = (self._by_center(self.scratch(values, number)) for number in range(2))
+        torch.mul(each, self.inverse * PER_E, out=weights)
+        weights.sub_(weights.amax(1, keepdim=True)).exp2_()
+        total = weights.sum(1)
+        return torch.mul(weights, each, out=product).sum(1).div_(total), weights, total
+
+    def _by_center(self, values: Tensor) -> Tensor:
+        return values.reshape(len(values), self.centers, self.classes)
