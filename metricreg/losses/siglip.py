@@ -7,15 +7,18 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import DotProductSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp
+from metricreg.losses.logsumexp import PER_E, log_one_plus_exp, log_one_plus_exp_sums_
+from metricreg.losses.strips import Rowwise, Which
+from metricreg.losses.summed_term import SummedTerm
 from metricreg.reducers import DivisorReducer
+from metricreg.row_sums import number
 from metricreg.term import Term
 
 
@@ -62,11 +65,45 @@ class SigLIPLoss(Loss):
         return batch.replace(whole={"factor": self.log_temperature.to(dtype).exp(), "bias": self.bias.to(dtype)})
 
     def terms(self, batch: Batch) -> Terms:
-        """`pos_loss` and `neg_loss`, `[A, M]` each."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
-        logits = s * batch.whole["factor"] + batch.whole["bias"]
-        one = torch.ones(len(batch), dtype=torch.long, device=s.device)
+        """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
+        d = self.distance(batch.anchors, batch.references)
+        near, positives = self.distance.of_positives(batch, d)
+        logits, negatives = self._logits(d, batch), batch.negatives
+        one = torch.ones(len(batch), dtype=torch.long, device=d.device)
+
+        def push() -> Term:
+            return Term(log_one_plus_exp(logits), negatives, kind="neg_pair", divisor=one)
+
+        pull = Term(log_one_plus_exp(-self._logits(near, batch)), positives, kind="pos_pair", divisor=one)
+        if batch.selection is not None:  # in which a pair may count more than once
+            return {"pos_loss": pull, "neg_loss": push()}
+        sums, count = _Softplus(negatives), number(logits, negatives)
         return {
-            "pos_loss": Term(log_one_plus_exp(-logits), batch.positives, kind="pos_pair", divisor=one),
-            "neg_loss": Term(log_one_plus_exp(logits), batch.negatives, kind="neg_pair", divisor=one),
+            "pos_loss": pull,
+            "neg_loss": SummedTerm(push, lambda: sums(logits), count, logits.numel(), "neg_pair", one),
         }
+
+    def _logits(self, distances: Tensor, batch: Batch) -> Tensor:
+        factor = self.distance.closeness(batch.whole["factor"])
+        return torch.addcmul(batch.whole["bias"], distances, factor)
+
+
+class _Softplus(Rowwise):
+    """Σ log(1 + exp(x)) of those entries of a row that count: `[A]`.
+
+    Args:
+        weight: bool `[A, M]`, which count.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.which = Which(weight)
+
+    def plain(self, values: Tensor) -> Tensor:
+        return log_one_plus_exp(values).masked_fill(~self.which.weight, 0.0).sum(1)
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        some = torch.mul(values, PER_E, out=self.scratch(values))
+        return log_one_plus_exp_sums_(self.which.fill_(some, rows, -torch.inf))
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        self.which.fill_(out.copy_(values), rows, -torch.inf).sigmoid_().mul_(gradient[:, None])

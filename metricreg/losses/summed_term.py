@@ -1,0 +1,79 @@
+"""A term whose sums over anchors are made without its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from metricreg.term import Term, TermError, TermKind
+
+
+class SummedTerm(Term):
+    """A term that knows the sum of each anchor's values; the values are made only if something asks for them.
+
+    Args:
+        make: the term itself.
+        sums: the sum of each anchor's values that count, `[A]`.
+        numbers: how many there are, int64 `[A]`.
+        size: how many values the sums are made from.
+        kind: what a value belongs to.
+        divisor: what `DivisorReducer` divides by, as amounts `[A]` that add up over anchors.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Term],
+        sums: Callable[[], Tensor],
+        numbers: Tensor,
+        size: int,
+        kind: TermKind,
+        divisor: Tensor | None = None,
+    ) -> None:
+        self._make, self._sums, self._numbers, self._size = make, sums, numbers, size
+        self._made: Term | None = None
+        self.kind, self.rows, self.divisor = kind, None, divisor
+        self.name, self.anchors, self.labels = "", len(numbers), None
+
+    @property
+    def made(self) -> Term:
+        """The term itself."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    @property
+    def values(self) -> Tensor:
+        """Its values; made now."""
+        return self.made.values
+
+    @property
+    def weight(self) -> Tensor | None:
+        """Which of them count; made now."""
+        return self.made.weight
+
+    @property
+    def size(self) -> int:
+        """How many values it takes to make the sums."""
+        return self._size
+
+    def bind(self, name: str, anchors: int, labels: Tensor | None) -> Term:
+        """Say which batch the term is of, and check its shapes against it."""
+        self.name, self.anchors, self.labels = name, anchors, labels
+        if self._numbers.shape != (anchors,) or self._numbers.dtype is not torch.int64:
+            raise TermError(f"term '{name}' needs numbers, int64 [{anchors}]; got {tuple(self._numbers.shape)}")
+        self._check_divisor()
+        return self
+
+    def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
+        """Sum and count of each anchor's values, only those strictly between the bounds if given."""
+        return (self._sums(), self._numbers) if low is None and high is None else super().per_anchor(low, high)
+
+    def sum(self, values: Tensor | None = None) -> Tensor:
+        """Sum of the values that count; or of other values in their place."""
+        return self._sums().sum() if values is None else super().sum(values)
+
+    def count(self, where: Tensor | None = None) -> Tensor:
+        """How many values count, of all or of those where a condition holds."""
+        return self._numbers.sum() if where is None else super().count(where)
