@@ -13,12 +13,17 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp
+from metricreg.losses.logsumexp import PER_E, log_one_plus_exp, log_one_plus_exp_sums_
+from metricreg.losses.strips import Rowwise, Which
+from metricreg.losses.summed_term import SummedTerm
+from metricreg.row_sums import number
 from metricreg.selection import Triplets
 from metricreg.term import Term
 
 RESOLUTION = 16.0
 """A negative that is nearer than the positive by less than this many rounding errors is as near."""
+NOWHERE = -1e30
+"""A similarity under all others, of which 0 times is 0."""
 
 
 class SelectivelyContrastiveTripletLoss(Loss):
@@ -58,8 +63,20 @@ class SelectivelyContrastiveTripletLoss(Loss):
             rows, positive, negative = batch.selection.columns()
             return {"loss": Term(self._cost(s[rows, positive], s[rows, negative]), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
-        weight = counts[:, :, None] * batch.negatives[:, None, :]
-        return {"loss": Term(self._cost(s.gather(1, index)[:, :, None], s[:, None, :]), weight, kind="triplet")}
+
+        def each() -> Term:
+            weight = counts[:, :, None] * batch.negatives[:, None, :]
+            return Term(self._cost(s.gather(1, index)[:, :, None], s[:, None, :]), weight, kind="triplet")
+
+        if batch.selection is not None:  # in which a pair may count more than once
+            return {"loss": each()}
+        of = counts.sum(1)
+        numbers = of * number(s, batch.negatives)
+        if batch.lists_positives and len(of):  # where an anchor stands among its positives, and does not count
+            first = counts.int().argsort(dim=1, descending=True, stable=True)[:, : int(of.max())]
+            index, counts = index.gather(1, first), counts.gather(1, first)
+        sums = _Sums(index, counts, batch.negatives, self.hard_weight, self.temperature)
+        return {"loss": SummedTerm(each, lambda: sums(s), numbers, s.numel() * index.shape[1], "triplet")}
 
     def width(self, batch: Batch) -> int:
         """K · M, as each triplet is made; M where they are listed."""
@@ -67,6 +84,75 @@ class SelectivelyContrastiveTripletLoss(Loss):
         return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
 
     def _cost(self, positive: Tensor, negative: Tensor) -> Tensor:
-        ahead = negative - positive
-        noise = RESOLUTION * torch.finfo(ahead.dtype).eps * positive.detach().abs()
-        return torch.where(ahead > noise, self.hard_weight * negative, log_one_plus_exp(ahead / self.temperature))
+        return _cost(positive, negative, self.hard_weight, self.temperature)
+
+
+def _noise(positive: Tensor) -> Tensor:
+    return RESOLUTION * torch.finfo(positive.dtype).eps * positive.detach().abs()
+
+
+def _cost(positive: Tensor, negative: Tensor, hard_weight: float, temperature: float) -> Tensor:
+    ahead = negative - positive
+    return torch.where(ahead > _noise(positive), hard_weight * negative, log_one_plus_exp(ahead / temperature))
+
+
+class _Sums(Rowwise):
+    """The sum of each anchor's triplets, one positive after another: from similarities `[A, M]` to `[A]`.
+
+    Args:
+        index: `[A, K]`, the columns of positives.
+        counts: bool `[A, K]`, which of those count.
+        negatives: bool `[A, M]`.
+        hard_weight: the weight of triplets whose negative is nearer.
+        temperature: of the others.
+    """
+
+    def __init__(
+        self, index: Tensor, counts: Tensor, negatives: Tensor, hard_weight: float, temperature: float
+    ) -> None:
+        self.index, self.counts, self.negatives = index, counts, Which(negatives)
+        self.hard_weight, self.temperature = hard_weight, temperature
+
+    def plain(self, values: Tensor) -> Tensor:
+        positive, negative = values.gather(1, self.index)[:, :, None], values[:, None, :]
+        weight = self.counts[:, :, None] & self.negatives.weight[:, None, :]
+        cost = _cost(positive, negative, self.hard_weight, self.temperature)
+        return cost.masked_fill(~weight, 0.0).sum((1, 2))
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        near, far = self._pairs(values, rows)
+        hard, total = self.scratch(values, 1).zero_(), values.new_zeros(len(values))
+        for positive in near.unbind(1):
+            total += log_one_plus_exp_sums_(self._of_easy(positive[:, None], far, hard, PER_E))
+        return total + self.hard_weight * hard.mul_(far).sum(1)
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        near, far = self._pairs(values, rows)
+        hard = self.scratch(values, 1).zero_()
+        of_near = torch.zeros_like(near)
+        out.zero_()
+        for k, positive in enumerate(near.unbind(1)):
+            part = self._of_easy(positive[:, None], far, hard, 1.0).sigmoid_()
+            of_near[:, k] = part.sum(1)
+            out += part
+        scale = gradient[:, None] / self.temperature
+        out.add_(hard, alpha=self.hard_weight * self.temperature).mul_(scale)
+        out.scatter_add_(1, self.index[rows], of_near * -scale)
+
+    def _pairs(self, values: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+        """Similarities of positives `[R, K]`, and of negatives `[R, M]`; extreme where they are none."""
+        near = values.gather(1, self.index[rows]).masked_fill_(~self.counts[rows], torch.inf)
+        return near, self.negatives.fill_(self.scratch(values).copy_(values), rows, NOWHERE)
+
+    def _of_easy(self, positive: Tensor, far: Tensor, hard: Tensor, times: float) -> Tensor:
+        """By how much negatives are nearer than a positive, over the temperature; far below 0 where that is too much.
+
+        Args:
+            positive: `[R, 1]`.
+            far: `[R, M]`.
+            hard: `[R, M]`, to which 1 is added where it is too much.
+            times: by what to multiply it.
+        """
+        ahead, beyond = torch.sub(far, positive, out=self.scratch(far, 2)), self.scratch(far, 3)
+        hard += torch.gt(ahead, _noise(positive), out=beyond)
+        return ahead.add_(beyond, alpha=NOWHERE).mul_(times / self.temperature)
