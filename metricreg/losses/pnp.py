@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.ranks import rank_width, soft_ranks
+from metricreg.losses.ranks import soft_ranks
 from metricreg.term import Term
 
 
@@ -65,8 +65,8 @@ class PNPLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.anneal
-        ranks = soft_ranks(s, batch, with_self=True)
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        ranks = soft_ranks(s, batch, with_self=True, temperature=self.anneal)
         losses = ranks.mean(self._penalty(ranks.negatives))
         has_positives = batch.positive_index[1].any(1)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, has_positives)}
@@ -82,7 +82,3 @@ class PNPLoss(Loss):
         if self.variant == "Ib":
             return (self.b * before - (self.b * before).log1p()) / self.b**2
         return before
-
-    def width(self, batch: Batch) -> int:
-        """K · M."""
-        return rank_width(batch)

@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.ranks import rank_width, soft_ranks
+from metricreg.losses.ranks import soft_ranks
 from metricreg.term import Term
 
 
@@ -60,8 +60,8 @@ class RecallAtKLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        ranks = soft_ranks(s, batch, with_self=False)
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        ranks = soft_ranks(s, batch, with_self=False, temperature=self.temperature)
         rank, count = 1.0 + ranks.positives + ranks.negatives, ranks.counts.sum(1)
         losses = []
         for k, temperature in zip(self.k, self.k_temperatures, strict=True):
@@ -70,7 +70,3 @@ class RecallAtKLoss(Loss):
             losses.append((missed - (count - k).clamp(min=0)).relu() / count.clamp(min=1, max=k))
         loss = torch.stack(losses).mean(0)
         return {"loss": Term(loss if batch.weights is None else loss * batch.weights, count != 0)}
-
-    def width(self, batch: Batch) -> int:
-        """K · M."""
-        return rank_width(batch)

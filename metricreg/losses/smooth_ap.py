@@ -11,7 +11,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.ranks import rank_width, soft_ranks
+from metricreg.losses.ranks import soft_ranks
 from metricreg.term import Term
 
 
@@ -46,13 +46,9 @@ class SmoothAPLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        ranks = soft_ranks(s, batch, with_self=True)
+        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        ranks = soft_ranks(s, batch, with_self=True, temperature=self.temperature)
         # the part of negatives, not one less the part of positives: a small loss is no difference of large numbers
         losses = ranks.mean(ranks.negatives / (1.0 + ranks.positives + ranks.negatives))
         has_positives = batch.positive_index[1].any(1)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, has_positives)}
-
-    def width(self, batch: Batch) -> int:
-        """K · M."""
-        return rank_width(batch)
