@@ -1,0 +1,98 @@
+"""Functions of rows in strips: as in plain operations, in value and in every derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import Execution, create
+from metricreg.losses import strips
+from metricreg.losses.strips import Rowwise
+from tests.oracle import assert_close, rows, value_and_gradients
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
+
+LOSSES: dict[str, dict[str, Any]] = {
+    "fast_ap": {},
+    "histogram": {},
+    "pnp": {"anneal": 0.1},
+    "ranked_list": {"margin": 0.4, "Tn": 10.0, "Tp": 3.0},
+    "ranked_list without temperature": {"margin": 0.4, "Tn": 0.0},
+    "recall_at_k": {"temperature": 0.1},
+    "selectively_contrastive_triplet": {"temperature": 0.1},
+    "siglip": {"temperature": 300.0},
+    "smooth_ap": {"temperature": 0.1},
+    "soft_triple": {"num_classes": 20, "embedding_size": 5, "gamma": 0.003},
+    "threshold_consistent_margin": {},
+}
+
+
+class Powers(Rowwise):
+    """Two sums a row."""
+
+    def plain(self, values: Tensor) -> Tensor:
+        return torch.stack([values.exp().sum(1), values.pow(3).sum(1)], 1)
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        return self.plain(values)
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        torch.add(values.exp() * gradient[:, :1], 3.0 * values.square() * gradient[:, 1:], out=out)
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "STRIP", 7 * 80)
+
+
+@pytest.mark.parametrize("power", [-3, 0])  # embeddings as they are, and all but equal
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", LOSSES)
+def test_strips_of_a_matrix_are_as_the_whole_in_plain_operations(
+    case: str, dtype: torch.dtype, power: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    loss = create("loss", case.split()[0], **LOSSES[case]).to(dtype)
+    x = (1.0 + 10.0**power * rows(80).detach()).to(dtype) if power else rows(80).detach().to(dtype)
+    x.requires_grad_()
+    labels = torch.arange(80) // 4
+    inputs = [x, *loss.parameters()]
+
+    def found(plan: Execution) -> list[Tensor]:
+        return value_and_gradients(loss(x, labels, execution=plan), inputs)
+
+    plans = [Execution("dense"), Execution("tiled", tile=30)]
+    got = [found(plan) for plan in plans]
+    monkeypatch.setattr(Rowwise, "__call__", lambda self, values: self.plain(values))
+    want = found(Execution("dense"))
+    assert want[0] > 0
+    for parts in got:
+        assert_close(parts, want, 1e-9 if dtype is torch.float64 else 1e-3)
+
+
+def test_has_every_derivative() -> None:
+    function, x = Powers(), rows(9).requires_grad_()
+    assert len(list(strips.strips(torch.empty(9, 80)))) == 2
+    assert torch.autograd.gradcheck(function, x, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(function, x)
+
+    def total(values: Tensor) -> Tensor:
+        return function(values).square().sum()
+
+    many = torch.stack([rows(4, seed).detach() for seed in range(3)])
+    want = torch.func.vmap(torch.func.hessian(lambda values: function.plain(values).square().sum()))(many)
+    torch.testing.assert_close(torch.func.vmap(torch.func.hessian(total))(many), want)
+    found = torch.autograd.functional.hessian(total, many[0])  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(found, want[0])
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+def test_nothing_is_nothing(shape: tuple[int, int]) -> None:
+    x = torch.zeros(shape, requires_grad=True)
+    found = Powers()(x)
+    assert found.shape == (shape[0], 2)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert gradient.shape == shape
