@@ -97,6 +97,11 @@ class Distance(Component):
             )
         return found
 
+    @property
+    def sign(self) -> float:
+        """1 for a similarity, -1 for a distance: its factor as a closeness."""
+        return 1.0 if self.is_inverted else -1.0
+
     def margin(self, x: Tensor | float, y: Tensor | float) -> Tensor:
         """By how much x is farther than y: x - y of distances, y - x of similarities."""
         difference = y - x if self.is_inverted else x - y

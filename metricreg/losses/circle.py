@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
 
@@ -54,7 +56,31 @@ class CircleLoss(Loss):
         s = self.distance(batch.anchors, batch.references)
         near, among = batch.at_positives(s)
         pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
-        push = (s.detach() + self.m).relu() * (s - self.m)
         positive = masked_logsumexp(self.gamma * pull, among != 0)
-        negative = masked_logsumexp(self.gamma * push, which(batch.negatives))
+        negative = _PushedLogSumExp(which(batch.negatives), self.m, self.gamma)(s)
         return {"loss": Term(log_one_plus_exp(positive + negative))}
+
+
+class _PushedLogSumExp(LogSumExp):
+    """Of gamma [s + m]_+ (s - m), the bracket a constant to the gradient.
+
+    Args:
+        weight: bool `[A, M]`, which count.
+        m: the relaxation.
+        gamma: the scale.
+    """
+
+    def __init__(self, weight: Tensor, m: float, gamma: float) -> None:
+        super().__init__(weight, gamma)
+        self.m = m
+
+    def exponents(self, values: Tensor) -> Tensor:
+        return self.scale * (values.detach() + self.m).relu() * (values - self.m)
+
+    def write_exponents(self, values: Tensor, out: Tensor) -> None:
+        pushed = torch.sub(values, self.m, out=self.scratch(values, 1)).mul_(self.scale)
+        torch.add(values, self.m, out=out).relu_().mul_(pushed)
+
+    def times_slope_(self, values: Tensor, out: Tensor, gradient: Tensor) -> None:
+        pushed = torch.add(values, self.m, out=self.scratch(values, 1)).relu_()
+        out.mul_(pushed).mul_((self.scale * gradient)[:, None])

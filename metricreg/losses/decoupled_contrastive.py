@@ -63,7 +63,7 @@ class DecoupledContrastiveLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         s = self._similarities(batch)
-        negatives = masked_logsumexp(s / self.temperature, batch.negatives)[:, None]
+        negatives = masked_logsumexp(s, batch.negatives, 1.0 / self.temperature)[:, None]
         near, among = batch.at_positives(s)
         pull = near / self.temperature
         if self.weighting is not None:

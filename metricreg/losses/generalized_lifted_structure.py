@@ -31,9 +31,9 @@ class GeneralizedLiftedStructureLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        d = self.distance(batch.anchors, batch.references)
+        d, sign = self.distance(batch.anchors, batch.references), self.distance.sign
         far, among = batch.at_positives(d)
         positive = masked_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
-        negative = masked_logsumexp(self.distance.margin(self.neg_margin, d), which(batch.negatives))
+        negative = masked_logsumexp(d, which(batch.negatives), sign, -sign * self.neg_margin)
         both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
         return {"loss": Term(both.relu())}

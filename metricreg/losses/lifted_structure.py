@@ -58,7 +58,8 @@ class LiftedStructureLoss(Loss):
         return self._logsumexp(self.distance(part.references, part.anchors).mT, part)
 
     def _logsumexp(self, d: Tensor, batch: Batch) -> Tensor:
-        return masked_logsumexp(self.distance.margin(self.neg_margin, d), batch.negatives)
+        sign = self.distance.sign
+        return masked_logsumexp(d, batch.negatives, sign, -sign * self.neg_margin)
 
 
 def _turned(batch: Batch) -> Batch:

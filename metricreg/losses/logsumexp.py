@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from metricreg.exclusion import Exclusion, exclusion_of
+from metricreg.losses.strips import Rowwise, Which
 
 LINEAR = 40.0
 """From here on log(1 + exp(x)) is x."""
@@ -16,17 +15,19 @@ PER_E = 1.0 / math.log(2.0)
 """2 to the power of so many times x is exp(x)."""
 
 
-def masked_logsumexp(x: Tensor, weight: Tensor) -> Tensor:
-    """Log Σⱼ wⱼ exp(xⱼ) of each row of `[A, M]`, with w bool or counts; -inf where nothing counts. Never overflows."""
+def masked_logsumexp(x: Tensor, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+    """Log Σⱼ wⱼ exp(scale · xⱼ + shift) of each row of `[A, M]`; -inf where nothing counts. Never overflows.
+
+    Args:
+        x: `[A, M]`.
+        weight: `[A, M]`, which count (bool), or how often.
+        scale: a factor, the same for all.
+        shift: what is added to all.
+    """
     if weight.dtype is not torch.bool:
-        x = x + weight.clamp(min=1).to(x.dtype).log()
-        weight = weight != 0
-    if not x.shape[1]:
-        return x.sum(1) - torch.inf
-    if torch.compiler.is_compiling():  # which finds the passes by itself
-        return _by_parts(x, weight)
-    found: Tensor = _MaskedLogSumExp.apply(x, weight, exclusion_of(weight))[0]  # type: ignore[no-untyped-call]
-    return found
+        x = scale * x + (shift + weight.clamp(min=1).to(x.dtype).log())
+        return LogSumExp(weight != 0)(x)
+    return LogSumExp(weight, scale, shift)(x)
 
 
 def which(weight: Tensor) -> Tensor:
@@ -34,47 +35,66 @@ def which(weight: Tensor) -> Tensor:
     return weight if weight.dtype is torch.bool else weight != 0
 
 
-def _by_parts(x: Tensor, weight: Tensor) -> Tensor:
-    nothing = ~weight.any(1)  # torch differentiates the sum of no exponentials to NaN
-    return x.masked_fill(~(weight | nothing[:, None]), -torch.inf).logsumexp(1).masked_fill(nothing, -torch.inf)
+class LogSumExp(Rowwise):
+    """Log Σⱼ exp(scale · xⱼ + shift) over the entries of each row that count.
 
+    Args:
+        weight: bool `[A, M]`, which count.
+        scale: a factor, the same for all.
+        shift: what is added to all.
+    """
 
-class _MaskedLogSumExp(torch.autograd.Function):
-    """The same in few passes over memory: the softmax, one pass, is the derivative, and its largest entry 1 / Σ."""
+    def __init__(self, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> None:
+        self.weight, self.which, self.scale, self.shift = weight, Which(weight), scale, shift
 
-    generate_vmap_rule = True
+    def exponents(self, values: Tensor) -> Tensor:
+        """What the exponential is taken of, differentiable."""
+        return self.scale * values + self.shift
 
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, left_out: Exclusion | None) -> tuple[Tensor, Tensor, Tensor]:
-        least = torch.finfo(x.dtype).min
-        kept = torch.where(weight, x, least) if left_out is None else left_out.filled(x, least)
-        top = kept.amax(1)
-        share = torch.softmax(kept, 1)
-        something = ~(top <= least)  # NaN is something
-        return (top - share.amax(1).log()).masked_fill(~something, -torch.inf), share, something
+    def write_exponents(self, values: Tensor, out: Tensor) -> None:
+        """The same without the shift, written to other memory."""
+        torch.mul(values, self.scale, out=out)
 
-    @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Tensor, Tensor, Exclusion | None], output: tuple[Tensor, Tensor, Tensor]
-    ) -> None:
-        _, share, something = output
-        ctx.mark_non_differentiable(share, something)
-        ctx.save_for_backward(*inputs[:2], share, something)
-        ctx.save_for_forward(share, something)
+    def times_slope_(self, values: Tensor, out: Tensor, gradient: Tensor) -> None:
+        """Multiply by the slope of the exponents, and by a factor a row `[R]`."""
+        out.mul_((self.scale * gradient)[:, None])
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
-        x, weight, share, something = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            nothing = ~weight.any(1, keepdim=True)
-            share = torch.softmax(x.masked_fill(~(weight | nothing), -torch.inf), 1)
-            return gradient[:, None] * share.masked_fill(~weight, 0.0), None, None
-        return share * gradient.masked_fill(~something, 0.0)[:, None], None, None
+    def plain(self, values: Tensor) -> Tensor:
+        """In differentiable operations."""
+        if not values.shape[1]:
+            return values.sum(1) - torch.inf
+        nothing = ~self.weight.any(1)  # torch differentiates the sum of no exponentials to NaN
+        kept = self.exponents(values).masked_fill(~(self.weight | nothing[:, None]), -torch.inf)
+        return kept.logsumexp(1).masked_fill(nothing, -torch.inf)
 
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> tuple[Tensor, None, None]:
-        share, something = ctx.saved_tensors
-        return (share * tangent).sum(1).masked_fill(~something, 0.0), None, None
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        """Of some rows."""
+        if not values.shape[1]:
+            return values.sum(1) - torch.inf
+        top, total, something = self._powers(values, rows, self.scratch(values))
+        return torch.where(something, total.log() + (top + self.shift), -torch.inf)
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        """The shares of the sum, and what follows."""
+        if not values.shape[1]:
+            return
+        _, total, something = self._powers(values, rows, out)
+        self.times_slope_(values, out, torch.where(something, gradient / total, 0.0))
+
+    def _powers(self, values: Tensor, rows: slice, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Write the exponentials over the largest of each row; that, their sum, and whether anything counts.
+
+        What is nothing beside the largest becomes 0 without being made: an exponential that underflows takes torch a
+        hundred times as long.
+        """
+        limits = torch.finfo(values.dtype)
+        lowest = 0.9 * math.log(limits.tiny)
+        self.write_exponents(values, out)
+        self.which.fill_(out, rows, limits.min)
+        top = out.amax(1)
+        out.sub_(top[:, None]).clamp_(min=lowest).exp_()
+        torch.threshold_(out, 2.0 * math.exp(lowest), 0.0)
+        return top, out.sum(1), ~(top <= limits.min)  # NaN is something
 
 
 def log_one_plus_exp(x: Tensor) -> Tensor:

@@ -52,5 +52,6 @@ class MultiSimilarityLoss(Loss):
         s = self.distance(batch.anchors, batch.references)
         near, among = batch.at_positives(s)
         positive = masked_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
-        negative = masked_logsumexp(self.beta * self.distance.margin(self.base, s), which(batch.negatives))
+        scale = self.distance.sign * self.beta
+        negative = masked_logsumexp(s, which(batch.negatives), scale, -scale * self.base)
         return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

@@ -43,9 +43,9 @@ class NCALoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.softmax_scale * self.distance.closeness(self.distance(batch.anchors, batch.references))
+        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign * self.softmax_scale
         near, among = batch.at_positives(s)
         counts = among.any(1)
-        near = masked_logsumexp(near, among).masked_fill(~counts, 0.0)
-        losses = log_one_plus_exp(masked_logsumexp(s, batch.negatives) - near)
+        near = masked_logsumexp(near, among, scale).masked_fill(~counts, 0.0)
+        losses = log_one_plus_exp(masked_logsumexp(s, batch.negatives, scale) - near)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, counts)}

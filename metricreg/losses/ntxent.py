@@ -39,7 +39,7 @@ class NTXentLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        negatives = masked_logsumexp(s, batch.negatives)[:, None]
+        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign / self.temperature
+        negatives = masked_logsumexp(s, batch.negatives, scale)[:, None]
         near, among = batch.at_positives(s)
-        return {"loss": Term(log_one_plus_exp(negatives - near), among, kind="pos_pair")}
+        return {"loss": Term(log_one_plus_exp(negatives - scale * near), among, kind="pos_pair")}

@@ -47,9 +47,9 @@ class SupConLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
+        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign / self.temperature
         near, among = batch.at_positives(s)
-        total = positive_cross_entropy(near, among != 0, masked_logsumexp(s, which(batch.negatives)))
+        total = positive_cross_entropy(scale * near, among != 0, masked_logsumexp(s, which(batch.negatives), scale))
         return {"loss": Term(total / number_of_positives(batch))}
 
 

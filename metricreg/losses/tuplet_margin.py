@@ -51,7 +51,7 @@ class TupletMarginLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         cosine = self.distance(batch.anchors, batch.references)
-        negatives = masked_logsumexp(self.scale * cosine, batch.negatives)[:, None]
+        negatives = masked_logsumexp(cosine, batch.negatives, self.scale)[:, None]
         near, among = batch.at_positives(cosine)
         losses = log_one_plus_exp(negatives - self.scale * self._with_slack(near))
         return {"loss": Term(losses, among, kind="pos_pair")}
