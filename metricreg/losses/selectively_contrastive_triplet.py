@@ -75,13 +75,22 @@ class SelectivelyContrastiveTripletLoss(Loss):
         if batch.lists_positives and len(of):  # where an anchor stands among its positives, and does not count
             first = counts.int().argsort(dim=1, descending=True, stable=True)[:, : int(of.max())]
             index, counts = index.gather(1, first), counts.gather(1, first)
-        sums = _Sums(index, counts, batch.negatives, self.hard_weight, self.temperature)
-        return {"loss": SummedTerm(each, lambda: sums(s), numbers, s.numel() * index.shape[1], "triplet")}
+        given = index, counts, batch.negatives, self.hard_weight, self.temperature
+        sums, size = _Sums(*given), s.numel() * index.shape[1]
+
+        def within(low: float | None, high: float | None) -> tuple[Tensor, Tensor]:
+            total, count = _SumsWithin(*given, low, high)(s).unbind(1)
+            return total, count.detach().long()
+
+        return {"loss": SummedTerm(each, lambda: sums(s), numbers, size, "triplet", within=within)}
 
     def width(self, batch: Batch) -> int:
-        """K · M, as each triplet is made; M where they are listed."""
-        listed = isinstance(batch.selection, Triplets)
-        return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
+        """M values an anchor where triplets are listed or summed unlisted, K · M where each is made."""
+        references = len(batch.references)
+        unlisted = batch.selection is None and not self.reducer.needs_values
+        if isinstance(batch.selection, Triplets) or unlisted:
+            return references
+        return references * max(1, batch.positive_index[0].shape[1])
 
     def _cost(self, positive: Tensor, negative: Tensor) -> Tensor:
         return _cost(positive, negative, self.hard_weight, self.temperature)
@@ -156,3 +165,60 @@ class _Sums(Rowwise):
         ahead, beyond = torch.sub(far, positive, out=self.scratch(far, 2)), self.scratch(far, 3)
         hard += torch.gt(ahead, _noise(positive), out=beyond)
         return ahead.add_(beyond, alpha=NOWHERE).mul_(times / self.temperature)
+
+
+class _SumsWithin(_Sums):
+    """Sum and number of each anchor's triplets that cost more than one bound and less than another: `[A, 2]`."""
+
+    def __init__(
+        self,
+        index: Tensor,
+        counts: Tensor,
+        negatives: Tensor,
+        hard_weight: float,
+        temperature: float,
+        low: float | None,
+        high: float | None,
+    ) -> None:
+        super().__init__(index, counts, negatives, hard_weight, temperature)
+        self.low, self.high = low, high
+
+    def plain(self, values: Tensor) -> Tensor:
+        near = values.gather(1, self.index)
+        parts = [self._of(near[:, k : k + 1], values, k, slice(None)) for k in range(near.shape[1])]
+        return sum(parts, torch.stack([values[:, :0].sum(1)] * 2, 1))
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        near = values.gather(1, self.index[rows])
+        found = values.new_zeros(len(values), 2)
+        for k in range(near.shape[1]):
+            found += self._of(near[:, k : k + 1], values, k, rows)
+        return found
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        near = values.gather(1, self.index[rows])
+        of_near = torch.zeros_like(near)
+        out.zero_()
+        for k in range(near.shape[1]):
+            positive = near[:, k : k + 1]
+            ahead = values - positive
+            hard, kept = ahead > _noise(positive), self._kept(self._costs(positive, values), k, rows)
+            easy = (ahead / self.temperature).sigmoid_().div_(self.temperature).masked_fill_(hard | ~kept, 0.0)
+            out += easy.masked_fill(hard & kept, self.hard_weight)
+            of_near[:, k] = easy.sum(1)
+        out.mul_(gradient[:, :1]).scatter_add_(1, self.index[rows], of_near * -gradient[:, :1])
+
+    def _of(self, positive: Tensor, values: Tensor, k: int, rows: slice) -> Tensor:
+        costs = self._costs(positive, values)
+        kept = self._kept(costs, k, rows)
+        return torch.stack([costs.masked_fill(~kept, 0.0).sum(1), kept.sum(1, dtype=values.dtype)], 1)
+
+    def _costs(self, positive: Tensor, values: Tensor) -> Tensor:
+        return _cost(positive, values, self.hard_weight, self.temperature)
+
+    def _kept(self, costs: Tensor, k: int, rows: slice) -> Tensor:
+        """Which triplets of the k-th positive are between the bounds; NaN is between any."""
+        kept = self.negatives.weight[rows] & self.counts[rows, k : k + 1]
+        if self.low is not None:
+            kept = kept & ~(costs <= self.low)
+        return kept if self.high is None else kept & ~(costs >= self.high)

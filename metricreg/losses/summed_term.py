@@ -20,6 +20,7 @@ class SummedTerm(Term):
         size: how many values the sums are made from.
         kind: what a value belongs to.
         divisor: what `DivisorReducer` divides by, as amounts `[A]` that add up over anchors.
+        within: sum and number of each anchor's values between two bounds; from the values if None.
     """
 
     def __init__(
@@ -30,8 +31,9 @@ class SummedTerm(Term):
         size: int,
         kind: TermKind,
         divisor: Tensor | None = None,
+        within: Callable[[float | None, float | None], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
-        self._make, self._sums, self._numbers, self._size = make, sums, numbers, size
+        self._make, self._sums, self._numbers, self._size, self._within = make, sums, numbers, size, within
         self._made: Term | None = None
         self.kind, self.rows, self.divisor = kind, None, divisor
         self.name, self.anchors, self.labels = "", len(numbers), None
@@ -68,7 +70,9 @@ class SummedTerm(Term):
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's values, only those strictly between the bounds if given."""
-        return (self._sums(), self._numbers) if low is None and high is None else super().per_anchor(low, high)
+        if low is None and high is None:
+            return self._sums(), self._numbers
+        return super().per_anchor(low, high) if self._within is None else self._within(low, high)
 
     def sum(self, values: Tensor | None = None) -> Tensor:
         """Sum of the values that count; or of other values in their place."""

@@ -23,6 +23,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "ranked_list without temperature": {"margin": 0.4, "Tn": 0.0},
     "recall_at_k": {"temperature": 0.1},
     "selectively_contrastive_triplet": {"temperature": 0.1},
+    "selectively_contrastive_triplet between bounds": {"reducer": {"name": "threshold", "low": 0.1, "high": 0.9}},
     "siglip": {"temperature": 300.0},
     "smooth_ap": {"temperature": 0.1},
     "soft_triple": {"num_classes": 20, "embedding_size": 5, "gamma": 0.003},
