@@ -35,3 +35,7 @@ class DotProductSimilarity(Distance):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products `[X, Y]`."""
         return x @ y.mT
+
+    def paired(self, x: Tensor, y: Tensor) -> Tensor:
+        """Inner product of each prepared row of x `[N, D]` and the same row of y `[N, D]`, before `power`: `[N]`."""
+        return (x * y).sum(-1)

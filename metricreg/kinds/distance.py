@@ -14,8 +14,9 @@ from metricreg.component import Component
 from metricreg.errors import MetricregError
 from metricreg.operands import once_a_sweep
 
-FEW = 16
-"""Distances to positives are made by themselves where there are so many times more references."""
+FEW = 2
+"""Distances to positives are made by themselves where their embeddings have so many times fewer entries than there are
+references."""
 
 
 class Distance(Component):
@@ -75,7 +76,8 @@ class Distance(Component):
             batch: some anchors.
             distances: of those to all references, `[A, M]`, if they are there.
         """
-        if not batch.lists_positives or batch.positive_index[0].shape[1] * FEW > len(batch.references):
+        entries = batch.positive_index[0].shape[1] * batch.anchors.shape[1] if batch.lists_positives else 0
+        if not batch.lists_positives or entries * FEW > len(batch.references):
             return batch.at_positives(self(batch.anchors, batch.references) if distances is None else distances)
         index, counts = batch.positive_index
         return self.at(batch.anchors, batch.references, index), counts

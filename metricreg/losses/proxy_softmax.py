@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.exclusion import all_but
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.losses.proxy import ProxyLoss
 from metricreg.term import Term
 
@@ -35,6 +36,5 @@ class ProxySoftmaxLoss(ProxyLoss):
 
 def cross_entropy(logits: Tensor, own: Tensor, target: Tensor) -> Tensor:
     """-log softmax of own `[A, 1]`, which stands for column target `[A, 1]` of `[A, C]`; exact where it is tiny."""
-    if logits.shape[1] == 1:  # torch differentiates the sum of no exponentials to NaN
-        return own[:, 0] * 0.0
-    return log_one_plus_exp(logits.scatter(1, target, -torch.inf).logsumexp(1) - own[:, 0])
+    others = all_but(target, torch.ones_like(target, dtype=torch.bool), logits.shape[1])
+    return log_one_plus_exp(masked_logsumexp(logits, others) - own[:, 0])
