@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 import metricreg
+from metricreg.explaining.subject import Sizes, Subject
 from metricreg.registry import default_registry
-from metricreg.subject import Sizes, Subject
 
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from metricreg.errors import Problem as Problem
     from metricreg.errors import RegistrationError as RegistrationError
     from metricreg.errors import SpecError as SpecError
-    from metricreg.explainer import explain as explain
-    from metricreg.explanation import Explanation as Explanation
+    from metricreg.explaining.explainer import explain as explain
+    from metricreg.explaining.explanation import Explanation as Explanation
     from metricreg.fold import Execution as Execution
     from metricreg.hookspecs import hookimpl as hookimpl
     from metricreg.kinds import Distance as Distance
@@ -60,8 +60,8 @@ _HOMES = {
     "component": ("create", "register"),
     "document": ("load",),
     "errors": ("InputError", "MetricregError", "PluginError", "Problem", "RegistrationError", "SpecError"),
-    "explainer": ("explain",),
-    "explanation": ("Explanation",),
+    "explaining.explainer": ("explain",),
+    "explaining.explanation": ("Explanation",),
     "fold": ("Execution",),
     "hookspecs": ("hookimpl",),
     "kinds": (

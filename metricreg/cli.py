@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metricreg.errors import MetricregError, PluginWarning, Problem
+from metricreg.explaining.command import explain
 from metricreg.measurement.command import bench
 from metricreg.registry import KINDS, default_registry
 
@@ -227,38 +228,6 @@ def plugins_(as_json: Json = False) -> None:
 
 
 @app.command()
-def explain(
-    spec: Annotated[str, typer.Argument(help="A spec or experiment file: .json, .toml, .yaml; or the name of a loss.")],
-    batch: Annotated[int, typer.Option(help="N, the number of embeddings.")],
-    dim: Annotated[int, typer.Option(help="D, their dimension.")],
-    classes: Annotated[int | None, typer.Option(help="How many classes there are.")] = None,
-    per_class: Annotated[int, typer.Option(help="Embeddings of a class in the batch.")] = 4,
-    references: Annotated[int | None, typer.Option(help="Rows of a separate reference set.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
-    as_json: Json = False,
-) -> None:
-    """Say how a spec is evaluated for a batch of some size, why so, and what memory and products it takes."""
-    with _errors():
-        from metricreg.explainer import explain as explained
-
-        found = explained(
-            spec,
-            batch=batch,
-            dim=dim,
-            classes=classes,
-            per_class=per_class,
-            references=references,
-            device=device,
-            dtype=dtype,
-        )
-        if as_json:
-            _dump(found.as_json())
-        else:
-            typer.echo(str(found))
-
-
-@app.command()
 def train(
     experiment: Annotated[Path, typer.Argument(help="An experiment file: .json, .toml, .yaml.")],
     output: Annotated[
@@ -274,6 +243,14 @@ def train(
         from metricreg.training.run import run
 
         run(experiment, output, resume=resume, overwrite=overwrite, report=typer.echo)
+
+
+@app.command("explain")
+@wraps(explain)
+def explain_(*given: Any, **options: Any) -> None:
+    """Like `explain`, which says what the options are."""
+    with _errors():
+        explain(*given, **options)
 
 
 @app.command("bench")

@@ -14,10 +14,10 @@ import metricreg
 from benchmarks.explained_memory import GIVES_BACK, measured
 from metricreg import Batch, Execution, Explanation, InputError, Loss, SpecError, Term, explain
 from metricreg import losses as L
+from metricreg.explaining.ledger import Ledger, Product
+from metricreg.explaining.subject import Sizes, Subject
 from metricreg.fold import CPU_VALUES
-from metricreg.ledger import Ledger, Product
 from metricreg.registry import default_registry
-from metricreg.subject import Sizes, Subject
 from tests.largest_tensor import LargestTensor
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from metricreg.explanation import (
+from metricreg.explaining.explanation import (
     ExplainedLoss,
     ExplainedMiner,
     ExplainedProduct,
@@ -13,10 +13,10 @@ from metricreg.explanation import (
     ExplainedTerm,
     Explanation,
 )
-from metricreg.forecast import Forecast
-from metricreg.reasons import name_of, of_gradient, of_plan
-from metricreg.seen import SeenLoss, SeenMiner, SeenTerm
-from metricreg.subject import Sizes, Subject
+from metricreg.explaining.forecast import Forecast
+from metricreg.explaining.reasons import name_of, of_gradient, of_plan
+from metricreg.explaining.seen import SeenLoss, SeenMiner, SeenTerm
+from metricreg.explaining.subject import Sizes, Subject
 
 
 def explain(

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.explaining.ledger import Ledger
+from metricreg.explaining.seen import SeenLoss, SeenMiner, SeenTerm, statistic_seen, term_seen
 from metricreg.fold import Execution
 from metricreg.kinds import Loss, Miner, Reducer
-from metricreg.ledger import Ledger
 from metricreg.observation import Bounds, observing
 from metricreg.pipeline import Pipeline
-from metricreg.seen import SeenLoss, SeenMiner, SeenTerm, statistic_seen, term_seen
 from metricreg.selection import Pairs, Selection
 from metricreg.term import Scalar, Term
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metricreg.ledger import Product
-from metricreg.rehearsal import Rehearsal, tile_on
-from metricreg.seen import SeenLoss, SeenMiner
-from metricreg.subject import Subject
+from metricreg.explaining.ledger import Product
+from metricreg.explaining.rehearsal import Rehearsal, tile_on
+from metricreg.explaining.seen import SeenLoss, SeenMiner
+from metricreg.explaining.subject import Subject
 
 LEAST = 64
 """Embeddings of the smallest step that is looked at first."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metricreg.component import Component
 from metricreg.errors import SpecError
+from metricreg.explaining.seen import SeenLoss, SeenTerm
 from metricreg.fold import CPU_VALUES, GPU_VALUES, Execution
-from metricreg.seen import SeenLoss, SeenTerm
 
 
 def of_plan(seen: SeenLoss, execution: Execution, device: str) -> str:

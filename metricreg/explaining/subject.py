@@ -16,11 +16,11 @@ from metricreg.component import Component
 from metricreg.description import describe
 from metricreg.document import MAX_NODES, load
 from metricreg.errors import InputError, SpecError
+from metricreg.explaining.rehearsal import Inputs
 from metricreg.fold import Execution
 from metricreg.kinds import Loss, Miner
 from metricreg.pipeline import Pipeline, build
 from metricreg.registry import Registry, default_registry
-from metricreg.rehearsal import Inputs
 from metricreg.signature import parameters_of
 from metricreg.spec import parse
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from metricreg.reasons import amount
+from metricreg.explaining.reasons import amount
 
 SHOWN = 6
 """Products that the text lists; the others are summed up."""

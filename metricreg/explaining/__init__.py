@@ -1,0 +1,1 @@
+"""`metricreg explain`: how a pipeline is evaluated, why so, and what it costs."""
