@@ -4,7 +4,9 @@ Each tile runs its forward and its backward at once and is forgotten, so that on
 kept. Where one scalar statistic carries the gradient, its gradient is made with slope 1 in the forward pass and scaled
 in the backward pass: three matrix products. Where several do, their slopes are known only in the backward pass, so the
 forward pass sums without gradient and the backward pass sweeps once more for Σ slopeᵢ·statisticᵢ: four products,
-whatever their number, and none of the four for a loss that is never differentiated.
+whatever their number, and none of the four for a loss that is never differentiated. Where several do and all but one
+are of few values, each has a gradient of its own in the forward pass. Of a symmetric comparison, what is below the
+diagonal is not evaluated: what is above it counts twice.
 """
 
 from __future__ import annotations
