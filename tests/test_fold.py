@@ -347,7 +347,7 @@ def test_do_nothing_returns_the_whole_terms_in_any_plan() -> None:
     for plan in (DENSE, tiles(3)):
         terms: Any = loss(rows(10), LABELS, execution=plan)
         assert list(terms) == ["pos_loss", "neg_loss"]
-        assert terms["pos_loss"].values.shape == (10, 3)
+        assert terms["pos_loss"].values.shape == (10, 2)
         assert terms["neg_loss"].values.shape == (10, 10)
         assert terms["pos_loss"].values.requires_grad
 
