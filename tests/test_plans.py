@@ -16,6 +16,7 @@ from metricreg.exclusion import exclusion_of
 from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
 
+DENSE = Execution("dense")
 SIZES = itertools.cycle([1, 7, 33, 69, 70, 100])
 LABELS = torch.tensor([0, 1, 2, 3, 3, 0, *range(4, 20), *range(10, 40), *range(22, 40)])
 CLASSES = torch.arange(70) % 4
@@ -23,14 +24,26 @@ PAIRS = [(name, distance) for name in PAIR_LOSSES for distance in DISTANCES if t
 OTHERS = [(name, None) for name in LOSSES if name not in PAIR_LOSSES]
 
 
+def results(loss: Loss, labels: Tensor, dtype: torch.dtype, execution: Execution) -> list[Tensor]:
+    loss, x = loss.to(dtype), rows(70, dtype=dtype)
+    return value_and_gradients(loss(x, labels, execution=execution), [x, *loss.parameters()])
+
+
+def off(got: Tensor, want: Tensor) -> float:
+    """The largest difference, in parts of the largest entry."""
+    return float((got.double() - want).abs().max() / max(float(want.abs().max()), 1e-4)) if want.numel() else 0.0
+
+
 def compare(loss: Loss, labels: Tensor, size: int) -> None:
-    for dtype, of_value, of_gradient in ((torch.float64, 1e-12, 1e-12), (torch.float32, 1e-6, 1e-5)):
-        loss, x = loss.to(dtype), rows(70, dtype=dtype)
-        leaves = [x, *loss.parameters()]
-        want = value_and_gradients(loss(x, labels, execution=Execution("dense")), leaves)
-        got = value_and_gradients(loss(x, labels, execution=Execution("tiled", tile=size)), leaves)
-        assert_close(got[:1], want[:1], of_value, f"{dtype}, tiles of {size}")
-        assert_close(got, want, of_gradient, f"{dtype}, tiles of {size}")
+    tiled = Execution("tiled", tile=size)
+    true = results(loss, labels, torch.float64, DENSE)
+    assert_close(results(loss, labels, torch.float64, tiled), true, 1e-12, f"tiles of {size}")
+    # in float32, as near to the truth as the dense plan is, and near to that
+    dense, got = (results(loss, labels, torch.float32, plan) for plan in (DENSE, tiled))
+    for place, (g, d, t) in enumerate(zip(got, dense, true, strict=True)):
+        within = 1e-5 if place else 1e-6
+        assert off(g, t) <= within + 2.0 * off(d, t), f"tiles of {size}: result {place}"
+        assert off(g, d.double()) <= within + 3.0 * off(d, t), f"tiles of {size}: result {place}"
 
 
 @pytest.mark.parametrize(("name", "distance"), [*PAIRS, *OTHERS])
