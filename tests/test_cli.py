@@ -368,7 +368,7 @@ def test_explain_prints_json(run: Run) -> None:
 def test_explain_refuses_what_does_not_fit(run: Run, words: tuple[str, ...], message: str) -> None:
     result = run("explain", *words)
     assert result.exit_code == 1
-    assert message in result.stderr
+    assert message in result.output
 
 
 def test_explain_needs_a_size(run: Run) -> None:
