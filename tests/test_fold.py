@@ -679,8 +679,6 @@ def test_class_weights_want_labels() -> None:
 class Counting(L.ContrastiveLoss):
     """Notes how often `terms` runs."""
 
-    is_symmetric = False  # of such a loss, half the pairs are looked at
-
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
@@ -698,6 +696,61 @@ def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int) -> No
     found = value_and_gradients(total, [x])
     assert loss.calls == calls
     assert_close(found, value_and_gradients(loss(x, labels, execution=DENSE), [x]), 1e-12)
+
+
+class Promising(Counting):
+    """Notes how many pairs it looks at, too."""
+
+    is_symmetric = True
+
+    def terms(self, batch: Batch) -> Any:
+        self.pairs = getattr(self, "pairs", 0) + len(batch) * len(batch.references)
+        return super().terms(batch)
+
+
+class FromTheAnchor(L.ContrastiveLoss):
+    """Weighs pairs by the anchor's first entry: not the same with the samples of a pair exchanged."""
+
+    def terms(self, batch: Batch) -> Any:
+        terms = super().terms(batch)
+        return {name: Term(term.values * batch.anchors[:, :1].exp(), term.weight) for name, term in terms.items()}
+
+
+class FirstOfPair(R.MeanReducer):
+    """A mean weighed by the anchor."""
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        total, count = term.per_anchor()
+        ranks = torch.arange(len(total)) if term.labels is None else term.labels
+        return (total * ranks).sum(), count.sum()
+
+
+class Lopsided(D.LpDistance):
+    """Longer from long rows."""
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().matrix(x, y) * x.square().sum(-1, keepdim=True)
+
+
+def test_half_of_a_symmetric_comparison_is_looked_at() -> None:
+    x, labels, loss = rows(64), torch.arange(64) // 2, Promising()
+    want = value_and_gradients(L.ContrastiveLoss()(x, labels, execution=DENSE), [x])
+    assert_close(value_and_gradients(loss(x, labels, execution=tiles(8)), [x]), want, 1e-12)
+    assert loss.pairs == 64 * (64 + 8) // 2
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        FromTheAnchor(),
+        L.ContrastiveLoss(reducer=FirstOfPair()),
+        L.ContrastiveLoss(distance=Lopsided(normalize=False)),
+        L.ContrastiveLoss(reducer=R.PerAnchorReducer()),
+    ],
+    ids=["terms", "reducer", "distance", "per anchor"],
+)
+def test_who_overrides_what_was_promised_to_be_symmetric_promises_nothing(loss: Loss) -> None:
+    assert_tiled_is_dense(loss, rows(20), torch.arange(20) // 2)
 
 
 def tensors_of(rows: int) -> int:

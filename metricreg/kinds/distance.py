@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,18 @@ class Distance(Component):
     def __init__(self, power: float = 1.0) -> None:
         super().__init__()
         self.power = power
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Forget promises and shortcuts that are about the distances of another class."""
+        super().__init_subclass__(**keywords)
+        own = vars(cls).keys()
+        if {"forward", "matrix", "prepare"} & own and "is_symmetric" not in own:
+            cls.is_symmetric = False
+        if "matrix" in own:
+            for shortcut in {"forward", "at", "matrix_at", "paired"} - own:
+                setattr(cls, shortcut, getattr(Distance, shortcut))
+        elif "forward" in own and "at" not in own:
+            cls.at = Distance._at_by_forward  # type: ignore[method-assign]
 
     def prepare(self, x: Tensor) -> Tensor:
         """What is done once to each embedding `[N, D]`, before any comparison."""
@@ -85,6 +97,10 @@ class Distance(Component):
     def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """Distances of each row of x `[X, D]` to those rows of y `[Y, D]` that `index [X, K]` lists: `[X, K]`."""
         return raised(self.matrix_at(self.prepared(x), self.prepared(y), index), self.power)
+
+    def _at_by_forward(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        found: Tensor = self(x, y).gather(1, index)
+        return found
 
     def matrix_at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """The entries of `matrix` at the columns `index [X, K]`."""

@@ -97,6 +97,12 @@ class Loss(Component):
         reducer: Reducer = create("reducer", "mean")
         return reducer
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Forget a promise about the terms of another class."""
+        super().__init_subclass__(**keywords)
+        if "terms" in vars(cls) and "is_symmetric" not in vars(cls):
+            cls.is_symmetric = False
+
     # -- what a loss says ---------------------------------------------------------------------------------------------
 
     @abstractmethod

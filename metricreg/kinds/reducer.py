@@ -28,6 +28,8 @@ class Reducer(Component):
         super().__init_subclass__(**keywords)
         if {"statistics", "reduce"} & vars(cls).keys():
             cls._sums = "statistics" in vars(cls)
+            if "by_value" not in vars(cls):  # a promise about the statistics of another class
+                cls.by_value = Reducer.by_value  # type: ignore[method-assign]
 
     needs_values: bool = True
     """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""

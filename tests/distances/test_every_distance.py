@@ -149,3 +149,27 @@ def test_a_matrix_of_another_shape_is_refused() -> None:
         OnlyTwoAxes().pairwise(x, x)
     with pytest.raises(MetricregError, match=r"Transposed.matrix made \[3, 4\]"):
         Transposed()(x, y)
+
+
+class Longer(D.LpDistance):
+    """Says what a matrix of distances is, and nothing of shortcuts."""
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return 2.0 * super().matrix(x, y)
+
+
+class Shifted(D.LpDistance):
+    """Says what distances are after all."""
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(x, y) + 1.0
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+@pytest.mark.parametrize("kind", [Longer, Shifted])
+def test_distances_to_listed_rows_are_those_of_a_subclass(kind: type[D.LpDistance], power: float) -> None:
+    x, y, index = rows(5), rows(9, seed=1), torch.tensor([[0, 3], [8, 1], [2, 2], [4, 0], [7, 5]])
+    torch.testing.assert_close(kind(power=power).at(x, y, index), kind(power=power)(x, y).gather(1, index))
+    plain = D.LpDistance(power=power)
+    want = 2.0**power * plain(x, y) if kind is Longer else plain(x, y) + 1.0
+    torch.testing.assert_close(kind(power=power)(x, y), want)
