@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metricreg.functions import Function
+from metricreg.notes import note, noted
+
+_UNIT_ROWS = "unit rows"
 SHORTEST = 1e-12
 """Norm under which a row has no direction."""
 
@@ -35,7 +39,7 @@ def _above(squares: Tensor, least: Tensor, rooted: bool) -> Tensor:
     return found
 
 
-class _Above(torch.autograd.Function):
+class _Above(Function):
     """In few passes over memory, and none over a mask: comparisons to floats are an order of magnitude faster."""
 
     generate_vmap_rule = True
@@ -85,7 +89,10 @@ def raised(values: Tensor, power: float) -> Tensor:
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
     if p == 2.0 and not torch.compiler.is_compiling():
+        if noted(x) == _UNIT_ROWS:
+            return x
         found: Tensor = _UnitRows.apply(x)[0]  # type: ignore[no-untyped-call]
+        note(found, _UNIT_ROWS)
         return found
     if p == 2.0 or not x.shape[-1]:
         norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
@@ -98,7 +105,7 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     return torch.where(short, x, rows) / _lengths(norms, short)
 
 
-class _UnitRows(torch.autograd.Function):
+class _UnitRows(Function):
     """In few passes over memory: u = x / |x| has the derivative (I - u uᵀ) / |x|."""
 
     generate_vmap_rule = True
@@ -113,11 +120,14 @@ class _UnitRows(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, *output)
         ctx.save_for_forward(*output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor) -> Tensor | None:
+        if gradient is None:
+            return None
         x, units, lengths, short = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
             norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)

@@ -20,6 +20,9 @@ from metricreg.selection import Pairs, Selection, Triplets
 
 T = TypeVar("T")
 
+LISTED = 256
+"""References up to which masks take less time than lists of columns."""
+
 
 class Engine(Protocol):
     """What goes over a batch in tiles."""
@@ -163,9 +166,11 @@ class Batch:
     def lists_positives(self) -> bool:
         """Whether what is only about positives looks at K columns, not at M.
 
-        Not with a selection, on a GPU, where finding K would wait, or when compiling, where K is no number.
+        Not with a selection, of few references, on a GPU, where finding K would wait, or when compiling, where K is no
+        number.
         """
-        return self.selection is None and self.anchors.device.type == "cpu" and not torch.compiler.is_compiling()
+        eligible = self.selection is None and len(self.references) > LISTED and self.anchors.device.type == "cpu"
+        return eligible and not torch.compiler.is_compiling()
 
     def at_positives(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Of values `[A, M]`, or `[1, M]`, those of positives, `[A, K]`, and which of them count, in their shape.

@@ -52,12 +52,11 @@ def together(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
 
 def not_finite(anchors: Tensor, references: Tensor) -> Tensor:
     """NaN where an entry of either is not finite, else 0."""
-    ends = [torch.stack(t.detach().aminmax()) for t in _each(anchors, references) if t.numel()]
-    return torch.where(torch.cat(ends).isfinite().all(), 0.0, torch.nan).to(anchors) if ends else anchors.new_zeros(())
-
-
-def _each(anchors: Tensor, references: Tensor) -> tuple[Tensor, ...]:
-    return (anchors,) if references is anchors else (anchors, references)
+    each = (anchors,) if references is anchors else (anchors, references)
+    ends = [torch.stack(t.detach().aminmax()) for t in each if t.numel()]
+    if not ends:
+        return anchors.new_zeros(())
+    return (ends[0] if len(ends) == 1 else torch.cat(ends)).mul_(0.0).sum()  # 0 times infinity is NaN
 
 
 def check_tensors(changes: Mapping[str, Any], anchors: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from metricreg.errors import InputError
 from metricreg.exclusion import FEW, all_but
 from metricreg.labels import Matching, check_single, related
-from metricreg.listing import Runs
+from metricreg.listing import Runs, are_own_columns
 
 MATCH_THEM = (
     'Sets of labels need a match that compares them: "match": "share_any" or "jaccard" in a spec, in the loss, and '
@@ -52,7 +52,10 @@ class Pairing:
         """`[A, M]`, without the anchors themselves."""
         if self.match is not None:
             return self._by_match()[0]
-        return self._without_self(self.labels[:, None] == self.ref_labels[None, :])
+        alike = self.labels[:, None] == self.ref_labels
+        if self.self_index is not None and are_own_columns(self.self_index):
+            return alike.fill_diagonal_(False)
+        return self._without_self(alike)
 
     def negatives(self, lists: bool) -> Tensor:
         """`[A, M]`.
@@ -65,7 +68,7 @@ class Pairing:
         width = len(self.ref_labels)
         if lists and self._runs().width * FEW <= width:
             return all_but(*self._runs().matrix(), width)
-        return self.labels[:, None] != self.ref_labels[None, :]
+        return self.labels[:, None] != self.ref_labels
 
     def positive_index(self) -> tuple[Tensor, Tensor]:
         """The columns of each anchor's positives `[A, K]`, and which of those entries count."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metricreg.exclusion import Exclusion, exclusion_of
+from metricreg.functions import Function
 
 EXACT = 2**24
 """Columns that float32 counts exactly."""
@@ -63,7 +64,7 @@ def _filled(values: Tensor, weight: Tensor | None, left_out: Exclusion | None, f
     return torch.where(weight, values, fill) if left_out is None else left_out.filled(values, fill)
 
 
-class _Without(torch.autograd.Function):
+class _Without(Function):
     """What is left out of the values is left out of the gradient."""
 
     generate_vmap_rule = True
@@ -87,7 +88,7 @@ class _Without(torch.autograd.Function):
         return left_out.filled(tangent, 0.0)
 
 
-class _RowSums(torch.autograd.Function):
+class _RowSums(Function):
     """The derivative is 1 of what is kept."""
 
     generate_vmap_rule = True
@@ -113,12 +114,15 @@ class _RowSums(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
         _, count, kept = output
         ctx.mark_non_differentiable(count, kept)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(kept)
         ctx.save_for_forward(kept)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
+        if gradient is None:
+            return None, None, None, None, None
         return gradient[:, None] * kept, None, None, None, None
 
     @staticmethod
@@ -143,7 +147,7 @@ def hinge_sums(x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, low: float | None =
     return total, wx.sum(1) * number(y, wy) if low is None or low < 0.0 else count
 
 
-class _HingeSums(torch.autograd.Function):
+class _HingeSums(Function):
     """The derivative of a y is the number of hinges that it keeps open, and that of an x likewise."""
 
     @staticmethod
@@ -166,11 +170,14 @@ class _HingeSums(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*output[2:])
         ctx.save_for_forward(*output[2:])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
+        if gradient is None:
+            return None, None, None, None, None, None
         of_x, of_y = ctx.saved_tensors
         return gradient[:, None] * of_x, None, gradient[:, None] * of_y, None, None, None
 

@@ -126,7 +126,11 @@ class Term:
         if where is None and self._is_plain(self.weight):
             return number(self.values, self.weight).sum()
         kept = self.weight if where is None else _and(where, self.weight)
-        return self._count(kept).sum()
+        if self.rows is not None:
+            return self._count(kept).sum()
+        if kept is None:
+            return torch.full((), self.values.numel(), dtype=torch.int64, device=self.values.device)
+        return kept.expand(self.values.shape).sum()
 
     def _is_plain(self, weight: Tensor | None) -> bool:
         """Whether the values are a matrix, and each counts once or not at all."""
@@ -145,7 +149,7 @@ class Term:
         shape, device = self.values.shape, self.values.device
         if kept is None:
             if self.rows is None:
-                each = self.values[0].numel() if self.anchors else 0
+                each = self.values.shape[1:].numel()
                 return torch.full((self.anchors,), each, dtype=torch.int64, device=device)
             kept = torch.ones(shape, dtype=torch.bool, device=device)
         return self._by_anchor(kept.expand(shape), torch.int64)

@@ -31,10 +31,15 @@ def squared_euclidean(
         rooted: distances in the place of their squares.
         index: `[X, K]`, which columns are wanted; all if None.
     """
+    alone = x is y
     x = x if center is None else x - center
     xx = x.square().sum(-1, keepdim=True)
-    rows = torch.cat([x * -2.0, xx, torch.ones_like(xx)], -1)
-    columns = once_a_sweep(("columns", center is None), y, lambda y: _columns(y, center))
+    ones = torch.ones_like(xx)
+    rows = torch.cat([x * -2.0, xx, ones], -1)
+    if alone:
+        columns = torch.cat([x, ones, xx], -1)
+    else:
+        columns = once_a_sweep(("columns", center is None), y, lambda y: _columns(y, center))
     picked = None if index is None else listed_rows(columns, index)
     squares = rows @ columns.mT if picked is None else (rows[:, None] @ picked.mT)[:, 0]
     # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
@@ -50,8 +55,8 @@ def _columns(y: Tensor, center: Tensor | None) -> Tensor:
 
 
 def _middle(rows: Tensor) -> Tensor:
-    """A row that most are near to, whatever some are: the median of each feature, of at most 128 of the rows."""
-    some = rows.detach()[..., :: max(1, rows.shape[-2] // 64), :]
+    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
+    some = rows.detach()[..., :: max(1, rows.shape[-2] // 8), :]
     return some.nanmedian(-2, keepdim=True).values
 
 
@@ -105,8 +110,8 @@ class LpDistance(Distance):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
         if self.p == 2.0 and self.power == 2.0:
-            x = self.prepared(x)
-            return self._euclidean(x, x if y is None else self.prepared(y), False)
+            prepared = self.prepared(x)
+            return self._euclidean(prepared, prepared if y is None or y is x else self.prepared(y), False)
         return super().forward(x, y)
 
     def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:

@@ -241,7 +241,8 @@ class _OfScalars(dict[str, tuple[Tensor, ...]]):
 
 
 def _total(values: list[Tensor], batch: Batch) -> Tensor:
-    total = torch.stack([value.reshape(()) for value in values]).sum() if values else batch.anchors.new_zeros(())
+    scalars = [value.reshape(()) if value.ndim else value for value in values]
+    total = sum(scalars[1:], scalars[0]) if scalars else batch.anchors.new_zeros(())
     if torch.is_grad_enabled() and batch.anchors.requires_grad and not total.requires_grad:
         total = total + batch.anchors[:0].sum()  # a graph, with gradient 0, where no value depended on the batch
     return total

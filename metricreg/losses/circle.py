@@ -81,6 +81,6 @@ class _PushedLogSumExp(LogSumExp):
         pushed = torch.sub(values, self.m, out=self.scratch(values, 1)).mul_(self.scale)
         torch.add(values, self.m, out=out).relu_().mul_(pushed)
 
-    def times_slope_(self, values: Tensor, out: Tensor, gradient: Tensor) -> None:
+    def times_slope_(self, values: Tensor, out: Tensor, factor: Tensor) -> None:
         pushed = torch.add(values, self.m, out=self.scratch(values, 1)).relu_()
-        out.mul_(pushed).mul_((self.scale * gradient)[:, None])
+        out.mul_(pushed).mul_((self.scale * factor)[:, None])

@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
 from metricreg.term import Term
 
 
@@ -43,13 +43,14 @@ class InstanceLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) * self.gamma
+        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign * self.gamma
         positives, negatives = batch.positives, batch.negatives
         own = _with_self(positives, batch)
-        compared = (positives != 0).any(1) | (negatives != 0).any(1)
-        has_class = (own != 0).any(1)
-        together = masked_logsumexp(s, own).masked_fill(~has_class, 0.0)
-        return {"loss": Term(log_one_plus_exp(masked_logsumexp(s, negatives) - together), compared & has_class)}
+        own, negatives = which(own), which(negatives)
+        has_class = own.any(1)
+        compared = which(positives).any(1) | negatives.any(1)
+        together = masked_logsumexp(s, own, scale).masked_fill(~has_class, 0.0)
+        return {"loss": Term(log_one_plus_exp(masked_logsumexp(s, negatives, scale) - together), compared & has_class)}
 
 
 def _with_self(positives: Tensor, batch: Batch) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +45,8 @@ class LogSumExp(Rowwise):
         shift: what is added to all.
     """
 
+    keeps: ClassVar[bool] = True
+
     def __init__(self, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> None:
         self.weight, self.which, self.scale, self.shift = weight, Which(weight), scale, shift
 
@@ -55,9 +58,9 @@ class LogSumExp(Rowwise):
         """The same without the shift, written to other memory."""
         torch.mul(values, self.scale, out=out)
 
-    def times_slope_(self, values: Tensor, out: Tensor, gradient: Tensor) -> None:
+    def times_slope_(self, values: Tensor, out: Tensor, factor: Tensor) -> None:
         """Multiply by the slope of the exponents, and by a factor a row `[R]`."""
-        out.mul_((self.scale * gradient)[:, None])
+        out.mul_((self.scale * factor if self.scale != 1.0 else factor)[:, None])
 
     def plain(self, values: Tensor) -> Tensor:
         """In differentiable operations."""
@@ -71,18 +74,32 @@ class LogSumExp(Rowwise):
         """Of some rows."""
         if not values.shape[1]:
             return values.sum(1) - torch.inf
-        top, total, something = self._powers(values, rows, self.scratch(values))
-        return torch.where(something, total.log() + (top + self.shift), -torch.inf)
+        top, total = self._powers(values, rows, self.scratch(values))
+        return self._of(top, total, _nothing(top))
 
     def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
         """The shares of the sum, and what follows."""
         if not values.shape[1]:
             return
-        _, total, something = self._powers(values, rows, out)
-        self.times_slope_(values, out, torch.where(something, gradient / total, 0.0))
+        top, total = self._powers(values, rows, out)
+        self.times_slope_(values, out, (gradient / total).masked_fill(_nothing(top), 0.0))
 
-    def _powers(self, values: Tensor, rows: slice, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Write the exponentials over the largest of each row; that, their sum, and whether anything counts.
+    def value_and_derivative(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
+        """Both of some rows; the shares of the sum of nothing are 0."""
+        if not values.shape[1]:
+            return values.sum(1) - torch.inf
+        top, total = self._powers(values, rows, out)
+        nothing = _nothing(top)
+        self.times_slope_(values, out, total.reciprocal().masked_fill_(nothing, 0.0))
+        return self._of(top, total, nothing)
+
+    def _of(self, top: Tensor, total: Tensor, nothing: Tensor) -> Tensor:
+        found = total.log().add_(top)
+        found = found.add_(self.shift) if self.shift else found
+        return found.masked_fill_(nothing, -torch.inf)
+
+    def _powers(self, values: Tensor, rows: slice, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the exponentials over the largest of each row; that, and their sum.
 
         What is nothing beside the largest becomes 0 without being made: an exponential that underflows takes torch a
         hundred times as long.
@@ -94,7 +111,12 @@ class LogSumExp(Rowwise):
         top = out.amax(1)
         out.sub_(top[:, None]).clamp_(min=lowest).exp_()
         torch.threshold_(out, 2.0 * math.exp(lowest), 0.0)
-        return top, out.sum(1), ~(top <= limits.min)  # NaN is something
+        return top, out.sum(1)
+
+
+def _nothing(top: Tensor) -> Tensor:
+    """Which rows have no entry that counts, by the largest that does. NaN is something."""
+    return top <= torch.finfo(top.dtype).min
 
 
 def log_one_plus_exp(x: Tensor) -> Tensor:

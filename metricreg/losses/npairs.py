@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.distances import DotProductSimilarity
 from metricreg.errors import InputError
+from metricreg.exclusion import all_but_one
 from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.labels import check_single
@@ -52,15 +53,19 @@ class NPairsLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a class, `[C]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
-        own = batch.row["own"][:, None]
-        others = torch.ones_like(s, dtype=torch.bool).scatter(1, own, False)
-        losses = log_one_plus_exp(masked_logsumexp(s, others) - s.gather(1, own)[:, 0])
+        s, own = self.distance(batch.anchors, batch.references), batch.row["own"][:, None]
+        closeness = self.distance.closeness(s.gather(1, own)[:, 0])
+        others = masked_logsumexp(s, all_but_one(own, s.shape[1]), self.distance.sign)
+        losses = log_one_plus_exp(others - closeness)
         return {"loss": Term(losses)}
 
 
 def _first_positives(batch: Batch) -> tuple[Tensor, Tensor]:
     """Each anchor that has a positive, and the first of its positives."""
+    if not (batch.lists_positives or batch.selection is not None) and len(batch.references):
+        positives = batch.positives
+        anchor = positives.any(1).nonzero()[:, 0]
+        return anchor, positives.int().argmax(1)[anchor]
     index, counts = batch.positive_index
     if not index.shape[1]:
         return index.flatten(), index.flatten()

@@ -99,7 +99,8 @@ class ProxyLoss(Loss):
         if labels is None:
             raise InputError(f"{type(self).__name__} needs labels: the classes 0 to {self.num_classes - 1}")
         check_classes(labels, self.num_classes, type(self).__name__)
-        classes = torch.arange(len(self.proxies), device=batch.anchors.device) // self.centers_per_class
+        classes = torch.arange(len(self.proxies), device=batch.anchors.device)
+        classes = classes if self.centers_per_class == 1 else classes // self.centers_per_class
         return self.proxies.to(batch.anchors.dtype), classes
 
     def once(self, batch: Batch) -> Terms:

@@ -48,5 +48,5 @@ class ProxyNCALoss(ProxySoftmaxLoss):
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled distances with their sign turned; similarities as they are."""
         distances = self.distance(batch.anchors, batch.references)
-        logits = self.distance.closeness(distances) * self.softmax_scale
+        logits = distances * (self.distance.sign * self.softmax_scale)
         return logits, logits.gather(1, target)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.exclusion import all_but
+from metricreg.exclusion import all_but_one
 from metricreg.kinds.loss import Terms
 from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.losses.proxy import ProxyLoss
@@ -36,5 +35,5 @@ class ProxySoftmaxLoss(ProxyLoss):
 
 def cross_entropy(logits: Tensor, own: Tensor, target: Tensor) -> Tensor:
     """-log softmax of own `[A, 1]`, which stands for column target `[A, 1]` of `[A, C]`; exact where it is tiny."""
-    others = all_but(target, torch.ones_like(target, dtype=torch.bool), logits.shape[1])
+    others = all_but_one(target, logits.shape[1])
     return log_one_plus_exp(masked_logsumexp(logits, others) - own[:, 0])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from metricreg.exclusion import exclusion_of
+from metricreg.exclusion import exclusion_of, part
+from metricreg.functions import Function
 
 STRIP = 2**17
 """Values of a strip: few enough for several of them to be in the cache of one core."""
@@ -27,6 +28,9 @@ class Rowwise(ABC):
     and as the value and the gradient of some rows, in few passes and in place. It holds what else it goes by, which
     has no gradient; `plain` finds that as `value` left it, for what is made within a derivative stays there.
     """
+
+    keeps: ClassVar[bool] = False
+    """Whether it gives a number a row, and `value_and_derivative` takes hardly longer than `value`."""
 
     @abstractmethod
     def plain(self, values: Tensor) -> Tensor:
@@ -52,6 +56,17 @@ class Rowwise(ABC):
             out: `[R, M]`, what to write it to.
         """
 
+    def value_and_derivative(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
+        """The value of some rows `[R]`, and its derivative.
+
+        Args:
+            values: `[R, M]`, those rows; not to be written to.
+            rows: which they are.
+            out: `[R, M]`, what to write the derivative to.
+        """
+        self.slope(values, rows, values.new_ones(len(values)), out)
+        return self.value(values, rows)
+
     def scratch(self, like: Tensor, number: int = 0, dtype: torch.dtype | None = None) -> Tensor:
         """Memory in the shape of some rows, the same for all strips, with anything in it; several, by their numbers."""
         if not hasattr(self, "_scratch"):
@@ -59,13 +74,13 @@ class Rowwise(ABC):
         found = self._scratch.get(number)
         if found is None or len(found) < len(like):
             found = self._scratch[number] = torch.empty_like(like, dtype=dtype, memory_format=torch.contiguous_format)
-        return found[: len(like)]
+        return found if len(found) == len(like) else found[: len(like)]
 
     def __call__(self, values: Tensor) -> Tensor:
         """The function of all rows."""
         if torch.compiler.is_compiling():  # which finds the passes by itself
             return self.plain(values)
-        found: Tensor = _Value.apply(values, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Value.apply(values, self)[0]  # type: ignore[no-untyped-call]
         return found
 
 
@@ -82,11 +97,8 @@ class Which:
     def fill_(self, values: Tensor, rows: slice, fill: float) -> Tensor:
         """Write another value to entries of some rows `[R, M]` that do not count."""
         if self.left_out is None:
-            return values.masked_fill_(~self.weight[rows], fill)
-        if self.left_out.index.shape[1]:
-            index, none = self.left_out.index[rows], self.left_out.none[rows]
-            values.scatter_(1, index, values.gather(1, index).masked_fill_(~none, fill))
-        return values
+            return values.masked_fill_(~part(self.weight, rows), fill)
+        return self.left_out.fill_(values, rows, fill)
 
 
 def strips(values: Tensor) -> Iterator[slice]:
@@ -119,48 +131,71 @@ def _one_by_one(apply: Any, info: Any, dims: tuple[int | None, ...], *given: Any
     return torch.stack([apply(*at(b)) for b in range(info.batch_size)]), 0
 
 
-class _Value(torch.autograd.Function):
-    """What a function gives."""
+class _Value(Function):
+    """What a function gives, and its derivative, if that is kept."""
 
     @staticmethod
-    def forward(values: Tensor, function: Rowwise) -> Tensor:
-        parts = [function.value(values[rows], rows) for rows in strips(values)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+    def forward(values: Tensor, function: Rowwise) -> tuple[Tensor, Tensor | None]:
+        kept = (
+            torch.empty_like(values, memory_format=torch.contiguous_format)
+            if function.keeps and values.requires_grad
+            else None
+        )
+        parts = []
+        for rows in strips(values):
+            some = part(values, rows)
+            parts.append(
+                function.value(some, rows)
+                if kept is None
+                else function.value_and_derivative(some, rows, part(kept, rows))
+            )
+        return parts[0] if len(parts) == 1 else torch.cat(parts), kept
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Rowwise], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Rowwise], output: tuple[Tensor, Tensor | None]) -> None:
         values, ctx.function = inputs
-        ctx.save_for_backward(values)
+        found, kept = output
+        if kept is not None:
+            ctx.mark_non_differentiable(kept)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(values, found, kept)
         ctx.save_for_forward(values)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (values,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, None]:
+        if gradient is None:
+            return None, None
+        values, found, kept = ctx.saved_tensors
         if is_legacy_batchedtensor(
             gradient
         ):  # of torch.autograd.grad(is_grads_batched=True), which asks no vmap of ours
             return _slope(values, ctx.function, gradient), None
-        found: Tensor = _Slope.apply(values, ctx.function, gradient)  # type: ignore[no-untyped-call]
-        return found, None
+        if torch.is_grad_enabled():
+            slope: Tensor = _Slope.apply(values, ctx.function, gradient)  # type: ignore[no-untyped-call]
+            return slope, None
+        if kept is None:
+            return _Slope.forward(values, ctx.function, gradient), None
+        return kept * gradient.masked_fill(found.isneginf(), 0.0)[:, None], None  # where nothing counts
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> tuple[Tensor, None]:
         (values,) = ctx.saved_tensors
-        return _pushed(ctx.function.plain, (values,), (tangent,))
+        return _pushed(ctx.function.plain, (values,), (tangent,)), None
 
     @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[Tensor, int]:
-        return _one_by_one(_Value.apply, info, dims, *given)
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, None], tuple[int, None]]:
+        found, dim = _one_by_one(lambda *each: _Value.apply(*each)[0], info, dims, *given)
+        return (found, None), (dim, None)
 
 
-class _Slope(torch.autograd.Function):
+class _Slope(Function):
     """Its gradient."""
 
     @staticmethod
     def forward(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:
         out = torch.empty_like(values, memory_format=torch.contiguous_format)
         for rows in strips(values):
-            function.slope(values[rows], rows, gradient[rows], out[rows])
+            function.slope(part(values, rows), rows, part(gradient, rows), part(out, rows))
         return out
 
     @staticmethod

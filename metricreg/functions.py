@@ -1,0 +1,24 @@
+"""Functions with a gradient of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch._C import _are_functorch_transforms_active
+from torch._functorch.utils import unwrap_dead_wrappers
+
+
+class Function(torch.autograd.Function):
+    """A differentiable function of positional arguments, `forward` without a context and `setup_context`.
+
+    torch reads the signature of such a function anew at each call, to find defaults, which takes longer than a small
+    function itself. Nothing is read here.
+    """
+
+    @classmethod
+    def apply(cls, *given: Any) -> Any:
+        """The function."""
+        if _are_functorch_transforms_active():
+            return super().apply(*given)  # type: ignore[no-untyped-call]
+        return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(given))
