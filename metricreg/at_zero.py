@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metricreg.cache import strips
 from metricreg.functions import Function
 from metricreg.notes import note, noted
 
@@ -20,14 +21,40 @@ def root(squares: Tensor) -> Tensor:
     return _above(squares, torch.zeros((), dtype=squares.dtype, device=squares.device), True)
 
 
-def root_above(squares: Tensor, least: Tensor) -> Tensor:
-    """Square root of what is greater than `least`, at least 0; of the rest 0, with gradient 0."""
-    return _above(squares, least, True)
+class Above:
+    """What is greater than `least` `[A, 1]`, at least 0, or its square root; of the rest 0, with gradient 0.
 
+    Args:
+        least: has no gradient.
+        rooted: the square root.
+    """
 
-def above(squares: Tensor, least: Tensor) -> Tensor:
-    """What is greater than `least`, at least 0; of the rest 0, with gradient 0."""
-    return _above(squares, least, False)
+    def __init__(self, least: Tensor, rooted: bool) -> None:
+        self.least, self.rooted = least.detach(), rooted
+
+    def __call__(self, squares: Tensor) -> Tensor:
+        """Of squares `[..., A, M]`."""
+        return _above(squares, self.least, self.rooted)
+
+    def write(self, squares: Tensor) -> None:
+        """In place, of squares `[A, M]`."""
+        scratch: Tensor | None = None
+        for rows in strips(squares):
+            some, least = squares[rows], self.least[rows]
+            scratch = torch.empty_like(some) if scratch is None else scratch[: len(some)]
+            some.mul_(torch.gt(some, least, out=scratch))
+            if self.rooted:
+                some.sqrt_()
+
+    def slope(self, gradient: Tensor, found: Tensor) -> Tensor:
+        """The gradient with respect to squares `[A, M]`."""
+        out = torch.empty_like(found)
+        for rows in strips(found):
+            given, some, slope = gradient[rows], found[rows], out[rows]
+            if self.rooted:
+                given = torch.div(given, some, out=slope).mul_(0.5)
+            torch.ops.aten.threshold_backward(given, some, 0.0, grad_input=slope)
+        return out
 
 
 def _above(squares: Tensor, least: Tensor, rooted: bool) -> Tensor:

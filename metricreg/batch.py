@@ -162,6 +162,12 @@ class Batch:
         keys, columns = self.selection.anchor, self.selection.positive
         return Runs.of(keys, columns, torch.arange(len(self), device=keys.device)).matrix()
 
+    def list_once(self) -> None:
+        """Make the lists that the pairs of this batch follow from for all anchors, if they are short."""
+        single = self.anchor_labels is not None and self.anchor_labels.ndim == 1 and self.reference_labels is not None
+        if single and self.match is None and self.lists_positives and self._pairing.list_once():
+            self.positive_index  # noqa: B018 - kept, for the anchors of each tile
+
     @property
     def lists_positives(self) -> bool:
         """Whether what is only about positives looks at K columns, not at M.
@@ -200,6 +206,8 @@ class Batch:
             row={key: value[i:j] for key, value in self.row.items()},
         )
         part._knows(self._of_references)
+        if "pairing" in self._memo:
+            part._memo["pairing"] = self._pairing.rows(i, j)
         if "positive_index" in self._memo:
             index, counts = self.positive_index
             part._memo["positive_index"] = index[i:j], counts[i:j]

@@ -19,6 +19,11 @@ class Function(torch.autograd.Function):
     @classmethod
     def apply(cls, *given: Any) -> Any:
         """The function."""
-        if _are_functorch_transforms_active():
-            return super().apply(*given)  # type: ignore[no-untyped-call]
-        return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(given))
+        if transformed():
+            return super().apply(*given)
+        return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(given))  # type: ignore[misc]
+
+
+def transformed() -> bool:
+    """Whether a transform of `torch.func` is at work."""
+    return bool(_are_functorch_transforms_active())

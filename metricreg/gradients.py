@@ -32,6 +32,14 @@ class Gradients:
         else:
             self._mine(at).add_(part)
 
+    def add_product(self, at: int, left: Tensor, right: Tensor, rows: slice | None = None) -> None:
+        """Add leftᵀ · right, a gradient of the tensor at a place, or of some of its rows."""
+        if at in self.totals or rows is not None:
+            mine = self._mine(at)
+            (mine if rows is None else mine[rows]).addmm_(left.mT, right)
+        else:
+            self.totals[at] = left.mT @ right
+
     def _mine(self, at: int) -> Tensor:
         if at not in self.totals:
             self.totals[at] = torch.zeros_like(self.like[at])

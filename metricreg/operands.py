@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from metricreg.functions import transformed
 
 _LOCAL = threading.local()
 _REFERENCES = -1
@@ -29,6 +32,26 @@ class Window:
     rows: slice | None
 
 
+class Epilogue(Protocol):
+    """A function of each row of a product by itself, whose gradient follows from what it gave."""
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The function `[..., A, M]`, differentiable as often as anyone likes."""
+
+    def write(self, values: Tensor) -> None:
+        """The same in place, of `[A, M]`."""
+
+    def slope(self, gradient: Tensor, found: Tensor) -> Tensor:
+        """The gradient with respect to the values, by what the function gave."""
+
+
+class Sinks(Protocol):
+    """Where gradients of operands are summed over tiles."""
+
+    def add_product(self, window: Window, gradient: Tensor, factor: Tensor) -> None:
+        """Add the product gradientᵀ · factor to the gradient of what a leaf is rows of."""
+
+
 class Operands:
     """Tensors made of the references, of which every tile sees rows, as leaves.
 
@@ -40,6 +63,7 @@ class Operands:
         self.references = references
         self.sources: list[Tensor] = []
         self._places: dict[Hashable, int] = {}
+        self.sinks: Sinks | None = None
         self._known: dict[int, Window] = {}
         self._made: dict[Hashable, Window] = {}
 
@@ -86,6 +110,11 @@ class Operands:
             self._made[mine] = self._known[id(leaf)] = Window(leaf, place, rows)
         return self._made[mine].leaf
 
+    def window(self, tensor: Tensor) -> Window | None:
+        """What is known of a leaf that this tile has made; None of any other tensor."""
+        found = self._known.get(id(tensor))
+        return None if found is None or found.of == _REFERENCES or found.leaf is not tensor else found
+
     def _whole(self, place: int) -> Tensor:
         return self.references if place == _REFERENCES else self.sources[place]
 
@@ -95,6 +124,43 @@ class Operands:
             return [None] * len(inputs)
         sources, given = [self.sources[place] for place in gradients], list(gradients.values())
         return list(torch.autograd.grad(sources, inputs, given, allow_unused=True, retain_graph=True))
+
+
+def product(x: Tensor, y: Tensor, then: Epilogue | None = None) -> Tensor:
+    """The product x yᵀ, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, or a function of it.
+
+    Where y is what is made once a sweep, its gradient is added where it is summed over tiles, by the matrix product
+    itself.
+    """
+    operands: Operands | None = getattr(_LOCAL, "operands", None)
+    if operands is not None and operands.sinks is not None and x.ndim == 2 and torch.is_grad_enabled():
+        window = operands.window(y)
+        if window is not None and y.requires_grad and not (transformed() or torch.compiler.is_compiling()):
+            found: Tensor = _Product.apply(x, y, operands.sinks, window, then)  # type: ignore[no-untyped-call]
+            return found
+    values = x @ y.mT
+    return values if then is None else then(values)
+
+
+class _Product(torch.autograd.Function):
+    """The same, where y gets its gradient elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, sinks: Sinks, window: Window, then: Epilogue | None) -> Tensor:
+        ctx.sinks, ctx.window, ctx.then = sinks, window, then
+        found = x @ y.mT
+        if then is not None:
+            then.write(found)
+        ctx.save_for_backward(x, y, None if then is None else found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        x, y, found = ctx.saved_tensors
+        if found is not None:
+            gradient = ctx.then.slope(gradient, found)
+        ctx.sinks.add_product(ctx.window, gradient, x)
+        return gradient @ y if ctx.needs_input_grad[0] else None, None, None, None, None
 
 
 def once_a_sweep(key: Hashable, tensor: Tensor, make: Callable[[Tensor], Tensor], *, by_row: bool = True) -> Tensor:

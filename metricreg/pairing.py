@@ -16,6 +16,8 @@ MATCH_THEM = (
     'Sets of labels need a match that compares them: "match": "share_any" or "jaccard" in a spec, in the loss, and '
     "in a miner used alone or beside a loss made of losses"
 )
+SHORT = 16
+"""Columns of a list that is made once for all anchors."""
 TILE = 512
 """Anchors that a match compares at a time, where columns are listed."""
 
@@ -46,6 +48,7 @@ class Pairing:
         self.labels, self.ref_labels, self.self_index, self.match = labels, ref_labels, self_index, match
         self._of_references = of_references
         self._alike: Runs | None = None
+        self._listed: tuple[Tensor, Tensor] | None = None
         self._related: tuple[Tensor, Tensor] | None = None
 
     def positives(self) -> Tensor:
@@ -66,14 +69,17 @@ class Pairing:
         if self.match is not None:
             return self._by_match()[1]
         width = len(self.ref_labels)
-        if lists and self._runs().width * FEW <= width:
-            return all_but(*self._runs().matrix(), width)
+        if lists:
+            if self._listed is not None:
+                return all_but(*self._listed, width)
+            if self._runs().width * FEW <= width:
+                return all_but(*self._runs().matrix(), width)
         return self.labels[:, None] != self.ref_labels
 
     def positive_index(self) -> tuple[Tensor, Tensor]:
         """The columns of each anchor's positives `[A, K]`, and which of those entries count."""
         if self.match is None:
-            index, counts = self._runs().matrix()
+            index, counts = self._runs().matrix() if self._listed is None else self._listed
             return (index, counts) if self.self_index is None else _without(index, counts, self.self_index[:, None])
         parts = []
         for i in range(0, max(len(self.labels), 1), TILE):
@@ -83,6 +89,20 @@ class Pairing:
             parts.append(torch.stack([rows + i, columns]))
         keys, columns = torch.cat(parts, 1)
         return Runs.of(keys, columns, torch.arange(len(self.labels), device=keys.device)).matrix()
+
+    def list_once(self) -> bool:
+        """List the columns of each anchor's own label, if they are few, for all views of some of the anchors."""
+        if self._runs().width <= SHORT and self._runs().width * FEW <= len(self.ref_labels):
+            self._listed = self._runs().matrix()
+        return self._listed is not None
+
+    def rows(self, i: int, j: int) -> Pairing:
+        """The same of anchors i to j."""
+        own = None if self.self_index is None else self.self_index[i:j]
+        part = Pairing(self.labels[i:j], self.ref_labels, own, self.match, self._of_references)
+        if self._listed is not None:
+            part._listed = self._listed[0][i:j], self._listed[1][i:j]
+        return part
 
     def _runs(self) -> Runs:
         """The columns of each anchor's own label, itself included if it is among them."""

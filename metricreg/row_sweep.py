@@ -39,6 +39,7 @@ class RowSweep(Tiles):
     def forward(self, batch: Batch, held: list[Tensor]) -> Tensor:
         """The values, without a graph."""
         found: Tensor | None = None
+        batch.list_once()
         with torch.no_grad(), self.tracking(batch, held, False) as tracking:
             for (i, j), part in self._parts(batch, tracking):
                 values = self.function(part)
@@ -60,8 +61,7 @@ class RowSweep(Tiles):
                 if i == 0:
                     check_sources([values], tracking.current)
                 if values.requires_grad:
-                    given = upstream[i:j]
-                    tracking.add(0, torch.autograd.grad(values, tracking.current, given, allow_unused=True))
+                    tracking.add(0, values, upstream[i:j])
         return tracking.gradients().get(0, [None] * tracking.number)
 
     def _parts(self, batch: Batch, tracking: Tracking) -> Any:

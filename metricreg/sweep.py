@@ -59,13 +59,21 @@ class Sweep(Tiles):
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
-        for i, j in observed(batch.tiles(self.tile)):
-            if not self.symmetric:
-                yield Block(slice(i, j))
-                continue
+        if not self.symmetric:
+            yield from (Block(slice(i, j)) for i, j in observed(batch.tiles(self.tile)))
+            return
+        for i, j in observed(self._triangle(len(batch))):
             yield Block(slice(i, j), slice(i, j))
             if j < len(batch):
                 yield Block(slice(i, j), slice(j, len(batch)), times=2)
+
+    def _triangle(self, number: int) -> Iterator[tuple[int, int]]:
+        """Runs of anchors, of as many values each as the first, though the later ones have fewer references."""
+        i = 0
+        while i < max(number, 1):
+            j = min(number, i + min(2 * self.tile, self.tile * number // max(number - i, 1)))
+            yield i, j
+            i = max(j, 1)
 
     def run(
         self, batch: Batch, held: Sequence[Tensor], slopes: Sequence[Tensor] | None
@@ -77,6 +85,7 @@ class Sweep(Tiles):
         """
         totals: list[Tensor] = []
         differentiate = slopes is not None
+        batch.list_once()
         carriers: set[int] = set()  # of all tiles: one without positives, say, may carry less than the next
         with self.tracking(batch, held, slopes is not None) as tracking:
             for block in self.blocks(batch):
@@ -90,8 +99,9 @@ class Sweep(Tiles):
                     if not slopes and not self._separable(statistics, carriers):
                         differentiate = False  # several slopes are needed, and known only in the backward pass
                     if differentiate and here:
-                        for k, found in _differentiated(statistics, here, slopes or (), tracking.current):
-                            tracking.add(k, found)
+                        sums = _carried(statistics, here, slopes or ())
+                        for place, (k, value) in enumerate(sums.items(), 1):
+                            tracking.add(k, value, again=place < len(sums))
                 done = [s.detach() for s in statistics]
                 totals = [a + b for a, b in zip(totals, done, strict=True)] if totals else done
         return totals, tracking.gradients() if differentiate else None
@@ -125,16 +135,13 @@ class Sweep(Tiles):
                 self._statistics(batch.rows(0, size - 1 if size > 1 else 2))
 
 
-def _differentiated(
-    statistics: list[Tensor], carriers: list[int], slopes: Sequence[Tensor], leaves: list[Tensor]
-) -> Iterator[tuple[int, list[Tensor | None]]]:
-    """The gradient of Σ slopeᵢ·statisticᵢ over the carriers, under -1; without slopes, that of each."""
+def _carried(statistics: list[Tensor], carriers: list[int], slopes: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Σ slopeᵢ·statisticᵢ over the carriers, under -1; without slopes, each of them."""
     sums = {k: (slopes[k] * statistics[k]).sum() if slopes else statistics[k] for k in carriers}
-    if slopes:
-        first, *others = sums.values()
-        sums = {-1: sum(others, first)}
-    for place, (k, value) in enumerate(sums.items(), 1):
-        yield k, list(torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=place < len(sums)))
+    if not slopes:
+        return sums
+    first, *others = sums.values()
+    return {-1: sum(others, first)}
 
 
 class _Fold(torch.autograd.Function):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.gradients import Gradients
 from metricreg.leaves import Leaf, alone, within
-from metricreg.operands import Operands
+from metricreg.operands import Operands, Window
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Tracking:
         self._tracked: list[_Tracked] = []
         self._sums: dict[int, Gradients] = {}
         self._of_operands: dict[int, Gradients] = {}
+        self._carrier = 0
+        self.operands.sinks = self if grad else None
 
     def part(self, block: Block) -> Batch:
         """The batch of one tile, on leaves of its own."""
@@ -100,17 +103,29 @@ class Tracking:
         made = [window.leaf for window in self.operands.windows]
         return [*(t.leaf for t in self._tracked), *self.parameters, *made]
 
-    def add(self, carrier: int, found: Sequence[Tensor | None]) -> None:
-        """Add the gradients of one statistic, of the current leaves."""
+    def add(self, carrier: int, value: Tensor, given: Tensor | None = None, again: bool = False) -> None:
+        """Add the gradients of the current leaves.
+
+        Args:
+            carrier: which statistic they are of.
+            value: what is differentiated.
+            given: the gradient of that; 1 if None.
+            again: whether the same tile is differentiated once more.
+        """
+        self._carrier = carrier
         sums = self._sums.setdefault(carrier, Gradients(self._like))
         made = self._of_operands.setdefault(carrier, Gradients(self.operands.sources))
-        parts = iter(found)
+        parts = iter(torch.autograd.grad(value, self.current, given, allow_unused=True, retain_graph=again))
         for tracked in self._tracked:
             sums.add(tracked.at, next(parts), tracked.rows)
         for at in range(len(self.leaves), len(self._like)):
             sums.add(at, next(parts))
         for window in self.operands.windows:
             made.add(window.of, next(parts), window.rows)
+
+    def add_product(self, window: Window, gradient: Tensor, factor: Tensor) -> None:
+        """Add to the gradient of what a leaf is rows of; called while `add` differentiates."""
+        self._of_operands[self._carrier].add_product(window.of, gradient, factor, window.rows)
 
     def gradients(self) -> dict[int, list[Tensor | None]]:
         """By statistic, the gradient of each input: the tensors of the batch, then the parameters."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from metricreg.at_zero import unit_rows
 from metricreg.kinds import Distance
+from metricreg.operands import product
 
 
 class CosineSimilarity(Distance):
@@ -34,7 +35,7 @@ class CosineSimilarity(Distance):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products of unit rows `[X, Y]`."""
-        return x @ y.mT
+        return product(x, y)
 
     def paired(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner product of each prepared row of x `[N, D]` and the same row of y `[N, D]`, before `power`: `[N]`."""

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import above, root, root_above, unit_rows
+from metricreg.at_zero import Above, root, unit_rows
 from metricreg.kinds import Distance
 from metricreg.kinds.distance import listed_rows
-from metricreg.operands import once_a_sweep
+from metricreg.operands import once_a_sweep, product
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
@@ -41,10 +41,9 @@ def squared_euclidean(
     else:
         columns = once_a_sweep(("columns", center is None), y, lambda y: _columns(y, center))
     picked = None if index is None else listed_rows(columns, index)
-    squares = rows @ columns.mT if picked is None else (rows[:, None] @ picked.mT)[:, 0]
     # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
-    noise = 2.0 * RESOLUTION * torch.finfo(squares.dtype).eps * xx.detach()
-    return root_above(squares, noise) if rooted else above(squares, noise)
+    kept = Above(xx.detach() * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps), rooted)
+    return product(rows, columns, kept) if picked is None else kept((rows[:, None] @ picked.mT)[:, 0])
 
 
 def _columns(y: Tensor, center: Tensor | None) -> Tensor:

@@ -7,18 +7,16 @@ them to the last, and nothing of the size of the matrix is kept but the matrix.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
+from metricreg.cache import strips
 from metricreg.exclusion import exclusion_of, part
 from metricreg.functions import Function
-
-STRIP = 2**17
-"""Values of a strip: few enough for several of them to be in the cache of one core."""
 
 
 class Rowwise(ABC):
@@ -99,12 +97,6 @@ class Which:
         if self.left_out is None:
             return values.masked_fill_(~part(self.weight, rows), fill)
         return self.left_out.fill_(values, rows, fill)
-
-
-def strips(values: Tensor) -> Iterator[slice]:
-    """Runs of rows of a matrix that fit in the cache; all rows where that is no matter."""
-    size = max(1, STRIP // max(1, values.shape[1])) if values.device.type == "cpu" else max(1, len(values))
-    return (slice(i, min(i + size, len(values))) for i in range(0, max(1, len(values)), size))
 
 
 def _slope(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:

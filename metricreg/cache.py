@@ -1,0 +1,16 @@
+"""Passes over a matrix in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+STRIP = 2**17
+"""Values of a strip: few enough for several of them to be in the cache of one core."""
+
+
+def strips(values: Tensor) -> Iterator[slice]:
+    """Runs of rows of a matrix that fit in the cache; all rows where that is no matter."""
+    size = max(1, STRIP // max(1, values.shape[1])) if values.device.type == "cpu" else max(1, len(values))
+    return (slice(i, min(i + size, len(values))) for i in range(0, max(1, len(values)), size))
