@@ -32,15 +32,15 @@ class Above:
     def __init__(self, least: Tensor, rooted: bool) -> None:
         self.least, self.rooted = least.detach(), rooted
 
-    def __call__(self, squares: Tensor) -> Tensor:
+    def __call__(self, values: Tensor) -> Tensor:
         """Of squares `[..., A, M]`."""
-        return _above(squares, self.least, self.rooted)
+        return _above(values, self.least, self.rooted)
 
-    def write(self, squares: Tensor) -> None:
+    def write(self, values: Tensor) -> None:
         """In place, of squares `[A, M]`."""
         scratch: Tensor | None = None
-        for rows in strips(squares):
-            some, least = squares[rows], self.least[rows]
+        for rows in strips(values):
+            some, least = values[rows], self.least[rows]
             scratch = torch.empty_like(some) if scratch is None else scratch[: len(some)]
             some.mul_(torch.gt(some, least, out=scratch))
             if self.rooted:
@@ -62,7 +62,7 @@ def _above(squares: Tensor, least: Tensor, rooted: bool) -> Tensor:
         low = squares <= least
         kept = squares.masked_fill(low, 1.0)
         return (kept.sqrt() if rooted else kept).masked_fill(low, 0.0)
-    found: Tensor = _Above.apply(squares, least.detach(), rooted)  # type: ignore[no-untyped-call]
+    found: Tensor = _Above.apply(squares, least.detach(), rooted)
     return found
 
 
@@ -118,7 +118,7 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     if p == 2.0 and not torch.compiler.is_compiling():
         if noted(x) == _UNIT_ROWS:
             return x
-        found: Tensor = _UnitRows.apply(x)[0]  # type: ignore[no-untyped-call]
+        found: Tensor = _UnitRows.apply(x)[0]
         note(found, _UNIT_ROWS)
         return found
     if p == 2.0 or not x.shape[-1]:

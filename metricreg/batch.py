@@ -14,7 +14,7 @@ from metricreg.embeddings import check_rows, check_tensors, not_finite
 from metricreg.errors import InputError, MetricregError
 from metricreg.inputs import read_inputs
 from metricreg.labels import Matching
-from metricreg.listing import Runs
+from metricreg.listing import Runs, are_own_columns
 from metricreg.pairing import Pairing
 from metricreg.selection import Pairs, Selection, Triplets
 
@@ -26,6 +26,10 @@ LISTED = 256
 
 class Engine(Protocol):
     """What goes over a batch in tiles."""
+
+    @property
+    def tile(self) -> int | None:
+        """Anchors a tile; None for all at once."""
 
     def map(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """As `Batch.map`."""
@@ -262,6 +266,25 @@ class Batch:
         """The same batch, for which an engine does `map` and `totals`."""
         object.__setattr__(made := replace(self), "_engine", engine)
         return made
+
+    def grouped(self) -> Batch:
+        """The same samples in another order, those of a class together, where that is for tiles of the batch itself.
+
+        For a loss that looks at what its positives are compared with, in `prepare`.
+        """
+        labels, engine = self.anchor_labels, self._engine
+        single = labels is not None and labels.ndim == 1 and self.reference_labels is labels and not self.row
+        if engine is None or engine.tile is None or not single or self.anchors is not self.references:
+            return self
+        if self.selection is not None or self.match is not None or not are_own_columns(self.self_index):
+            return self
+        assert labels is not None
+        order = labels.sort(stable=True).indices
+        some, labels = self.anchors[order], labels[order]
+        weights = None if self.weights is None else self.weights[order]
+        return self.replace(
+            anchors=some, references=some, anchor_labels=labels, reference_labels=labels, weights=weights
+        )
 
     def replace(self, **changes: Any) -> Batch:
         """A copy with some fields changed; `row` and `whole` are added to.

@@ -10,7 +10,13 @@ STRIP = 2**17
 """Values of a strip: few enough for several of them to be in the cache of one core."""
 
 
-def strips(values: Tensor) -> Iterator[slice]:
-    """Runs of rows of a matrix that fit in the cache; all rows where that is no matter."""
-    size = max(1, STRIP // max(1, values.shape[1])) if values.device.type == "cpu" else max(1, len(values))
-    return (slice(i, min(i + size, len(values))) for i in range(0, max(1, len(values)), size))
+def strips(values: Tensor, number: int | None = None) -> Iterator[slice]:
+    """Runs of rows of a matrix that fit in the cache; all rows where that is no matter.
+
+    Args:
+        values: `[A, M]`.
+        number: of rows; A if None.
+    """
+    number = len(values) if number is None else number
+    size = max(1, STRIP // max(1, values.shape[1])) if values.device.type == "cpu" else max(1, number)
+    return (slice(i, min(i + size, number)) for i in range(0, max(1, number), size))

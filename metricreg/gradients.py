@@ -40,6 +40,11 @@ class Gradients:
         else:
             self.totals[at] = left.mT @ right
 
+    def add_rows(self, at: int, part: Tensor, index: Tensor, rows: slice | None = None) -> None:
+        """Add a gradient of listed rows of the tensor at a place, or of some of its rows."""
+        mine = self._mine(at)
+        (mine if rows is None else mine[rows]).index_add_(0, index, part)
+
     def _mine(self, at: int) -> Tensor:
         if at not in self.totals:
             self.totals[at] = torch.zeros_like(self.like[at])

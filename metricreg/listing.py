@@ -57,6 +57,6 @@ def own_columns(rows: Tensor) -> Tensor:
     return index
 
 
-def are_own_columns(index: Tensor) -> bool:
+def are_own_columns(index: Tensor | None) -> bool:
     """Whether columns were made by `own_columns`. Does not look at them, and so never waits for a device."""
-    return bool(noted(index) == "own columns")
+    return index is not None and bool(noted(index) == "own columns")

@@ -51,6 +51,9 @@ class Sinks(Protocol):
     def add_product(self, window: Window, gradient: Tensor, factor: Tensor) -> None:
         """Add the product gradientᵀ · factor to the gradient of what a leaf is rows of."""
 
+    def add_rows(self, window: Window, gradient: Tensor, index: Tensor) -> None:
+        """Add a gradient of some rows of a leaf to the gradient of what that is rows of."""
+
 
 class Operands:
     """Tensors made of the references, of which every tile sees rows, as leaves.
@@ -115,6 +118,11 @@ class Operands:
         found = self._known.get(id(tensor))
         return None if found is None or found.of == _REFERENCES or found.leaf is not tensor else found
 
+    def alike(self, x: Tensor, y: Tensor) -> bool:
+        """Whether two leaves of this tile are rows of the same."""
+        found = [self._known.get(id(tensor)) for tensor in (x, y)]
+        return found[0] is not None and found[1] is not None and found[0].of == found[1].of
+
     def _whole(self, place: int) -> Tensor:
         return self.references if place == _REFERENCES else self.sources[place]
 
@@ -126,20 +134,60 @@ class Operands:
         return list(torch.autograd.grad(sources, inputs, given, allow_unused=True, retain_graph=True))
 
 
+def same_rows(x: Tensor, y: Tensor) -> bool:
+    """Whether x is y, or both are rows of the same references in a sweep."""
+    if x is y:
+        return True
+    operands: Operands | None = getattr(_LOCAL, "operands", None)
+    return operands is not None and operands.alike(x, y)
+
+
 def product(x: Tensor, y: Tensor, then: Epilogue | None = None) -> Tensor:
     """The product x yᵀ, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, or a function of it.
 
     Where y is what is made once a sweep, its gradient is added where it is summed over tiles, by the matrix product
     itself.
     """
-    operands: Operands | None = getattr(_LOCAL, "operands", None)
-    if operands is not None and operands.sinks is not None and x.ndim == 2 and torch.is_grad_enabled():
-        window = operands.window(y)
-        if window is not None and y.requires_grad and not (transformed() or torch.compiler.is_compiling()):
-            found: Tensor = _Product.apply(x, y, operands.sinks, window, then)  # type: ignore[no-untyped-call]
-            return found
+    sink = _sink_of(y) if x.ndim == 2 else None
+    if sink is not None:
+        found: Tensor = _Product.apply(x, y, *sink, then)  # type: ignore[no-untyped-call]
+        return found
     values = x @ y.mT
     return values if then is None else then(values)
+
+
+def listed_rows(y: Tensor, index: Tensor) -> Tensor:
+    """The rows of y `[Y, D]` that an index `[...]` lists, `[..., D]`; their gradient is added as that of a product."""
+    sink = _sink_of(y)
+    if sink is not None:
+        found: Tensor = _Listed.apply(y, index.flatten(), *sink)  # type: ignore[no-untyped-call]
+    else:
+        found = y.index_select(0, index.flatten())
+    return found.view(*index.shape, y.shape[-1])
+
+
+def _sink_of(y: Tensor) -> tuple[Sinks, Window] | None:
+    """Where the gradient of a leaf is summed over tiles, if it is one of those that are made once a sweep."""
+    operands: Operands | None = getattr(_LOCAL, "operands", None)
+    if operands is None or operands.sinks is None or not (torch.is_grad_enabled() and y.requires_grad):
+        return None
+    window = operands.window(y)
+    return None if window is None or transformed() or torch.compiler.is_compiling() else (operands.sinks, window)
+
+
+class _Listed(torch.autograd.Function):
+    """Some rows, whose gradient goes elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, index: Tensor, sinks: Sinks, window: Window) -> Tensor:
+        ctx.sinks, ctx.window = sinks, window
+        ctx.save_for_backward(index)
+        return y.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
+        ctx.sinks.add_rows(ctx.window, gradient, *ctx.saved_tensors)
+        return None, None, None, None
 
 
 class _Product(torch.autograd.Function):

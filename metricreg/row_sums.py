@@ -43,7 +43,7 @@ def row_sums(
     left_out = None if weight is None else exclusion_of(weight)
     if low is None and high is None:
         return _without(values, weight, left_out).sum(1), number(values, weight)
-    total, count, _ = _RowSums.apply(values, weight, left_out, low, high)  # type: ignore[no-untyped-call]
+    total, count, _ = _RowSums.apply(values, weight, left_out, low, high)
     return total, count
 
 
@@ -53,7 +53,7 @@ def _without(values: Tensor, weight: Tensor | None, left_out: Exclusion | None) 
         return values
     if left_out is None:
         return torch.where(weight, values, 0.0)
-    found: Tensor = _Without.apply(values, left_out)  # type: ignore[no-untyped-call]
+    found: Tensor = _Without.apply(values, left_out)
     return found
 
 
@@ -79,7 +79,7 @@ class _Without(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        found: Tensor = _Without.apply(gradient, ctx.left_out)  # type: ignore[no-untyped-call]
+        found: Tensor = _Without.apply(gradient, ctx.left_out)
         return found, None
 
     @staticmethod
@@ -143,7 +143,7 @@ def hinge_sums(x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, low: float | None =
         wy: bool `[A, M]`, which count.
         low: the bound, or None.
     """
-    total, count, *_ = _HingeSums.apply(x, wx, y, wy, exclusion_of(wy), max(low or 0.0, 0.0))  # type: ignore[no-untyped-call]
+    total, count, *_ = _HingeSums.apply(x, wx, y, wy, exclusion_of(wy), max(low or 0.0, 0.0))
     return total, wx.sum(1) * number(y, wy) if low is None or low < 0.0 else count
 
 

@@ -127,6 +127,10 @@ class Tracking:
         """Add to the gradient of what a leaf is rows of; called while `add` differentiates."""
         self._of_operands[self._carrier].add_product(window.of, gradient, factor, window.rows)
 
+    def add_rows(self, window: Window, gradient: Tensor, index: Tensor) -> None:
+        """Add to the gradient of some rows of what a leaf is rows of; called while `add` differentiates."""
+        self._of_operands[self._carrier].add_rows(window.of, gradient, index, window.rows)
+
     def gradients(self) -> dict[int, list[Tensor | None]]:
         """By statistic, the gradient of each input: the tensors of the batch, then the parameters."""
         sources = {0: self.operands.references} if self._whole and self.operands.references.requires_grad else {}

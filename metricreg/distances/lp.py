@@ -10,8 +10,7 @@ from torch import Tensor
 
 from metricreg.at_zero import Above, root, unit_rows
 from metricreg.kinds import Distance
-from metricreg.kinds.distance import listed_rows
-from metricreg.operands import once_a_sweep, product
+from metricreg.operands import listed_rows, once_a_sweep, product
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""

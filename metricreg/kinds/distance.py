@@ -12,7 +12,7 @@ from metricreg.at_zero import raised
 from metricreg.batch import Batch
 from metricreg.component import Component
 from metricreg.errors import MetricregError
-from metricreg.operands import once_a_sweep
+from metricreg.operands import listed_rows, once_a_sweep
 
 FEW = 2
 """Distances to positives are made by themselves where their embeddings have so many times fewer entries than there are
@@ -132,8 +132,3 @@ class Distance(Component):
     def nearest(self, x: Tensor, y: Tensor) -> Tensor:
         """The closer of two, entry by entry."""
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
-
-
-def listed_rows(y: Tensor, index: Tensor) -> Tensor:
-    """The rows of y `[Y, D]` that `index [X, K]` lists, `[X, K, D]`."""
-    return y.index_select(0, index.flatten()).view(*index.shape, y.shape[-1])

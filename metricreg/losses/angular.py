@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.strips import Rowwise
+from metricreg.operands import listed_rows, product, same_rows
 from metricreg.term import Term
+
+NEAR = 64
+"""Rows between samples that stand together."""
 
 
 class AngularLoss(Loss):
@@ -23,8 +30,8 @@ class AngularLoss(Loss):
 
     $$f(a, p, n) = 4 \tan^2 \alpha \langle x_a + x_p, x_n \rangle - 2 (1 + \tan^2 \alpha) \langle x_a, x_p \rangle$$
 
-    All embeddings are unit vectors, negatives too. Costs a matrix product for each of the up to K positives of the
-    anchors. Wang et al. 2017, "Deep Metric Learning with Angular Loss".
+    All embeddings are unit vectors, negatives too. Products with a sum of embeddings are sums of their products. Wang
+    et al. 2017, "Deep Metric Learning with Angular Loss".
 
     Args:
         alpha: the largest angle that costs little, in degrees, between 0 and 90.
@@ -43,19 +50,94 @@ class AngularLoss(Loss):
                 f"p={d.p:g}, power={d.power:g} and normalize={d.normalize}"
             )
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Samples of a class together."""
+        return batch.grouped()
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        anchors, references = self.distance.prepared(batch.anchors), self.distance.prepared(batch.references)
         index, counts = batch.positive_index
-        positives = references[index]  # [A, K, D]
+        rows, positive = self._rows(batch, index, counts)
+        products = product(rows, self.distance.prepared(batch.references))
         squared = math.tan(math.radians(self.alpha)) ** 2
-        to_negatives = ((anchors[:, None] + positives) @ references.mT).flatten(0, 1)  # [A · K, M]
-        weight = batch.negatives[:, None].expand(-1, index.shape[1], -1).flatten(0, 1)
-        negatives = masked_logsumexp(4.0 * squared * to_negatives, weight).reshape(index.shape)
-        to_positive = (anchors[:, None] * positives).sum(2)
-        losses = log_one_plus_exp(negatives - 2.0 * (1.0 + squared) * to_positive)
-        return {"loss": Term(losses, counts, kind="pos_pair")}
+        exponents = _OfPairs(positive, index, batch.negatives, 4.0 * squared, 2.0 * (1.0 + squared))
+        found = exponents(products) if batch.selection is None else exponents.plain(products)
+        return {"loss": Term(log_one_plus_exp(found), counts, kind="pos_pair")}
 
     def width(self, batch: Batch) -> int:
-        """K · M: each positive pair meets all references."""
-        return len(batch.references) * max(1, batch.positive_index[0].shape[1])
+        """2 M: products of anchors and of their positives, which are anchors themselves where classes stand together;
+        else (1 + K) M.
+        """
+        index, counts = batch.positive_index
+        if torch.compiler.is_compiling():
+            return len(batch.references) * (1 + index.shape[1])
+        together = batch.self_index is not None and batch.selection is None
+        if batch.self_index is not None and together:
+            together = not bool(((index - batch.self_index[:, None]).abs().gt(NEAR) & counts).any())
+        return len(batch.references) * (2 if together else 1 + max(1, index.shape[1]))
+
+    def _rows(self, batch: Batch, index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """The anchors, and the positives that are not among them; where the positives `[A, K]` stand there."""
+        anchors, references = self.distance.prepared(batch.anchors), self.distance.prepared(batch.references)
+        number = len(anchors)
+        if torch.compiler.is_compiling():  # for which how many there are is no number
+            return torch.cat([anchors, references]), number + index
+        place = index.new_full((len(references),), -1)
+        if batch.self_index is not None and same_rows(batch.anchors, batch.references):
+            place[batch.self_index] = torch.arange(number, device=index.device)
+        others = torch.unique(index[counts & (place[index] < 0)])
+        place[others] = number + torch.arange(len(others), device=index.device)
+        rows = torch.cat([anchors, listed_rows(references, others)]) if len(others) else anchors
+        return rows, place[index].clamp(min=0)
+
+
+class _OfPairs(Rowwise):
+    """Log Σⱼ exp(scale (xⱼ + yⱼ)) over the entries that count, less a factor times xₚ, of pairs of rows: `[A, K]`.
+
+    The first A rows of the matrix are x.
+
+    Args:
+        second: `[A, K]`, which rows are y.
+        index: `[A, K]`, the columns p.
+        weight: `[A, M]`, which entries count (bool), or how often, which `plain` alone heeds.
+        scale: a factor of the sums.
+        factor: that of the entries p.
+    """
+
+    across: ClassVar[bool] = True
+
+    def __init__(self, second: Tensor, index: Tensor, weight: Tensor, scale: float, factor: float) -> None:
+        self.second, self.index, self.weight, self.scale, self.factor = second, index, weight, scale, factor
+        self.logsumexp = LogSumExp(which(weight), scale)
+
+    def rows(self, values: Tensor) -> int:
+        return len(self.second)
+
+    def plain(self, values: Tensor) -> Tensor:
+        x = values[: len(self.second)]
+        sums = x[:, None] + values[self.second]
+        weight = self.weight[:, None].expand(sums.shape)
+        found = masked_logsumexp(sums.flatten(0, 1), weight.flatten(0, 1), self.scale)
+        return found.view(self.second.shape) - self.factor * x.gather(1, self.index)
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        x = values[rows]
+        found = -self.factor * x.gather(1, self.index[rows])
+        for k in range(found.shape[1]):
+            found[:, k] += self.logsumexp.value(self._plus(values, x, rows, k), rows)
+        return found
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        x = values[rows]
+        total = self.scratch(x, 1).zero_()
+        for k in range(self.second.shape[1]):
+            both, slope = self._plus(values, x, rows, k), self.scratch(x, 2)
+            self.logsumexp.slope(both, rows, gradient[:, k], slope)
+            out.index_add_(0, self.second[rows, k], slope)
+            total += slope
+        total.scatter_add_(1, self.index[rows], -self.factor * gradient)
+        out[rows] += total
+
+    def _plus(self, values: Tensor, x: Tensor, rows: slice, k: int) -> Tensor:
+        """Rows x plus their k-th partners."""
+        return torch.index_select(values, 0, self.second[rows, k], out=self.scratch(x)).add_(x)

@@ -30,6 +30,14 @@ class Rowwise(ABC):
     keeps: ClassVar[bool] = False
     """Whether it gives a number a row, and `value_and_derivative` takes hardly longer than `value`."""
 
+    across: ClassVar[bool] = False
+    """Whether a row of what it gives is of several rows of the matrix. `value` and `slope` then get the whole matrix,
+    their rows are those of what is given, and `slope` adds to `out`."""
+
+    def rows(self, values: Tensor) -> int:
+        """How many rows it gives."""
+        return len(values)
+
     @abstractmethod
     def plain(self, values: Tensor) -> Tensor:
         """The function of all rows, in differentiable operations."""
@@ -78,7 +86,7 @@ class Rowwise(ABC):
         """The function of all rows."""
         if torch.compiler.is_compiling():  # which finds the passes by itself
             return self.plain(values)
-        found: Tensor = _Value.apply(values, self)[0]  # type: ignore[no-untyped-call]
+        found: Tensor = _Value.apply(values, self)[0]
         return found
 
 
@@ -134,8 +142,8 @@ class _Value(Function):
             else None
         )
         parts = []
-        for rows in strips(values):
-            some = part(values, rows)
+        for rows in strips(values, function.rows(values)):
+            some = values if function.across else part(values, rows)
             parts.append(
                 function.value(some, rows)
                 if kept is None
@@ -163,7 +171,7 @@ class _Value(Function):
         ):  # of torch.autograd.grad(is_grads_batched=True), which asks no vmap of ours
             return _slope(values, ctx.function, gradient), None
         if torch.is_grad_enabled():
-            slope: Tensor = _Slope.apply(values, ctx.function, gradient)  # type: ignore[no-untyped-call]
+            slope: Tensor = _Slope.apply(values, ctx.function, gradient)
             return slope, None
         if kept is None:
             return _Slope.forward(values, ctx.function, gradient), None
@@ -185,6 +193,11 @@ class _Slope(Function):
 
     @staticmethod
     def forward(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:
+        if function.across:
+            out = torch.zeros_like(values, memory_format=torch.contiguous_format)
+            for rows in strips(values, function.rows(values)):
+                function.slope(values, rows, part(gradient, rows), out)
+            return out
         out = torch.empty_like(values, memory_format=torch.contiguous_format)
         for rows in strips(values):
             function.slope(part(values, rows), rows, part(gradient, rows), part(out, rows))
