@@ -31,6 +31,10 @@ class Engine(Protocol):
     def tile(self) -> int | None:
         """Anchors a tile; None for all at once."""
 
+    @property
+    def dense(self) -> bool:
+        """Whether plain autograd is asked for."""
+
     def map(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """As `Batch.map`."""
 
@@ -266,6 +270,11 @@ class Batch:
         """The same batch, for which an engine does `map` and `totals`."""
         object.__setattr__(made := replace(self), "_engine", engine)
         return made
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
+        return self._engine is not None and not self._engine.dense and not torch.compiler.is_compiling()
 
     def grouped(self) -> Batch:
         """The same samples in another order, those of a class together, where that is for tiles of the batch itself.

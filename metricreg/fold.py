@@ -70,11 +70,13 @@ class Engine:
         tile: anchors a tile; None for all at once.
         module: whose parameters and buffers are used.
         of_pairs: whether what is the same with the samples of a pair exchanged may be looked at once.
+        dense: whether plain autograd is asked for.
     """
 
     tile: int | None
     module: nn.Module
     of_pairs: bool
+    dense: bool = False
 
     def map(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """`function` of each tile, concatenated."""

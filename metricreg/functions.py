@@ -20,7 +20,7 @@ class Function(torch.autograd.Function):
     def apply(cls, *given: Any) -> Any:
         """The function."""
         if transformed():
-            return super().apply(*given)
+            return super().apply(*given)  # type: ignore[no-untyped-call]
         return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(given))  # type: ignore[misc]
 
 

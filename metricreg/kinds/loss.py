@@ -166,7 +166,7 @@ class Loss(Component):
         with torch.autocast(batch.anchors.device.type, enabled=False):
             symmetric = self.is_symmetric and self.distance.is_symmetric
             tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
-            prepared = self._prepared(batch, Engine(tile, self, symmetric))
+            prepared = self._prepared(batch, Engine(tile, self, symmetric, execution.plan == "dense"))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             symmetric = symmetric and self.reducer.by_value
             folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)

@@ -52,8 +52,10 @@ class ArcFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled cosines, and with the margin."""
-        cosine = self.distance(batch.anchors, batch.references)
-        margin = cosine.new_full((), math.radians(self.margin))
-        return cosine * self.scale, with_margin(cosine.gather(1, target), margin) * self.scale
+    def others(self, distances: Tensor, batch: Batch) -> Tensor:
+        """Scaled cosines."""
+        return distances * self.scale
+
+    def own(self, distances: Tensor, batch: Batch) -> Tensor:
+        """The same with the margin."""
+        return with_margin(distances, distances.new_full((), math.radians(self.margin))) * self.scale

@@ -49,7 +49,10 @@ class CosFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled cosines, and less the margin."""
-        logits = self.distance(batch.anchors, batch.references) * self.scale
-        return logits, logits.gather(1, target) - self.scale * self.margin
+    def others(self, distances: Tensor, batch: Batch) -> Tensor:
+        """Scaled cosines."""
+        return distances * self.scale
+
+    def own(self, distances: Tensor, batch: Batch) -> Tensor:
+        """The same less the margin."""
+        return distances * self.scale - self.scale * self.margin

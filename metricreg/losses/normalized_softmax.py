@@ -46,13 +46,14 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
         """Inner product of unit rows."""
         return DotProductSimilarity()
 
-    def prepare(self, batch: Batch) -> Batch:
-        """The proxies, scaled to unit length, are the references."""
-        proxies, classes = self.classes(batch)
-        return batch.against(unit_rows(proxies), classes)
+    def vectors(self, proxies: Tensor) -> Tensor:
+        """Scaled to unit length."""
+        return unit_rows(proxies)
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def others(self, distances: Tensor, batch: Batch) -> Tensor:
         """Similarities over the temperature."""
-        distances = self.distance(batch.anchors, batch.references)
-        logits = self.distance.closeness(distances) / self.temperature
-        return logits, logits.gather(1, target)
+        return distances * (self.distance.sign / self.temperature)
+
+    def own(self, distances: Tensor, batch: Batch) -> Tensor:
+        """The same."""
+        return self.others(distances, batch)

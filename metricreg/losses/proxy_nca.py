@@ -45,8 +45,10 @@ class ProxyNCALoss(ProxySoftmaxLoss):
         """Squared Euclidean, of unit rows."""
         return LpDistance(power=2.0)
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def others(self, distances: Tensor, batch: Batch) -> Tensor:
         """Scaled distances with their sign turned; similarities as they are."""
-        distances = self.distance(batch.anchors, batch.references)
-        logits = distances * (self.distance.sign * self.softmax_scale)
-        return logits, logits.gather(1, target)
+        return distances * (self.distance.sign * self.softmax_scale)
+
+    def own(self, distances: Tensor, batch: Batch) -> Tensor:
+        """The same."""
+        return self.others(distances, batch)

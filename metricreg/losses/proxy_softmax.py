@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.exclusion import all_but_one
 from metricreg.kinds.loss import Terms
+from metricreg.losses.class_sweep import ClassSweep
 from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.losses.proxy import ProxyLoss
 from metricreg.term import Term
 
+BLOCK = 2**20
+"""Logits of a block of classes."""
+MANY = 2**15
+"""Classes that are looked at block by block, where the execution leaves the choice."""
+
 
 class ProxySoftmaxLoss(ProxyLoss):
-    """Cross entropy of each embedding's logits to the classes, times its weight. A subclass implements `logits`."""
+    """Cross entropy of each embedding's logits to the classes, times its weight.
+
+    A subclass implements `others` and `own`, if the logit to a class is of its distance alone, and else `logits`.
+    """
 
     def prepare(self, batch: Batch) -> Batch:
-        """The proxies are the references."""
-        return batch.against(*self.classes(batch))
+        """The proxies are the references; but of very many, only the losses are left, as `row["loss"]`."""
+        proxies, classes = self.classes(batch)
+        if not self._in_blocks(batch):
+            return batch.against(self.vectors(proxies), classes)
+        against = batch.against(proxies, classes)
+        sweep = ClassSweep(self._others_of, self._own_of, max(1, BLOCK // max(len(batch), 1)), self)
+        others, own = sweep.logits(against)
+        row = {"loss": log_one_plus_exp(others - own)}
+        return batch.replace(selection=None, weights=against.weights, row=row)
 
-    @abstractmethod
+    def vectors(self, proxies: Tensor) -> Tensor:
+        """What is made of each proxy once, whatever the distance makes of it."""
+        return proxies
+
+    def others(self, distances: Tensor, batch: Batch) -> Tensor:
+        """Logits to classes `[A, C]`, by the distances to them."""
+        raise NotImplementedError
+
+    def own(self, distances: Tensor, batch: Batch) -> Tensor:
+        """The logits to use of the anchors' own classes `[A, 1]`, by the distances to those."""
+        raise NotImplementedError
+
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """A logit a class `[A, C]`; and of each anchor's own class, target `[A, 1]`, the one to use, `[A, 1]`."""
+        distances = self.distance(batch.anchors, batch.references)
+        return self.others(distances, batch), self.own(distances.gather(1, target), batch)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        assert batch.anchor_labels is not None  # checked in prepare
-        target = batch.anchor_labels.long()[:, None]
-        losses = cross_entropy(*self.logits(batch, target), target)
+        if "loss" in batch.row:
+            losses = batch.row["loss"]
+        else:
+            assert batch.anchor_labels is not None  # checked in prepare
+            target = batch.anchor_labels.long()[:, None]
+            losses = cross_entropy(*self.logits(batch, target), target)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
+
+    def width(self, batch: Batch) -> int:
+        """C; 1 where the losses are there."""
+        return 1 if "loss" in batch.row else super().width(batch)
+
+    def _in_blocks(self, batch: Batch) -> bool:
+        """Whether logits are made a block of classes at a time."""
+        by_distance = type(self).logits is ProxySoftmaxLoss.logits and self.centers_per_class == 1
+        return by_distance and self.num_classes >= MANY and batch.in_tiles
+
+    def _others_of(self, batch: Batch) -> Tensor:
+        return self.others(self.distance(batch.anchors, self.vectors(batch.references)), batch)
+
+    def _own_of(self, batch: Batch, vectors: Tensor) -> Tensor:
+        return self.own(self.distance.pairwise(batch.anchors, self.vectors(vectors))[:, None], batch)[:, 0]
 
 
 def cross_entropy(logits: Tensor, own: Tensor, target: Tensor) -> Tensor:

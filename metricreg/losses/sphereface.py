@@ -53,8 +53,14 @@ class SphereFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines times the length of the embedding, and with the angle multiplied."""
-        cosine = self.distance(batch.anchors, batch.references)
-        sizes = torch.linalg.vector_norm(batch.anchors, dim=1)[:, None] * self.scale
-        return cosine * sizes, multiplied(cosine.gather(1, target), self.margin) * sizes
+    def others(self, distances: Tensor, batch: Batch) -> Tensor:
+        """Cosines times the length of the embedding."""
+        return distances * self._sizes(batch)
+
+    def own(self, distances: Tensor, batch: Batch) -> Tensor:
+        """The same, with the angle multiplied."""
+        return multiplied(distances, self.margin) * self._sizes(batch)
+
+    def _sizes(self, batch: Batch) -> Tensor:
+        sizes: Tensor = torch.linalg.vector_norm(batch.anchors, dim=1, keepdim=True) * self.scale
+        return sizes
