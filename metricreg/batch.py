@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -75,6 +76,7 @@ class Batch:
     whole: dict[str, Tensor] = field(default_factory=dict)
     _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     _of_references: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _lists: bool | None = field(default=None, init=False, repr=False)
     _engine: Engine | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -183,6 +185,8 @@ class Batch:
         Not with a selection, of few references, on a GPU, where finding K would wait, or when compiling, where K is no
         number.
         """
+        if self._lists is not None:
+            return self._lists
         eligible = self.selection is None and len(self.references) > LISTED and self.anchors.device.type == "cpu"
         return eligible and not torch.compiler.is_compiling()
 
@@ -220,6 +224,13 @@ class Batch:
             index, counts = self.positive_index
             part._memo["positive_index"] = index[i:j], counts[i:j]
         return part
+
+    def paired_as(self, other: Batch, columns: slice) -> Batch:
+        """The same batch, whose references are some of another's, with what is known of the pairs of that."""
+        object.__setattr__(self, "_lists", other.lists_positives)
+        if "pairing" in other._memo:
+            self._memo["pairing"] = other._pairing.window(columns, self.self_index)
+        return self
 
     def standing_in(self, **changes: Any) -> Batch:
         """The same batch on other tensors of the same values: what is known of it stays known."""
@@ -268,7 +279,8 @@ class Batch:
 
     def by(self, engine: Engine) -> Batch:
         """The same batch, for which an engine does `map` and `totals`."""
-        object.__setattr__(made := replace(self), "_engine", engine)
+        made = copy(self)
+        object.__setattr__(made, "_engine", engine)
         return made
 
     @property

@@ -52,7 +52,8 @@ def within(batch: Batch, rows: slice, columns: slice, **changes: Any) -> Batch:
     if own is not None:
         own = own - columns.start if rows == columns else None
     changes = {"references": batch.references[columns]} | changes
-    return batch.replace(**changes, reference_labels=None if labels is None else labels[columns], self_index=own)
+    made = batch.replace(**changes, reference_labels=None if labels is None else labels[columns], self_index=own)
+    return made.paired_as(batch, columns)
 
 
 def leaves_of(batch: Batch) -> Iterator[Leaf]:

@@ -104,6 +104,20 @@ class Pairing:
             part._listed = self._listed[0][i:j], self._listed[1][i:j]
         return part
 
+    def window(self, columns: slice, self_index: Tensor | None) -> Pairing:
+        """The same of some references.
+
+        Args:
+            columns: which.
+            self_index: the column among those that is the anchor itself; None if none is.
+        """
+        part = Pairing(self.labels, self.ref_labels[columns], self_index, self.match, {})
+        if self._listed is not None:
+            index, counts = self._listed
+            inside = counts & (index >= columns.start) & (index < columns.stop)
+            part._listed = (index - columns.start).clamp(0, len(part.ref_labels) - 1), inside
+        return part
+
     def _runs(self) -> Runs:
         """The columns of each anchor's own label, itself included if it is among them."""
         if self._alike is None:

@@ -11,13 +11,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricreg import Batch, Distance, Execution, InputError, Loss, MetricregError, Reducer, Scalar, SpecError, Term
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import reducers as R
 from metricreg.fold import CPU_VALUES, LARGER, ROWS
+from metricreg.pairing import SHORT
+from metricreg.sweep import Sweep
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
     AT_ONCE,
@@ -342,7 +344,8 @@ def test_a_reducer_that_is_not_additive_sees_the_whole_term(reducer: Callable[[]
     assert want[0] > distances[distances > 0].min()
 
 
-def test_do_nothing_returns_the_whole_terms_in_any_plan() -> None:
+def test_do_nothing_returns_the_whole_terms_in_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.batch.LISTED", 9)
     loss = L.ContrastiveLoss(reducer=R.DoNothingReducer())
     for plan in (DENSE, tiles(3)):
         terms: Any = loss(rows(10), LABELS, execution=plan)
@@ -619,6 +622,8 @@ def test_terms_of_a_wrong_shape_are_refused_by_name(
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in AT_ONCE])
 def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Batch.map, "__defaults__", (8,))
+    monkeypatch.setattr("metricreg.batch.LISTED", 0)
+    monkeypatch.setattr("metricreg.losses.npairs.LISTED", 0)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(256, DIM, generator=generator).requires_grad_()
     labels = torch.arange(256) // 4 if name in PAIR_LOSSES else torch.arange(256) % 4
@@ -626,7 +631,8 @@ def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str, monkeypatc
     each = loss.width(loss.prepare(Batch.of(x, labels)))
     with LargestTensor() as largest:
         loss(x, labels, execution=tiles(8)).backward()
-    assert largest.numel <= max(8 * each, 256 * (DIM + 2))
+    most = 16 if loss.is_symmetric else 8  # rows of a block, such as histograms of 2 x 101 bins
+    assert largest.numel <= max(8 * each, 256 * max(DIM + 2, SHORT), most * 202)
     with LargestTensor() as largest:
         loss(x, labels, execution=DENSE).backward()
     assert largest.numel >= len(loss.prepare(Batch.of(x, labels))) * each
@@ -689,7 +695,8 @@ class Counting(L.ContrastiveLoss):
 
 
 @pytest.mark.parametrize(("each", "calls"), [(2, 4), (16, 8)])
-def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int) -> None:
+def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.batch.LISTED", 63)
     x, labels = rows(64), torch.arange(64) // each
     loss = Counting()
     total = loss(x, labels, execution=tiles(16))
@@ -732,11 +739,37 @@ class Lopsided(D.LpDistance):
         return super().matrix(x, y) * x.square().sum(-1, keepdim=True)
 
 
-def test_half_of_a_symmetric_comparison_is_looked_at() -> None:
+def test_half_of_a_symmetric_comparison_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.batch.LISTED", 63)  # positives are few: one sweep
     x, labels, loss = rows(64), torch.arange(64) // 2, Promising()
     want = value_and_gradients(L.ContrastiveLoss()(x, labels, execution=DENSE), [x])
-    assert_close(value_and_gradients(loss(x, labels, execution=tiles(8)), [x]), want, 1e-12)
-    assert loss.pairs == 64 * (64 + 8) // 2
+    assert_close(value_and_gradients(loss(x, labels, execution=tiles(16)), [x]), want, 1e-12)
+    assert 64 * 65 // 2 < loss.pairs < 0.7 * 64 * 64
+
+
+@pytest.mark.parametrize(("number", "tile"), [(0, 3), (1, 3), (5, 1), (64, 8), (100, 99), (7, 7), (7, 9)])
+def test_a_symmetric_comparison_is_cut_into_blocks_of_no_more_values_than_a_tile_has(number: int, tile: int) -> None:
+    sweep = Sweep(lambda batch: {}, R.MeanReducer(), tile, nn.Module(), symmetric=True)
+    seen = torch.zeros(number, number)
+    for block in sweep.blocks(Batch.of(torch.zeros(number, 1))):
+        rows, columns = block.anchors, block.references
+        assert columns is not None
+        assert seen[rows, columns].numel() <= tile * max(number, 1)
+        seen[rows, columns] += block.times
+    assert torch.equal(seen + seen.T, torch.full((number, number), 2.0))
+
+
+@pytest.mark.parametrize("loss", [L.ContrastiveLoss(), L.IntraPairVarianceLoss()], ids=lambda loss: type(loss).__name__)
+def test_blocks_of_a_symmetric_comparison_list_what_the_whole_lists(
+    loss: Loss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metricreg.batch.LISTED", 19)
+    x, labels, seen = rows(60), torch.arange(60).flip(0) % 20, []
+    terms = loss.terms
+    monkeypatch.setattr(loss, "terms", lambda batch: seen.append(batch.lists_positives) or terms(batch))
+    assert_tiled_is_dense(loss, x, labels)
+    assert all(seen)
+    assert len(seen) > 10
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any, ClassVar, Literal, TypedDict, cast
 
 import torch
@@ -163,7 +164,7 @@ class Loss(Component):
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
-        with torch.autocast(batch.anchors.device.type, enabled=False):
+        with _full_precision(batch.anchors.device.type):
             symmetric = self.is_symmetric and self.distance.is_symmetric
             tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
             prepared = self._prepared(batch, Engine(tile, self, symmetric, execution.plan == "dense"))
@@ -208,7 +209,7 @@ class Loss(Component):
 
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of a batch, unreduced, dense; penalties included."""
-        with torch.autocast(batch.anchors.device.type, enabled=False):
+        with _full_precision(batch.anchors.device.type):
             prepared = self._prepared(batch)
             found = dict(bound(self.terms(prepared), prepared, self.terms))
             found |= dict(bound(self.once(prepared), prepared, self.once)) | self.penalties(batch)
@@ -228,6 +229,11 @@ class Loss(Component):
                 f"{cls.__module__}.{cls.__qualname__} is made of losses ('{held[0]}') and does not implement evaluate, "
                 "which is where each of them is evaluated, with its own prepare, reducer and penalties"
             )
+
+
+def _full_precision(device: str) -> AbstractContextManager[Any]:
+    """No autocast. A context that changes nothing is left out: it takes as long as several small operations."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _OfScalars(dict[str, tuple[Tensor, ...]]):

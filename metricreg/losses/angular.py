@@ -65,16 +65,14 @@ class AngularLoss(Loss):
         return {"loss": Term(log_one_plus_exp(found), counts, kind="pos_pair")}
 
     def width(self, batch: Batch) -> int:
-        """2 M: products of anchors and of their positives, which are anchors themselves where classes stand together;
-        else (1 + K) M.
-        """
+        """M: positives are anchors themselves where classes stand together; else (1 + K) M, their products, too."""
         index, counts = batch.positive_index
         if torch.compiler.is_compiling():
             return len(batch.references) * (1 + index.shape[1])
         together = batch.self_index is not None and batch.selection is None
         if batch.self_index is not None and together:
             together = not bool(((index - batch.self_index[:, None]).abs().gt(NEAR) & counts).any())
-        return len(batch.references) * (2 if together else 1 + max(1, index.shape[1]))
+        return len(batch.references) * (1 if together else 1 + index.shape[1])
 
     def _rows(self, batch: Batch, index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """The anchors, and the positives that are not among them; where the positives `[A, K]` stand there."""
@@ -115,9 +113,12 @@ class _OfPairs(Rowwise):
 
     def plain(self, values: Tensor) -> Tensor:
         x = values[: len(self.second)]
-        sums = x[:, None] + values[self.second]
-        weight = self.weight[:, None].expand(sums.shape)
-        found = masked_logsumexp(sums.flatten(0, 1), weight.flatten(0, 1), self.scale)
+        sums = (x[:, None] + values[self.second]).flatten(0, 1)
+        weight = self.weight.repeat_interleave(self.second.shape[1], 0)
+        if weight.dtype is torch.bool:
+            found = LogSumExp(weight, self.scale).plain(sums)
+        else:
+            found = masked_logsumexp(sums, weight, self.scale)
         return found.view(self.second.shape) - self.factor * x.gather(1, self.index)
 
     def value(self, values: Tensor, rows: slice) -> Tensor:

@@ -46,9 +46,8 @@ class InstanceLoss(Loss):
         s, scale = self.distance(batch.anchors, batch.references), self.distance.sign * self.gamma
         positives, negatives = batch.positives, batch.negatives
         own = _with_self(positives, batch)
-        own, negatives = which(own), which(negatives)
-        has_class = own.any(1)
-        compared = which(positives).any(1) | negatives.any(1)
+        has_class = which(own).any(1)
+        compared = which(positives).any(1) | which(negatives).any(1)
         together = masked_logsumexp(s, own, scale).masked_fill(~has_class, 0.0)
         return {"loss": Term(log_one_plus_exp(masked_logsumexp(s, negatives, scale) - together), compared & has_class)}
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.losses.strips import Rowwise, Which
+from metricreg.losses.summed_term import SummedTerm
+from metricreg.row_sums import number
 from metricreg.term import Term
 
 
@@ -58,13 +63,57 @@ class IntraPairVarianceLoss(Loss):
         farthest = (1.0 + sign * self.pos_eps) * batch.whole["positive"]
         far, among = self.distance.of_positives(batch, d)
         nearest = (1.0 - sign * self.neg_eps) * batch.whole["negative"]
-        return {
-            "pos_loss": Term(self.distance.margin(far, farthest).relu().square(), among, kind="pos_pair"),
-            "neg_loss": Term(self.distance.margin(nearest, d).relu().square(), batch.negatives, kind="neg_pair"),
-        }
+        pull = Term(self.distance.margin(far, farthest).relu().square(), among, kind="pos_pair")
+        return {"pos_loss": pull, "neg_loss": _push(self.distance.margin(nearest, d), batch)}
 
     def _distances(self, part: Batch) -> dict[str, Term]:
         """Of positive and of negative pairs."""
         d = self.distance(part.anchors, part.references)
         near, among = self.distance.of_positives(part, d)
         return {"positive": Term(near, among), "negative": Term(d, part.negatives)}
+
+
+def _push(excess: Tensor, batch: Batch) -> Term:
+    """The squares of what of the excess of negatives `[A, M]` is positive."""
+
+    def made() -> Term:
+        return Term(excess.relu().square(), batch.negatives, kind="neg_pair")
+
+    if batch.negatives.dtype is not torch.bool:  # a pair may count more than once
+        return made()
+    sums, count = _Squares(batch.negatives), number(excess, batch.negatives)
+    return SummedTerm(made, lambda: sums(excess), count, excess.numel(), "neg_pair")
+
+
+class _Squares(Rowwise):
+    """Σ relu(x)² over those entries of a row that count: `[A]`.
+
+    Args:
+        weight: bool `[A, M]`, which count.
+    """
+
+    keeps: ClassVar[bool] = True
+
+    def __init__(self, weight: Tensor) -> None:
+        self.which = Which(weight)
+
+    def plain(self, values: Tensor) -> Tensor:
+        return values.relu().square().masked_fill(~self.which.weight, 0.0).sum(1)
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        some = self._open(values, rows, self.scratch(values))
+        found: Tensor = torch.linalg.vecdot(some, some)
+        return found
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        self._open(values, rows, out).mul_((2.0 * gradient)[:, None])
+
+    def value_and_derivative(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
+        some = self._open(values, rows, out)
+        found: Tensor = torch.linalg.vecdot(some, some)
+        some.mul_(2.0)
+        return found
+
+    def _open(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
+        """The positive entries that count, written to other memory."""
+        return self.which.fill_(torch.clamp(values, min=0.0, out=out), rows, 0.0)

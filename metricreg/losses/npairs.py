@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.batch import Batch
+from metricreg.batch import LISTED, Batch
 from metricreg.distances import DotProductSimilarity
 from metricreg.errors import InputError
 from metricreg.exclusion import all_but_one
@@ -62,7 +62,7 @@ class NPairsLoss(Loss):
 
 def _first_positives(batch: Batch) -> tuple[Tensor, Tensor]:
     """Each anchor that has a positive, and the first of its positives."""
-    if not (batch.lists_positives or batch.selection is not None) and len(batch.references):
+    if batch.selection is None and 0 < len(batch) * len(batch.references) <= LISTED**2:
         positives = batch.positives
         anchor = positives.any(1).nonzero()[:, 0]
         return anchor, positives.int().argmax(1)[anchor]

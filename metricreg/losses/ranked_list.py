@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -67,6 +67,8 @@ class RankedListLoss(Loss):
 class _RankedList(Rowwise):
     """The loss of each anchor as a function of its distances."""
 
+    keeps: ClassVar[bool] = True
+
     def __init__(self, loss: RankedListLoss, batch: Batch) -> None:
         self.boundary, self.alpha = loss.alpha - loss.margin, loss.alpha
         self.far, self.near = (1.0 - loss.imbalance, loss.Tp), (loss.imbalance, loss.Tn)
@@ -83,8 +85,16 @@ class _RankedList(Rowwise):
         return self.far[0] * far.value + self.near[0] * self._of_negatives(values, rows).value
 
     def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
-        self._of_negatives(values, rows).slope(gradient * -self.near[0], out)
-        far, index = self._of_positives(values, rows)
+        self._slope(self._of_positives(values, rows), self._of_negatives(values, rows), gradient, out)
+
+    def value_and_derivative(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
+        far, near = self._of_positives(values, rows), self._of_negatives(values, rows)
+        self._slope(far, near, values.new_ones(len(values)), out)
+        return self.far[0] * far[0].value + self.near[0] * near.value
+
+    def _slope(self, of_positives: tuple[_Excess, Tensor | None], near: _Excess, gradient: Tensor, out: Tensor) -> None:
+        near.slope(gradient * -self.near[0], out)
+        far, index = of_positives
         slope = far.slope(gradient * self.far[0], far.excess)
         if index is None:
             out += slope

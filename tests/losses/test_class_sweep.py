@@ -94,7 +94,11 @@ def test_a_second_derivative_is_refused_by_name_and_there_where_it_is_dense() ->
 def test_one_class_costs_nothing() -> None:
     loss = create("loss", "arcface", num_classes=1, embedding_size=DIM).double()
     x = rows(8)
-    assert_close(value_and_gradients(loss(x, torch.zeros(8, dtype=torch.long)), [x]), [torch.tensor(0.0), torch.zeros(8, DIM)], 0.0)
+    assert_close(
+        value_and_gradients(loss(x, torch.zeros(8, dtype=torch.long)), [x]),
+        [torch.tensor(0.0), torch.zeros(8, DIM)],
+        0.0,
+    )
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,8 +15,12 @@ from tests.oracle import assert_close, rows, value_and_gradients
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 
 LOSSES: dict[str, dict[str, Any]] = {
+    "angular": {},
+    "circle": {},
     "fast_ap": {},
     "histogram": {},
+    "intra_pair_variance": {"pos_eps": 0.0, "neg_eps": 0.0},
+    "ntxent": {},
     "pnp": {"anneal": 0.1},
     "ranked_list": {"margin": 0.4, "Tn": 10.0, "Tp": 3.0},
     "ranked_list without temperature": {"margin": 0.4, "Tn": 0.0},
@@ -74,8 +78,43 @@ def test_strips_of_a_matrix_are_as_the_whole_in_plain_operations(
         assert_close(parts, want, 1e-9 if dtype is torch.float64 else 1e-3)
 
 
-def test_has_every_derivative() -> None:
-    function, x = Powers(), rows(9).requires_grad_()
+class Cubes(Rowwise):
+    """A sum a row, whose derivative is kept."""
+
+    keeps: ClassVar[bool] = True
+
+    def plain(self, values: Tensor) -> Tensor:
+        return values.pow(3).sum(1)
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        return self.plain(values)
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        torch.mul(3.0 * values.square(), gradient[:, None], out=out)
+
+
+class OfTwoRows(Rowwise):
+    """Products of each row and the next."""
+
+    across: ClassVar[bool] = True
+
+    def rows(self, values: Tensor) -> int:
+        return max(len(values) - 1, 0)
+
+    def plain(self, values: Tensor) -> Tensor:
+        return (values[:-1] * values[1:]).sum(1)
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        return (values[:-1][rows] * values[1:][rows]).sum(1)
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        out[:-1][rows] += gradient[:, None] * values[1:][rows]
+        out[1:][rows] += gradient[:, None] * values[:-1][rows]
+
+
+@pytest.mark.parametrize("function", [Powers(), Cubes(), OfTwoRows()], ids=lambda f: type(f).__name__)
+def test_has_every_derivative(function: Rowwise) -> None:
+    x = rows(9).requires_grad_()
     assert len(list(cache.strips(torch.empty(9, 80)))) == 2
     assert torch.autograd.gradcheck(function, x, check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(function, x)
@@ -97,3 +136,11 @@ def test_nothing_is_nothing(shape: tuple[int, int]) -> None:
     assert found.shape == (shape[0], 2)
     (gradient,) = torch.autograd.grad(found.sum(), x)
     assert gradient.shape == shape
+
+
+def test_what_is_kept_may_be_differentiated_again_and_again() -> None:
+    x = rows(9).requires_grad_()
+    value = Cubes()(x).sum()
+    first, second = (torch.autograd.grad(value, x, retain_graph=True)[0] for _ in range(2))
+    torch.testing.assert_close(first, 3.0 * x.detach().square())
+    assert first.equal(second)
