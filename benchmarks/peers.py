@@ -37,10 +37,10 @@ class Case:
 TWO_VIEWS = {"two_views": True}
 CASES: dict[str, Case] = {
     "barlow_twins": Case(inputs=TWO_VIEWS),
-    "cross_batch_memory": Case(lambda inputs: {"loss": "contrastive"}),
+    "cross_batch_memory": Case(lambda inputs: {"loss": "contrastive", "memory_size": max(1024, inputs.batch)}),
     "dynamic_arcface": Case(lambda inputs: {"class_counts": [inputs.per_class] * inputs.known}),
     "instance": Case(inputs={"per_class": 1, "grouped": True}, note="A class a sample."),
-    "manifold": Case(lambda inputs: {"l": inputs.dim}),
+    "manifold": Case(lambda inputs: {"l": inputs.dim, "K": inputs.known}),
     "multiple": Case(lambda inputs: {"losses": ["contrastive", "supcon"]}, note="Of contrastive and supcon."),
     "ranked_list": Case(lambda inputs: {"margin": 0.4, "Tn": 10.0}),
     "self_supervised": Case(lambda inputs: {"loss": "ntxent"}, TWO_VIEWS, "Of ntxent."),

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.exclusion import Exclusion, exclusion_of
+from metricreg.cache import strips
+from metricreg.exclusion import Exclusion, exclusion_of, part
 from metricreg.functions import Function
 
 EXACT = 2**24
@@ -57,11 +58,14 @@ def _without(values: Tensor, weight: Tensor | None, left_out: Exclusion | None) 
     return found
 
 
-def _filled(values: Tensor, weight: Tensor | None, left_out: Exclusion | None, fill: float) -> Tensor:
-    """The same with another value than 0, without a gradient. Not to be written to."""
+def _filled(values: Tensor, weight: Tensor | None, left_out: Exclusion | None, fill: float, rows: slice) -> Tensor:
+    """Some rows of the same with another value than 0, without a gradient. Not to be written to."""
+    some = part(values, rows)
     if weight is None:
-        return values
-    return torch.where(weight, values, fill) if left_out is None else left_out.filled(values, fill)
+        return some
+    if left_out is None:
+        return torch.where(weight if len(weight) == 1 else part(weight, rows), some, fill)
+    return left_out.fill_(some.clone(), rows, fill)
 
 
 class _Without(Function):
@@ -98,17 +102,24 @@ class _RowSums(Function):
         values: Tensor, weight: Tensor | None, left_out: Exclusion | None, low: float | None, high: float | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         outside = next(bound for bound in (low, high) if bound is not None)
-        some = _filled(values, weight, left_out, outside)
-        dropped, total = None, some
-        if low is not None:
-            dropped, total = some.clone().le_(low), torch.threshold(total, low, 0.0)
-        if high is not None:
-            beyond, total = some.clone().ge_(high), torch.threshold(total.neg(), -high, 0.0).neg_()
-            dropped = beyond if dropped is None else dropped.add_(beyond)
-        assert dropped is not None
-        kept = dropped.neg_().add_(1.0)
-        count = kept.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None)
-        return total.sum(1), count.long(), kept
+        kept = torch.empty_like(values, memory_format=torch.contiguous_format)
+        totals, counts = [], []
+        for rows in strips(values):
+            some, dropped = _filled(values, weight, left_out, outside, rows), part(kept, rows)
+            total = some
+            if low is not None:
+                total = torch.threshold(total, low, 0.0)
+                dropped.copy_(some).le_(low)
+            if high is not None:
+                total = torch.threshold(total.neg(), -high, 0.0).neg_()
+                beyond = some.clone().ge_(high)
+                dropped = dropped.copy_(beyond) if low is None else dropped.add_(beyond)
+            totals.append(total.sum(1))
+            inside = dropped.neg_().add_(1.0)
+            counts.append(inside.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None))
+        if len(totals) == 1:
+            return totals[0], counts[0].long(), kept
+        return torch.cat(totals), torch.cat(counts).long(), kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -155,16 +166,18 @@ class _HingeSums(Function):
         x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, left_out: Exclusion | None, low: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         shifts = torch.where(wx, x, -torch.inf)
-        values = _filled(y, wy, left_out, -torch.inf)
-        hinges, kept, of_y = (torch.empty_like(values) for _ in range(3))
-        total, of_x = values.new_zeros(len(values)), torch.zeros_like(x)
-        for k in range(x.shape[1]):
-            torch.add(values, shifts[:, k : k + 1], out=hinges)
-            torch.gt(hinges, low, out=kept if k else of_y)
-            of_x[:, k] = (kept if k else of_y).sum(1)
-            of_y = of_y.add_(kept) if k else of_y
-            total += torch.threshold_(hinges, low, 0.0).sum(1)
-        of_y = of_y if x.shape[1] else of_y.zero_()
+        of_y = torch.zeros_like(y, memory_format=torch.contiguous_format)
+        total, of_x = y.new_zeros(len(y)), torch.zeros_like(x)
+        for rows in strips(y):
+            values = _filled(y, wy, left_out, -torch.inf, rows)
+            hinges, kept = torch.empty_like(values), torch.empty_like(values)
+            for k in range(x.shape[1]):
+                torch.add(values, shifts[rows, k : k + 1], out=hinges)
+                open_now = torch.gt(hinges, low, out=kept if k else of_y[rows])
+                of_x[rows, k] = open_now.sum(1)
+                if k:
+                    of_y[rows] += kept
+                total[rows] += torch.threshold_(hinges, low, 0.0).sum(1)
         return total, of_x.double().sum(1).long(), of_x, of_y
 
     @staticmethod

@@ -68,8 +68,13 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
+    @property
+    def factor(self) -> float:
+        """The scale."""
+        return self.scale
+
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled cosines, and with the margins."""
+        """Cosines, and scaled with the margins."""
         cosine = self.distance(batch.anchors, batch.references)
         deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)
         z = (deviation * self.h).clamp(-1.0, 1.0)
@@ -77,7 +82,7 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         turned = rotated(own, angle)
         turned = torch.where((angle < 0.0) & (own > angle.cos()), 1.0, turned)
         turned = torch.where((angle > 0.0) & (own < -angle.cos()), -1.0, turned)
-        return cosine * self.scale, (turned - self.margin * (1.0 + z)) * self.scale
+        return cosine, (turned - self.margin * (1.0 + z)) * self.scale
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`. `length`: for the running means."""

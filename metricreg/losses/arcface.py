@@ -52,10 +52,11 @@ class ArcFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def others(self, distances: Tensor, batch: Batch) -> Tensor:
-        """Scaled cosines."""
-        return distances * self.scale
+    @property
+    def factor(self) -> float:
+        """The scale."""
+        return self.scale
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
-        """The same with the margin."""
+        """Scaled cosines with the margin."""
         return with_margin(distances, distances.new_full((), math.radians(self.margin))) * self.scale

@@ -29,8 +29,9 @@ class ClassSweep(Tiles):
     """The logits of all anchors of a batch, whose references are one vector a class and whose labels are the classes.
 
     Args:
-        others: the logits to the classes of a batch, `[A, C]`, each of the class's own vector alone.
+        others: the logits to the classes of a batch over a factor, `[A, C]`, each of the class's own vector alone.
         own: those to the classes of the anchors, `[A]`, of a batch and the vectors of those classes `[A, D]`.
+        factor: that factor.
         block: classes at a time.
         module: whose parameters and buffers they use.
     """
@@ -39,11 +40,12 @@ class ClassSweep(Tiles):
         self,
         others: Callable[[Batch], Tensor],
         own: Callable[[Batch, Tensor], Tensor],
+        factor: float,
         block: int,
         module: nn.Module,
     ) -> None:
         super().__init__(block, module)
-        self.others, self.own = others, own
+        self.others, self.own, self.factor = others, own, factor
 
     def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The log-sum-exp of each anchor's logits to other classes than its own, `[A]`, and the logit to that."""
@@ -105,7 +107,7 @@ class ClassSweep(Tiles):
         column = column.clamp(0, logits.shape[1] - 1)
         mask = torch.ones_like(logits, dtype=torch.bool).scatter_(1, column, outside)
         note(mask, Exclusion(column, outside, (~outside[:, 0]).long()))
-        return masked_logsumexp(logits, mask)
+        return masked_logsumexp(logits, mask, self.factor)
 
 
 def _classes(batch: Batch) -> Tensor:

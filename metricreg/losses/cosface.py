@@ -49,10 +49,11 @@ class CosFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def others(self, distances: Tensor, batch: Batch) -> Tensor:
-        """Scaled cosines."""
-        return distances * self.scale
+    @property
+    def factor(self) -> float:
+        """The scale."""
+        return self.scale
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
-        """The same less the margin."""
+        """Scaled cosines less the margin."""
         return distances * self.scale - self.scale * self.margin

@@ -63,12 +63,17 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
+    @property
+    def factor(self) -> float:
+        """The scale."""
+        return self.scale
+
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled cosines, those of hard classes times t plus themselves; and with the margin."""
+        """Cosines, those of hard classes times t plus themselves; and with the margin."""
         cosine = self.distance(batch.anchors, batch.references)
         own = with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))
         eased = torch.where(cosine > own, cosine * (self.t.to(cosine.dtype) + cosine), cosine)
-        return eased * self.scale, own * self.scale
+        return eased, own * self.scale
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`. `own_cosine`: for the running mean."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -10,10 +10,14 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.cache import strips
 from metricreg.kinds import Loss, LossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.losses.strips import Rowwise, Which
+from metricreg.losses.summed_term import SummedTerm
 from metricreg.losses.two_views import two_views
-from metricreg.selection import Triplets
+from metricreg.row_sums import number
+from metricreg.selection import Pairs, Triplets
 from metricreg.term import Scalar, Term
 
 
@@ -66,9 +70,16 @@ class DynamicSoftMarginLoss(Loss):
             difference = self.distance.margin(d[rows, positive], d[rows, negative])
             return {"loss": Term(self._weighed(difference, batch), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
-        difference = self.distance.margin(d.gather(1, index)[:, :, None], d[:, None, :])
-        weight = counts[:, :, None] * batch.negatives[:, None, :]
-        return {"loss": Term(self._weighed(difference, batch), weight, kind="triplet")}
+
+        def made() -> Term:
+            difference = self.distance.margin(d.gather(1, index)[:, :, None], d[:, None, :])
+            weight = counts[:, :, None] * batch.negatives[:, None, :]
+            return Term(self._weighed(difference, batch), weight, kind="triplet")
+
+        if batch.selection is not None:
+            return {"loss": made()}
+        sums, numbers = _Sums(self, batch), counts.sum(1) * number(d, batch.negatives)
+        return {"loss": SummedTerm(made, lambda: sums(d), numbers, d.numel(), "triplet")}
 
     def once(self, batch: Batch) -> Terms:
         """`histogram`: for the running one."""
@@ -80,9 +91,9 @@ class DynamicSoftMarginLoss(Loss):
             self.histogram.copy_(statistics["histogram"][0])
 
     def width(self, batch: Batch) -> int:
-        """M values an anchor where triplets are listed, K · M where each is made."""
-        listed = isinstance(batch.selection, Triplets)
-        return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
+        """M values an anchor; K · M with pairs, where each triplet is made."""
+        each = isinstance(batch.selection, Pairs)
+        return len(batch.references) * (max(1, batch.positive_index[0].shape[1]) if each else 1)
 
     def _hardest(self, x: Tensor, y: Tensor) -> Triplets:
         """Of the rows of both views in one, each couple with the nearest that either of it has in the other view."""
@@ -100,14 +111,17 @@ class DynamicSoftMarginLoss(Loss):
         closeness = self.distance.closeness(self.distance(part.anchors, part.references))
         return closeness.scatter(1, part.self_index[:, None], -torch.inf).argmax(1)
 
-    def _place(self, difference: Tensor) -> Tensor:
-        """In units of a bin from the first edge on."""
-        place = (difference.detach() - self.min_val) * (self.num_bins / (-2.0 * self.min_val))
-        return place.clamp(0.0, float(self.num_bins))
+    def place(self, difference: Tensor, out: Tensor | None = None) -> Tensor:
+        """In units of a bin from the first edge on; without a gradient, and perhaps written to other memory."""
+        place = torch.sub(difference.detach(), self.min_val, out=out)
+        return place.mul_(self.num_bins / (-2.0 * self.min_val)).clamp_(0.0, float(self.num_bins))
+
+    def weighed(self, difference: Tensor, cumulative: Tensor) -> Tensor:
+        """Differences times the share of those that are smaller, by a cumulative histogram."""
+        return cumulative[self.place(difference).nan_to_num(0.0).long()] * difference
 
     def _weighed(self, difference: Tensor, batch: Batch) -> Tensor:
-        cumulative = batch.whole["histogram"].cumsum(0)
-        return cumulative[self._place(difference).nan_to_num(0.0).long()] * difference
+        return self.weighed(difference, batch.whole["histogram"].cumsum(0))
 
     def _counts(self, part: Batch) -> Tensor:
         """Each anchor's histogram, `[A, num_bins + 1]`."""
@@ -115,12 +129,14 @@ class DynamicSoftMarginLoss(Loss):
         total: Tensor = d.new_zeros(len(part), self.num_bins + 1)
         if isinstance(part.selection, Triplets):
             rows, positive, negative = part.selection.columns()
-            place, ones = self._place(self.distance.margin(d[rows, positive], d[rows, negative])), torch.ones_like(rows)
+            place, ones = self.place(self.distance.margin(d[rows, positive], d[rows, negative])), torch.ones_like(rows)
             return self._filled(total.flatten(), place, ones, rows * total.shape[1]).view_as(total)
         index, counts = part.positive_index
-        for k in range(index.shape[1]):  # a positive of each anchor at a time, in the memory of the distances
-            place = self._place(self.distance.margin(d.gather(1, index[:, k : k + 1]), d))
-            total = self._filled(total, place, counts[:, k : k + 1] * part.negatives)
+        for rows in strips(d):
+            some, negatives = d[rows], part.negatives[rows]
+            for k in range(index.shape[1]):  # a positive of each anchor at a time, in the memory of the distances
+                place = self.place(self.distance.margin(some.gather(1, index[rows, k : k + 1]), some))
+                total[rows] = self._filled(total[rows], place, counts[rows, k : k + 1] * negatives)
         return total
 
     def _filled(self, total: Tensor, place: Tensor, counts: Tensor, start: Tensor | int = 0) -> Tensor:
@@ -137,3 +153,52 @@ class DynamicSoftMarginLoss(Loss):
         momentum = torch.where(before.sum() == 0.0, 1.0, self.momentum if self.training else 0.0).to(counts.dtype)
         moved = before.lerp(counts / total.where(total != 0.0, 1.0), momentum)
         return moved.where((total != 0.0) & total.isfinite(), before)
+
+
+class _Sums(Rowwise):
+    """Σ F(v) v over the triplets of each anchor, of its distances `[A, M]`.
+
+    Args:
+        loss: whose histogram it is.
+        batch: without a selection.
+    """
+
+    keeps: ClassVar[bool] = True
+
+    def __init__(self, loss: DynamicSoftMarginLoss, batch: Batch) -> None:
+        self.loss, self.batch, self.negatives = loss, batch, Which(batch.negatives)
+        self.cumulative = batch.whole["histogram"].cumsum(0)
+        self.index, self.counts = batch.positive_index
+
+    def plain(self, values: Tensor) -> Tensor:
+        difference = self.loss.distance.margin(values.gather(1, self.index)[:, :, None], values[:, None, :])
+        weight = self.counts[:, :, None] & self.negatives.weight[:, None, :]
+        return self.loss.weighed(difference, self.cumulative).masked_fill(~weight, 0.0).sum((1, 2))
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        return self.value_and_derivative(values, rows, self.scratch(values, 3))
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        self.value_and_derivative(values, rows, out)
+        out.mul_(gradient[:, None])
+
+    def value_and_derivative(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
+        sign, total = self.loss.distance.sign, values.new_zeros(len(values))
+        out.zero_()
+        index, counts = self.index[rows], self.counts[rows]
+        for k in range(index.shape[1]):
+            column = index[:, k : k + 1]
+            difference = torch.sub(values, values.gather(1, column), out=self.scratch(values)).mul_(sign)
+            weight = self._weights(difference, rows).mul_(counts[:, k : k + 1])
+            total += torch.linalg.vecdot(weight, difference)
+            out.add_(weight, alpha=sign)
+            out.scatter_add_(1, column, -sign * weight.sum(1, keepdim=True))
+        return total
+
+    def _weights(self, difference: Tensor, rows: slice) -> Tensor:
+        """F of each triplet that counts, else 0."""
+        place = self.scratch(difference, 1)
+        entry = self.scratch(difference, 2, torch.int64)
+        entry.copy_(self.loss.place(difference, place).nan_to_num_(0.0))
+        torch.take(self.cumulative, entry, out=place)
+        return self.negatives.fill_(place, rows, 0.0)

@@ -50,10 +50,11 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
         """Scaled to unit length."""
         return unit_rows(proxies)
 
-    def others(self, distances: Tensor, batch: Batch) -> Tensor:
-        """Similarities over the temperature."""
-        return distances * (self.distance.sign / self.temperature)
+    @property
+    def factor(self) -> float:
+        """One over the temperature, its sign turned for distances."""
+        return self.distance.sign / self.temperature
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
-        """The same."""
-        return self.others(distances, batch)
+        """Similarities over the temperature."""
+        return distances * self.factor

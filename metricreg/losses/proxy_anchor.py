@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
@@ -72,15 +72,28 @@ class ProxyAnchorLoss(ProxyLoss):
 
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss` and `neg_loss`: a value a proxy, `[C]`."""
-        s = self.distance(batch.references, batch.anchors).mT
-        positives, negatives, shift = batch.positives, batch.negatives, torch.zeros((), dtype=s.dtype, device=s.device)
+        s, scale = self._distances(batch), self.distance.sign * self.alpha
+        shift = scale * self.margin
+        near, positives = batch.at_positives(s)
         if "weights" in batch.whole:
             some = batch.whole["weights"].any()  # of tuples that list nothing, no embedding counts
-            positives, negatives, shift = positives & some, negatives & some, batch.whole["weights"] - 1.0
-        positive = masked_logsumexp(self.alpha * self.distance.margin(s, self.margin) + shift, positives)
-        negative = masked_logsumexp(self.alpha * self.distance.margin(-self.margin, s) + shift, negatives)
+            positives, negatives = positives & some, batch.negatives & some
+            own, _ = batch.at_positives(batch.whole["weights"][None, :])
+            positive = masked_logsumexp(shift - scale * near + (own - 1.0), positives)
+            negative = masked_logsumexp(shift + scale * s + (batch.whole["weights"] - 1.0), negatives)
+        else:
+            positive = masked_logsumexp(near, positives, -scale, shift)
+            negative = masked_logsumexp(s, batch.negatives, scale, shift)
         present = positives.any(1)
         return {
             "pos_loss": Term(log_one_plus_exp(positive), divisor=present.long()),
             "neg_loss": Term(log_one_plus_exp(negative), divisor=torch.ones_like(present, dtype=torch.long)),
         }
+
+    def _distances(self, batch: Batch) -> Tensor:
+        """Of the embeddings to the proxies, `[C, N]`."""
+        if self.distance.is_symmetric:
+            found: Tensor = self.distance(batch.anchors, batch.references)
+            return found
+        turned: Tensor = self.distance(batch.references, batch.anchors)
+        return turned.mT

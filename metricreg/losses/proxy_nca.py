@@ -45,10 +45,11 @@ class ProxyNCALoss(ProxySoftmaxLoss):
         """Squared Euclidean, of unit rows."""
         return LpDistance(power=2.0)
 
-    def others(self, distances: Tensor, batch: Batch) -> Tensor:
-        """Scaled distances with their sign turned; similarities as they are."""
-        return distances * (self.distance.sign * self.softmax_scale)
+    @property
+    def factor(self) -> float:
+        """The scale, its sign turned for distances."""
+        return self.distance.sign * self.softmax_scale
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
-        """The same."""
-        return self.others(distances, batch)
+        """Scaled distances, with the sign of the factor."""
+        return distances * self.factor

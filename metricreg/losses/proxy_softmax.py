@@ -30,7 +30,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         if not self._in_blocks(batch):
             return batch.against(self.vectors(proxies), classes)
         against = batch.against(proxies, classes)
-        sweep = ClassSweep(self._others_of, self._own_of, max(1, BLOCK // max(len(batch), 1)), self)
+        sweep = ClassSweep(self._others_of, self._own_of, self.factor, max(1, BLOCK // max(len(batch), 1)), self)
         others, own = sweep.logits(against)
         row = {"loss": log_one_plus_exp(others - own)}
         return batch.replace(selection=None, weights=against.weights, row=row)
@@ -39,16 +39,23 @@ class ProxySoftmaxLoss(ProxyLoss):
         """What is made of each proxy once, whatever the distance makes of it."""
         return proxies
 
+    @property
+    def factor(self) -> float:
+        """By what `others` are multiplied to be logits; the sum of their exponentials does it in passing."""
+        return 1.0
+
     def others(self, distances: Tensor, batch: Batch) -> Tensor:
-        """Logits to classes `[A, C]`, by the distances to them."""
-        raise NotImplementedError
+        """Logits to classes `[A, C]` over the factor, by the distances to them; those themselves if not overridden."""
+        return distances
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
         """The logits to use of the anchors' own classes `[A, 1]`, by the distances to those."""
         raise NotImplementedError
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """A logit a class `[A, C]`; and of each anchor's own class, target `[A, 1]`, the one to use, `[A, 1]`."""
+        """A logit a class over the factor, `[A, C]`; and of the anchors' own classes, target `[A, 1]`, the ones to use,
+        `[A, 1]`.
+        """
         distances = self.distance(batch.anchors, batch.references)
         return self.others(distances, batch), self.own(distances.gather(1, target), batch)
 
@@ -59,7 +66,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         else:
             assert batch.anchor_labels is not None  # checked in prepare
             target = batch.anchor_labels.long()[:, None]
-            losses = cross_entropy(*self.logits(batch, target), target)
+            losses = cross_entropy(*self.logits(batch, target), target, self.factor)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
 
     def width(self, batch: Batch) -> int:
@@ -78,7 +85,14 @@ class ProxySoftmaxLoss(ProxyLoss):
         return self.own(self.distance.pairwise(batch.anchors, self.vectors(vectors))[:, None], batch)[:, 0]
 
 
-def cross_entropy(logits: Tensor, own: Tensor, target: Tensor) -> Tensor:
-    """-log softmax of own `[A, 1]`, which stands for column target `[A, 1]` of `[A, C]`; exact where it is tiny."""
+def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1.0) -> Tensor:
+    """-log softmax of own `[A, 1]`, which stands for column target `[A, 1]` of `[A, C]`; exact where it is tiny.
+
+    Args:
+        logits: over the factor.
+        own: not over it.
+        target: int64.
+        factor: by what the logits are multiplied.
+    """
     others = all_but_one(target, logits.shape[1])
-    return log_one_plus_exp(masked_logsumexp(logits, others) - own[:, 0])
+    return log_one_plus_exp(masked_logsumexp(logits, others, factor) - own[:, 0])

@@ -56,12 +56,17 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
         """Cosine."""
         return CosineSimilarity()
 
+    @property
+    def factor(self) -> float:
+        """The scale."""
+        return self.scale
+
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled cosines of each class's nearest center, and with the margin."""
+        """Cosines of each class's nearest center, and with the margin."""
         to_centers = self.distance(batch.anchors, batch.references)
         cosine = to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
         own = with_margin(cosine.gather(1, target), self.angle(cosine, target))
-        return cosine * self.scale, own * self.scale
+        return cosine, own * self.scale
 
     def angle(self, cosine: Tensor, target: Tensor) -> Tensor:
         """The margin in radians, in the type of the cosines: one, or `[A, 1]` of target `[A, 1]`."""
