@@ -132,11 +132,11 @@ class DynamicSoftMarginLoss(Loss):
             place, ones = self.place(self.distance.margin(d[rows, positive], d[rows, negative])), torch.ones_like(rows)
             return self._filled(total.flatten(), place, ones, rows * total.shape[1]).view_as(total)
         index, counts = part.positive_index
-        for rows in strips(d):
-            some, negatives = d[rows], part.negatives[rows]
+        for strip in strips(d):
+            some, negatives = d[strip], part.negatives[strip]
             for k in range(index.shape[1]):  # a positive of each anchor at a time, in the memory of the distances
-                place = self.place(self.distance.margin(some.gather(1, index[rows, k : k + 1]), some))
-                total[rows] = self._filled(total[rows], place, counts[rows, k : k + 1] * negatives)
+                place = self.place(self.distance.margin(some.gather(1, index[strip, k : k + 1]), some))
+                total[strip] = self._filled(total[strip], place, counts[strip, k : k + 1] * negatives)
         return total
 
     def _filled(self, total: Tensor, place: Tensor, counts: Tensor, start: Tensor | int = 0) -> Tensor:
