@@ -62,18 +62,10 @@ class Sweep(Tiles):
         if not self.symmetric:
             yield from (Block(slice(i, j)) for i, j in observed(batch.tiles(self.tile)))
             return
-        for i, j in observed(self._triangle(len(batch))):
+        for i, j in observed(triangle(len(batch), self.tile)):
             yield Block(slice(i, j), slice(i, j))
             if j < len(batch):
                 yield Block(slice(i, j), slice(j, len(batch)), times=2)
-
-    def _triangle(self, number: int) -> Iterator[tuple[int, int]]:
-        """Runs of anchors, of as many values each as the first, though the later ones have fewer references."""
-        i = 0
-        while i < max(number, 1):
-            j = min(number, i + min(2 * self.tile, self.tile * number // max(number - i, 1)))
-            yield i, j
-            i = max(j, 1)
 
     def run(
         self, batch: Batch, held: Sequence[Tensor], slopes: Sequence[Tensor] | None
@@ -133,6 +125,20 @@ class Sweep(Tiles):
         if len(batch) > 1 and any(size in s.shape for s in statistics):
             with torch.no_grad():
                 self._statistics(batch.rows(0, size - 1 if size > 1 else 2))
+
+
+def triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
+    """Runs of the anchors of a symmetric comparison: later ones have fewer references, and so are up to twice as long.
+
+    Args:
+        number: of anchors.
+        tile: anchors of the first run.
+    """
+    i = 0
+    while i < max(number, 1):
+        j = min(number, i + min(2 * tile, tile * number // max(number - i, 1)))
+        yield i, j
+        i = max(j, 1)
 
 
 def _carried(statistics: list[Tensor], carriers: list[int], slopes: Sequence[Tensor]) -> dict[int, Tensor]:

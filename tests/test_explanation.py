@@ -324,3 +324,12 @@ def test_a_loss_that_is_no_sum_of_anything_is_explained() -> None:
     pipeline = metricreg.Pipeline(Constant(), execution=Execution("tiled", tile=2))
     (term,) = the_loss(explain(pipeline, batch=8, dim=4)).terms
     assert term.gradient == "none"
+
+
+def test_half_of_a_symmetric_comparison_is_said_to_be_evaluated() -> None:
+    loss = the_loss(found := explain(tiled("contrastive", 32), batch=512, dim=4))
+    assert loss.symmetric
+    assert 512 // 64 < loss.tiles < 512 // 32
+    assert f"tiled, {loss.tiles} tiles of 32 to 64, on and above the diagonal: 512 anchors" in str(found)
+    assert not the_loss(explain(tiled("supcon", 32), batch=512, dim=4)).symmetric
+    assert not the_loss(explain("contrastive", batch=32, dim=4)).symmetric

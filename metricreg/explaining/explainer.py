@@ -17,6 +17,7 @@ from metricreg.explaining.forecast import Forecast
 from metricreg.explaining.reasons import name_of, of_gradient, of_plan
 from metricreg.explaining.seen import SeenLoss, SeenMiner, SeenTerm
 from metricreg.explaining.subject import Sizes, Subject
+from metricreg.sweep import triangle
 
 
 def explain(
@@ -80,7 +81,8 @@ def _loss(seen: SeenLoss, subject: Subject, whole: bool) -> ExplainedLoss:
         selection=seen.selection,
         plan="dense" if seen.tile is None else "tiled",
         tile=tile,
-        tiles=-(-seen.anchors // max(tile, 1)),
+        tiles=len(list(triangle(seen.anchors, tile))) if seen.symmetric else -(-seen.anchors // max(tile, 1)),
+        symmetric=seen.symmetric,
         why=of_plan(seen, subject.execution, subject.device),
         terms=tuple(_term(name, term, seen, whole) for name, term in seen.terms.items()),
     )

@@ -63,6 +63,8 @@ class ExplainedLoss:
         plan: `dense` or `tiled`.
         tile: anchors a tile.
         tiles: how many.
+        symmetric: whether only what is on and above the diagonal is evaluated, in tiles that grow to twice as many
+            anchors.
         why: why this plan and this tile.
         terms: what it is made of.
     """
@@ -75,6 +77,7 @@ class ExplainedLoss:
     plan: str
     tile: int
     tiles: int
+    symmetric: bool
     why: str
     terms: tuple[ExplainedTerm, ...]
 
@@ -178,6 +181,7 @@ def _found(miner: ExplainedMiner) -> str:
 
 def _lines(loss: ExplainedLoss) -> Iterator[str]:
     plan = "dense" if loss.plan == "dense" else f"tiled, {loss.tiles} tiles of {loss.tile}"
+    plan += f" to {2 * loss.tile}, on and above the diagonal" if loss.symmetric else ""
     selected = f", {loss.selection} selected" if loss.selection else ""
     yield f"loss {loss.name}  ({loss.pointer})"
     yield f"  plan    {plan}: {loss.anchors} anchors x {loss.references} references{selected}"

@@ -174,6 +174,7 @@ class Rehearsal:
                     width,
                     batch.anchors.dtype,
                     "" if whole.selection is None else type(whole.selection).__name__,
+                    tile is not None and len(batch.references) < len(whole.references),
                 )
             )
         seen = next((s for s in self.losses if s.loss is loss), None)

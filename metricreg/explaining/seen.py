@@ -48,6 +48,7 @@ class SeenLoss:
         width: values an anchor, if tiles were asked for.
         dtype: of its embeddings.
         selection: what was selected: `Pairs`, `Triplets` or nothing.
+        symmetric: whether only what is on and above the diagonal is evaluated.
         terms: by name.
     """
 
@@ -59,6 +60,7 @@ class SeenLoss:
     width: int | None
     dtype: torch.dtype
     selection: str
+    symmetric: bool = False
     terms: dict[str, SeenTerm] = field(default_factory=dict)
 
 
