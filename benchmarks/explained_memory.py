@@ -5,9 +5,11 @@
 Measured is the peak of the resident set of a fresh process above where it stood before the step (Linux), after a step
 of 64 rows that loads code and starts threads. Two ways:
 
-- `measured`: with `MALLOC_MMAP_THRESHOLD_=65536`, so that the C library gives back each larger block when it is freed;
-- `as it comes`: with the C library's own settings, with which it keeps freed blocks for later, some of which no later
-  one fits in. This differs from run to run, and from one C library to the next.
+- `measured`: with `MALLOC_MMAP_THRESHOLD_=65536`, so that the C library gives back each larger block when it is freed,
+  and `MKL_DISABLE_FAST_MM=1`, so that the matrix library gives back what it rearranges matrices in;
+- `as it comes`: with their own settings, with which the C library keeps freed blocks for later, some of which no later
+  one fits in, and the matrix library some of its own, a few MiB for each thread and shape. This differs from run to
+  run, and from one library to the next.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import metricreg
 from metricreg.explaining.subject import Sizes, Subject
 from metricreg.registry import default_registry
 
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MKL_DISABLE_FAST_MM": "1"}
 
 
 def measured(name: str, n: int, dim: int, per_class: int = 4, **environment: str) -> float:

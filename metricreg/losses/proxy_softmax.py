@@ -8,7 +8,7 @@ from metricreg.batch import Batch
 from metricreg.exclusion import all_but_one
 from metricreg.kinds.loss import Terms
 from metricreg.losses.class_sweep import ClassSweep
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
 from metricreg.losses.proxy import ProxyLoss
 from metricreg.term import Term
 
@@ -66,7 +66,13 @@ class ProxySoftmaxLoss(ProxyLoss):
         else:
             assert batch.anchor_labels is not None  # checked in prepare
             target = batch.anchor_labels.long()[:, None]
-            losses = cross_entropy(*self.logits(batch, target), target, self.factor)
+            if self._by_distance and type(self).others is ProxySoftmaxLoss.others:
+                distances = self.distance(batch.anchors, batch.references)
+                others = LogSumExp(all_but_one(target, distances.shape[1]), self.factor)
+                total, own = others.with_entries(distances, target)
+                losses = log_one_plus_exp(total - self.own(own, batch)[:, 0])
+            else:
+                losses = cross_entropy(*self.logits(batch, target), target, self.factor)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
 
     def width(self, batch: Batch) -> int:
@@ -75,8 +81,13 @@ class ProxySoftmaxLoss(ProxyLoss):
 
     def _in_blocks(self, batch: Batch) -> bool:
         """Whether logits are made a block of classes at a time."""
-        by_distance = type(self).logits is ProxySoftmaxLoss.logits and self.centers_per_class == 1
-        return by_distance and self.num_classes >= MANY and batch.in_tiles
+        one_each = self._by_distance and self.centers_per_class == 1
+        return one_each and self.num_classes >= MANY and batch.in_tiles
+
+    @property
+    def _by_distance(self) -> bool:
+        """Whether the logit to a class is of its distance alone."""
+        return type(self).logits is ProxySoftmaxLoss.logits
 
     def _others_of(self, batch: Batch) -> Tensor:
         return self.others(self.distance(batch.anchors, self.vectors(batch.references)), batch)

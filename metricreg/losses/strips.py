@@ -86,8 +86,20 @@ class Rowwise(ABC):
         """The function of all rows."""
         if torch.compiler.is_compiling():  # which finds the passes by itself
             return self.plain(values)
-        found: Tensor = _Value.apply(values, self)[0]
+        found: Tensor = _Value.apply(values, self, None)[0]
         return found
+
+    def with_entries(self, values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The function of all rows, and listed entries of each, whose gradients are added to those of the function.
+
+        Args:
+            values: `[A, M]`.
+            index: int64 `[A, K]`, columns.
+        """
+        if torch.compiler.is_compiling():
+            return self.plain(values), values.gather(1, index)
+        found, _, entries = _Value.apply(values, self, index)
+        return found, entries
 
 
 class Which:
@@ -132,10 +144,10 @@ def _one_by_one(apply: Any, info: Any, dims: tuple[int | None, ...], *given: Any
 
 
 class _Value(Function):
-    """What a function gives, and its derivative, if that is kept."""
+    """What a function gives, its derivative if that is kept, and the entries that are asked for."""
 
     @staticmethod
-    def forward(values: Tensor, function: Rowwise) -> tuple[Tensor, Tensor | None]:
+    def forward(values: Tensor, function: Rowwise, index: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
         kept = (
             torch.empty_like(values, memory_format=torch.contiguous_format)
             if function.keeps and values.requires_grad
@@ -149,43 +161,64 @@ class _Value(Function):
                 if kept is None
                 else function.value_and_derivative(some, rows, part(kept, rows))
             )
-        return parts[0] if len(parts) == 1 else torch.cat(parts), kept
+        found = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return found, kept, None if index is None else values.gather(1, index)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Rowwise], output: tuple[Tensor, Tensor | None]) -> None:
-        values, ctx.function = inputs
-        found, kept = output
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Rowwise, Tensor | None], output: tuple[Tensor, Tensor | None, Tensor | None]
+    ) -> None:
+        values, ctx.function, index = inputs
+        found, kept, _ = output
         if kept is not None:
             ctx.mark_non_differentiable(kept)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(values, found, kept)
-        ctx.save_for_forward(values)
+        ctx.save_for_backward(values, found, kept, index)
+        ctx.save_for_forward(values, index)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, None]:
-        if gradient is None:
-            return None, None
-        values, found, kept = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor | None, _: None, of_entries: Tensor | None) -> tuple[Tensor | None, ...]:
+        if gradient is None and of_entries is None:
+            return None, None, None
+        values, found, kept, index = ctx.saved_tensors
+        out = None if gradient is None else _Value.pulled(values, found, kept, ctx.function, gradient)
+        if of_entries is None:
+            return out, None, None
+        if out is None:
+            out = torch.zeros_like(values).scatter_add(1, index, of_entries)
+        elif torch.is_grad_enabled() or is_legacy_batchedtensor(of_entries):
+            out = out.scatter_add(1, index, of_entries)
+        else:
+            out.scatter_add_(1, index, of_entries)
+        return out, None, None
+
+    @staticmethod
+    def pulled(values: Tensor, found: Tensor, kept: Tensor | None, function: Rowwise, gradient: Tensor) -> Tensor:
+        """The gradient with respect to the values, of what the function gave."""
         if is_legacy_batchedtensor(
             gradient
         ):  # of torch.autograd.grad(is_grads_batched=True), which asks no vmap of ours
-            return _slope(values, ctx.function, gradient), None
+            return _slope(values, function, gradient)
         if torch.is_grad_enabled():
-            slope: Tensor = _Slope.apply(values, ctx.function, gradient)
-            return slope, None
+            slope: Tensor = _Slope.apply(values, function, gradient)
+            return slope
         if kept is None:
-            return _Slope.forward(values, ctx.function, gradient), None
-        return kept * gradient.masked_fill(found.isneginf(), 0.0)[:, None], None  # where nothing counts
+            return _Slope.forward(values, function, gradient)
+        return kept * gradient.masked_fill(found.isneginf(), 0.0)[:, None]  # where nothing counts
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> tuple[Tensor, None]:
-        (values,) = ctx.saved_tensors
-        return _pushed(ctx.function.plain, (values,), (tangent,)), None
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, None, Tensor | None]:
+        values, index = ctx.saved_tensors
+        entries = None if index is None else tangent.gather(1, index)
+        return _pushed(ctx.function.plain, (values,), (tangent,)), None, entries
 
     @staticmethod
-    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, None], tuple[int, None]]:
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Any, ...], tuple[int | None, ...]]:
         found, dim = _one_by_one(lambda *each: _Value.apply(*each)[0], info, dims, *given)
-        return (found, None), (dim, None)
+        if given[2] is None:
+            return (found, None, None), (dim, None, None)
+        entries, _ = _one_by_one(lambda values, _, index: values.gather(1, index), info, dims, *given)
+        return (found, None, entries), (dim, None, dim)
 
 
 class _Slope(Function):

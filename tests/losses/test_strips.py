@@ -129,6 +129,40 @@ def test_has_every_derivative(function: Rowwise) -> None:
     torch.testing.assert_close(found, want[0])
 
 
+@pytest.mark.parametrize("function", [Powers(), Cubes()], ids=lambda f: type(f).__name__)
+def test_entries_given_along_have_every_derivative(function: Rowwise) -> None:
+    index = torch.tensor([[1, 4], [0, 0]]).repeat(5, 1)[:9]
+    x = rows(9).requires_grad_()
+
+    def both(values: Tensor) -> tuple[Tensor, Tensor]:
+        return function.with_entries(values, index[: len(values)])
+
+    assert torch.autograd.gradcheck(both, x, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(both, x)
+    assert both(x)[1].equal(x.gather(1, index))
+
+    def total(values: Tensor) -> Tensor:
+        found, entries = both(values)
+        return found.square().sum() + (entries.pow(3)).sum()
+
+    def plain(values: Tensor) -> Tensor:
+        return function.plain(values).square().sum() + values.gather(1, index[: len(values)]).pow(3).sum()
+
+    many = torch.stack([rows(4, seed).detach() for seed in range(3)])
+    want = torch.func.vmap(torch.func.hessian(plain))(many)
+    torch.testing.assert_close(torch.func.vmap(torch.func.hessian(total))(many), want)
+
+
+def test_entries_given_along_may_be_all_that_is_used() -> None:
+    x = rows(9).requires_grad_()
+    index = torch.full((9, 1), 2)
+    found, entries = Cubes().with_entries(x, index)
+    (gradient,) = torch.autograd.grad(entries.sum(), x, retain_graph=True)
+    assert gradient.equal(torch.zeros_like(x).scatter(1, index, 1.0))
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    torch.testing.assert_close(gradient, 3.0 * x.detach().square())
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
 def test_nothing_is_nothing(shape: tuple[int, int]) -> None:
     x = torch.zeros(shape, requires_grad=True)
