@@ -284,6 +284,11 @@ class Batch:
         return made
 
     @property
+    def tile(self) -> int | None:
+        """How many anchors the engine takes at a time; None for all at once."""
+        return None if self._engine is None else self._engine.tile
+
+    @property
     def in_tiles(self) -> bool:
         """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
         return self._engine is not None and not self._engine.dense and not torch.compiler.is_compiling()

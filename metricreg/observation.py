@@ -8,20 +8,29 @@ from contextvars import ContextVar
 
 Bounds = Iterator[tuple[int, int]]
 
-_chosen: ContextVar[Callable[[Bounds], Bounds]] = ContextVar("_chosen", default=iter)
+Choose = Callable[[Bounds, str], Bounds]
+
+_chosen: ContextVar[Choose | None] = ContextVar("_chosen", default=None)
 
 
-def observed(tiles: Bounds) -> Bounds:
-    """The tiles that are to be evaluated: all, unless somebody watches."""
-    return _chosen.get()(tiles)
+def observed(tiles: Bounds, what: str = "") -> Bounds:
+    """The tiles that are to be evaluated: all, unless somebody watches.
+
+    Args:
+        tiles: all of a sweep.
+        what: what it makes of them, if it is not the terms of a loss.
+    """
+    choose = _chosen.get()
+    return iter(tiles) if choose is None else choose(tiles, what)
 
 
 @contextmanager
-def observing(choose: Callable[[Bounds], Bounds]) -> Iterator[None]:
+def observing(choose: Choose) -> Iterator[None]:
     """Have only some tiles of every sweep evaluated: what is computed is then wrong, and only its cost is of use.
 
     Args:
-        choose: gives those to be evaluated; it goes on when the tile that it gave has been.
+        choose: gives those to be evaluated, of tiles and what is made of them; it goes on when the tile that it gave
+            has been.
     """
     token = _chosen.set(choose)
     try:

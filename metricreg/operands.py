@@ -153,7 +153,12 @@ def product(x: Tensor, y: Tensor, then: Epilogue | None = None) -> Tensor:
         found: Tensor = _Product.apply(x, y, *sink, then)  # type: ignore[no-untyped-call]
         return found
     values = x @ y.mT
-    return values if then is None else then(values)
+    if then is None:
+        return values
+    if torch.is_grad_enabled() or x.ndim != 2 or transformed() or torch.compiler.is_compiling():
+        return then(values)
+    then.write(values)
+    return values
 
 
 def listed_rows(y: Tensor, index: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ class RowSweep(Tiles):
 
     def backward(self, batch: Batch, held: list[Tensor], upstream: Tensor) -> list[Tensor | None]:
         """The gradients of the inputs."""
+        batch.list_once()
         with torch.enable_grad(), self.tracking(batch, held, True) as tracking:
             for (i, j), part in self._parts(batch, tracking):
                 values = self.function(part)
@@ -65,7 +66,9 @@ class RowSweep(Tiles):
         return tracking.gradients().get(0, [None] * tracking.number)
 
     def _parts(self, batch: Batch, tracking: Tracking) -> Any:
-        return (((i, j), tracking.part(Block(slice(i, j)))) for i, j in observed(batch.tiles(self.tile)))
+        return (
+            ((i, j), tracking.part(Block(slice(i, j)))) for i, j in observed(batch.tiles(self.tile), "values of rows")
+        )
 
 
 class _Rows(torch.autograd.Function):

@@ -59,13 +59,9 @@ class Sweep(Tiles):
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
-        if not self.symmetric:
-            yield from (Block(slice(i, j)) for i, j in observed(batch.tiles(self.tile)))
-            return
-        for i, j in observed(triangle(len(batch), self.tile)):
-            yield Block(slice(i, j), slice(i, j))
-            if j < len(batch):
-                yield Block(slice(i, j), slice(j, len(batch)), times=2)
+        if self.symmetric:
+            return halves(len(batch), self.tile)
+        return (Block(slice(i, j)) for i, j in observed(batch.tiles(self.tile)))
 
     def run(
         self, batch: Batch, held: Sequence[Tensor], slopes: Sequence[Tensor] | None
@@ -125,6 +121,20 @@ class Sweep(Tiles):
         if len(batch) > 1 and any(size in s.shape for s in statistics):
             with torch.no_grad():
                 self._statistics(batch.rows(0, size - 1 if size > 1 else 2))
+
+
+def halves(number: int, tile: int, what: str = "") -> Iterator[Block]:
+    """What is on and above the diagonal of a symmetric comparison.
+
+    Args:
+        number: of anchors.
+        tile: anchors of the first run.
+        what: what is made of it, as for `observed`.
+    """
+    for i, j in observed(triangle(number, tile), what):
+        yield Block(slice(i, j), slice(i, j))
+        if j < number:
+            yield Block(slice(i, j), slice(j, number), times=2)
 
 
 def triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:

@@ -90,11 +90,11 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_the_plan_is_by_size() -> None:
-    loss = the_loss(explain("ntxent", batch=64, dim=4))
+    loss = the_loss(explain("fast_ap", batch=64, dim=4))
     assert (loss.plan, loss.tiles) == ("dense", 1)
     assert "64 anchors x 64 values = 4.1 K values, within the limit" in loss.why
     batch = int(CPU_VALUES**0.5) + 1
-    loss = the_loss(explain("ntxent", batch=batch, dim=4))
+    loss = the_loss(explain("fast_ap", batch=batch, dim=4))
     x = torch.empty(batch, 4)
     assert loss.plan == "tiled"
     assert loss.tile == Execution().tile_for(Batch(x, x), batch)
@@ -333,3 +333,14 @@ def test_half_of_a_symmetric_comparison_is_said_to_be_evaluated() -> None:
     assert f"tiled, {loss.tiles} tiles of 32 to 64, on and above the diagonal: 512 anchors" in str(found)
     assert not the_loss(explain(tiled("supcon", 32), batch=512, dim=4)).symmetric
     assert not the_loss(explain("contrastive", batch=32, dim=4)).symmetric
+
+
+def test_what_is_made_of_all_anchors_first_is_said() -> None:
+    loss = the_loss(found := explain(tiled("ntxent", 32), batch=512, dim=4))
+    ((what, tiles),) = loss.before
+    assert what == "sums over negatives, on and above the diagonal"
+    assert 512 // 64 < tiles < 512 // 32
+    assert f"first   {what}, in {tiles} tiles" in str(found)
+    proxies = explain("arcface", batch=16, dim=4, classes=100_000)
+    assert the_loss(proxies).before == (("sums over blocks of classes", 2),)
+    assert the_loss(explain("ntxent", batch=32, dim=4)).before == ()

@@ -17,7 +17,12 @@ RESOLUTION = 8.0
 
 
 def squared_euclidean(
-    x: Tensor, y: Tensor, center: Tensor | None = None, rooted: bool = False, index: Tensor | None = None
+    x: Tensor,
+    y: Tensor,
+    center: Tensor | None = None,
+    rooted: bool = False,
+    index: Tensor | None = None,
+    factor: Tensor | None = None,
 ) -> Tensor:
     """|x - y|² of all rows from one matrix product: `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
 
@@ -29,6 +34,7 @@ def squared_euclidean(
         center: a row to take from all first: distances do not change, cancellation does.
         rooted: distances in the place of their squares.
         index: `[X, K]`, which columns are wanted; all if None.
+        factor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are multiplied; 1 if None.
     """
     alone = x is y
     x = x if center is None else x - center
@@ -41,7 +47,10 @@ def squared_euclidean(
         columns = once_a_sweep(("columns", center is None), y, lambda y: _columns(y, center))
     picked = None if index is None else listed_rows(columns, index)
     # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
-    kept = Above(xx.detach() * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps), rooted)
+    least = xx.detach() * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps)
+    if factor is not None:
+        rows, least = rows * factor, least * factor.detach()
+    kept = Above(least, rooted)
     return product(rows, columns, kept) if picked is None else kept((rows[:, None] @ picked.mT)[:, 0])
 
 

@@ -84,6 +84,7 @@ def _loss(seen: SeenLoss, subject: Subject, whole: bool) -> ExplainedLoss:
         tiles=len(list(triangle(seen.anchors, tile))) if seen.symmetric else -(-seen.anchors // max(tile, 1)),
         symmetric=seen.symmetric,
         why=of_plan(seen, subject.execution, subject.device),
+        before=seen.before,
         terms=tuple(_term(name, term, seen, whole) for name, term in seen.terms.items()),
     )
 

@@ -66,6 +66,7 @@ class ExplainedLoss:
         symmetric: whether only what is on and above the diagonal is evaluated, in tiles that grow to twice as many
             anchors.
         why: why this plan and this tile.
+        before: what is made of all anchors first, and in how many tiles.
         terms: what it is made of.
     """
 
@@ -79,6 +80,7 @@ class ExplainedLoss:
     tiles: int
     symmetric: bool
     why: str
+    before: tuple[tuple[str, int], ...]
     terms: tuple[ExplainedTerm, ...]
 
 
@@ -184,6 +186,8 @@ def _lines(loss: ExplainedLoss) -> Iterator[str]:
     plan += f" to {2 * loss.tile}, on and above the diagonal" if loss.symmetric else ""
     selected = f", {loss.selection} selected" if loss.selection else ""
     yield f"loss {loss.name}  ({loss.pointer})"
+    for what, tiles in loss.before:
+        yield f"  first   {what}, in {tiles} tile{'' if tiles == 1 else 's'}"
     yield f"  plan    {plan}: {loss.anchors} anchors x {loss.references} references{selected}"
     yield f"  why     {loss.why}"
     for term in loss.terms:

@@ -101,6 +101,7 @@ class Rehearsal:
         self.miners: list[SeenMiner] = []
         self.ledger = Ledger()
         self._backward = False
+        self._before: list[tuple[str, int]] = []
         self._terms: dict[str, SeenTerm] = {}
         for path, module in pipeline.named_modules():
             if isinstance(module, Loss):
@@ -115,7 +116,7 @@ class Rehearsal:
         """Make steps until there is no more to compare with than before, as when a memory is filled."""
         compared = -1
         for turn in range(1, TURNS):
-            with observing(lambda tiles: islice(tiles, 1)), torch.no_grad():
+            with observing(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
                 self._forward(inputs(turn))
             before, compared = compared, sum(seen.references for seen in self.losses)
             self.losses, self.miners = [], []
@@ -136,8 +137,10 @@ class Rehearsal:
             if wanting:
                 torch.autograd.backward(torch.stack([v.sum() for v in wanting]).sum())
 
-    def _some(self, tiles: Bounds) -> Bounds:
+    def _some(self, tiles: Bounds, what: str) -> Bounds:
         bounds = list(tiles)
+        if what and not self._backward:
+            self._before.append((what, len(bounds)))
         if len(bounds) <= FIRST + 1:
             yield from bounds
             return
@@ -175,8 +178,10 @@ class Rehearsal:
                     batch.anchors.dtype,
                     "" if whole.selection is None else type(whole.selection).__name__,
                     tile is not None and len(batch.references) < len(whole.references),
+                    before=tuple(self._before),
                 )
             )
+            self._before = []
         seen = next((s for s in self.losses if s.loss is loss), None)
         if seen is None or not isinstance(terms, dict):
             return

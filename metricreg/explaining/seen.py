@@ -50,6 +50,7 @@ class SeenLoss:
         selection: what was selected: `Pairs`, `Triplets` or nothing.
         symmetric: whether only what is on and above the diagonal is evaluated.
         terms: by name.
+        before: what was made of all anchors before, and in how many tiles.
     """
 
     loss: Loss
@@ -62,6 +63,7 @@ class SeenLoss:
     selection: str
     symmetric: bool = False
     terms: dict[str, SeenTerm] = field(default_factory=dict)
+    before: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass

@@ -11,14 +11,15 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots, Reducer
+from metricreg.kinds import Distance, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
 
 
-class CircleLoss(Loss):
+class CircleLoss(NegativesLoss):
     r"""Weighs each similarity by how far it is from its optimum: 1 + m for positives, -m for negatives.
 
     $$\ell_a = \log \left( 1 + \sum_n e^{\gamma [s(a, n) + m]_+ (s(a, n) - m)}
@@ -51,13 +52,15 @@ class CircleLoss(Loss):
         """The mean over the anchors that cost something."""
         return AvgNonZeroReducer()
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of similarities over -m, times how far they are over it."""
+        return _PushedLogSumExp(which, self.m, self.gamma)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance(batch.anchors, batch.references)
-        near, among = batch.at_positives(s)
+        negative, near, among = self.against_negatives(batch)
         pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
         positive = masked_logsumexp(self.gamma * pull, among != 0)
-        negative = _PushedLogSumExp(which(batch.negatives), self.m, self.gamma)(s)
         return {"loss": Term(log_one_plus_exp(positive + negative))}
 
 
@@ -77,10 +80,9 @@ class _PushedLogSumExp(LogSumExp):
     def exponents(self, values: Tensor) -> Tensor:
         return self.scale * (values.detach() + self.m).relu() * (values - self.m)
 
-    def write_exponents(self, values: Tensor, out: Tensor) -> None:
-        pushed = torch.sub(values, self.m, out=self.scratch(values, 1)).mul_(self.scale)
-        torch.add(values, self.m, out=out).relu_().mul_(pushed)
+    def write_exponents(self, values: Tensor, out: Tensor, less: float = 0.0) -> None:
+        torch.clamp(values, min=-self.m, out=out).square_()  # the square of s less that of m, of s over -m
+        torch.add(values.new_tensor(-self.scale * self.m**2 - less), out, alpha=self.scale, out=out)
 
-    def times_slope_(self, values: Tensor, out: Tensor, factor: Tensor) -> None:
-        pushed = torch.add(values, self.m, out=self.scratch(values, 1)).relu_()
-        out.mul_(pushed).mul_((self.scale * factor)[:, None])
+    def times_steepness_(self, values: Tensor, out: Tensor) -> None:
+        out.mul_(torch.add(values, self.m, out=self.scratch(values, 1)).relu_())

@@ -96,7 +96,8 @@ class ClassSweep(Tiles):
 
     def _blocks(self, batch: Batch) -> Iterator[slice]:
         number = len(batch.references)
-        return (slice(i, j) for i, j in observed((i, min(i + self.tile, number)) for i in range(0, number, self.tile)))
+        blocks = ((i, min(i + self.tile, number)) for i in range(0, number, self.tile))
+        return (slice(i, j) for i, j in observed(blocks, "sums over blocks of classes"))
 
     def _sum(self, batch: Batch, anchors: Tensor, vectors: Tensor, rows: slice) -> Tensor:
         """The log-sum-exp of the logits to some classes but the own, `[A]`."""

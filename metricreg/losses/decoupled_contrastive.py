@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,13 +11,14 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, masked_logsumexp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.term import Term
 
 
-class DecoupledContrastiveLoss(Loss):
+class DecoupledContrastiveLoss(NegativesLoss):
     r"""The contrastive loss of NT-Xent without the positive pair in the denominator; DCL, and DCLW with weights.
 
     $$\ell = -w(a, p) \frac{s(a, p)}{\tau} + \log \sum_n e^{s(a, n) / \tau} \qquad
@@ -33,6 +34,8 @@ class DecoupledContrastiveLoss(Loss):
         weighting: `"vmf"` for von Mises-Fisher weights of the positive pairs, or none.
         sigma: of those weights, greater than 0; they differ more for a smaller one.
     """
+
+    counts_repeated: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -54,17 +57,20 @@ class DecoupledContrastiveLoss(Loss):
     def prepare(self, batch: Batch) -> Batch:
         """The logarithm of the mean that weights are relative to, over all positive pairs."""
         if self.weighting is None:
-            return batch
+            return super().prepare(batch)
         sums, counts = batch.map(self._of_positives).unbind(1)
         sums = sums.masked_fill(counts == 0, 0.0)
         mean = masked_logsumexp(sums[None], counts[None] != 0)[0] - counts.sum().clamp(min=1).log()
-        return batch.replace(whole={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
+        return super().prepare(batch).replace(whole={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
+
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of similarities over the temperature."""
+        return LogSumExp(which, self.distance.sign / self.temperature)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        s = self._similarities(batch)
-        negatives = masked_logsumexp(s, batch.negatives, 1.0 / self.temperature)[:, None]
-        near, among = batch.at_positives(s)
+        negatives, near, among = self.against_negatives(batch)
+        negatives, near = negatives[:, None], self.distance.closeness(near)
         pull = near / self.temperature
         if self.weighting is not None:
             above = (near / self.sigma - batch.whole["log_mean"]).masked_fill(among == 0, 0.0)
@@ -72,11 +78,9 @@ class DecoupledContrastiveLoss(Loss):
         push = negatives.masked_fill(negatives == -torch.inf, 0.0)
         return {"loss": Term(push - pull, among, kind="pos_pair")}
 
-    def _similarities(self, batch: Batch) -> Tensor:
-        return self.distance.closeness(self.distance(batch.anchors, batch.references))
-
     def _of_positives(self, part: Batch) -> Tensor:
         """Each anchor's log-sum-exp of its positives, and their number: `[A, 2]`."""
-        near, among = part.at_positives(self._similarities(part))
+        near, among = self.distance.of_positives(part)
+        near = self.distance.closeness(near)
         sums = masked_logsumexp(near / self.sigma, among)
         return torch.stack([sums, among.sum(1).to(sums.dtype)], 1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.kinds import Loss, LossSlots
+from metricreg.kinds import LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import masked_logsumexp, which
+from metricreg.losses.logsumexp import LogSumExp, masked_logsumexp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.term import Term
 
 
-class GeneralizedLiftedStructureLoss(Loss):
+class GeneralizedLiftedStructureLoss(NegativesLoss):
     r"""Wants the farthest of an anchor's positives nearer than the nearest of its negatives, by soft extremes.
 
     $$\ell_a = \left[ \log \sum_p e^{d(a, p) - m^+} + \log \sum_n e^{m^- - d(a, n)} \right]_+$$
@@ -29,11 +31,14 @@ class GeneralizedLiftedStructureLoss(Loss):
         self.neg_margin = neg_margin
         self.pos_margin = pos_margin
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of how much closer they are than the margin."""
+        sign = self.distance.sign
+        return LogSumExp(which, sign, -sign * self.neg_margin)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        d, sign = self.distance(batch.anchors, batch.references), self.distance.sign
-        far, among = batch.at_positives(d)
+        negative, far, among = self.against_negatives(batch)
         positive = masked_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
-        negative = masked_logsumexp(d, which(batch.negatives), sign, -sign * self.neg_margin)
         both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
         return {"loss": Term(both.relu())}

@@ -7,14 +7,15 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.kinds import Loss, LossSlots
+from metricreg.kinds import LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, which
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.selection import Pairs
 from metricreg.term import Term
 
 
-class LiftedStructureLoss(Loss):
+class LiftedStructureLoss(NegativesLoss):
     r"""Wants a positive pair nearer than all negatives of either of the two.
 
     $$\ell_{ij} = \frac12 \left[ \log \left(
@@ -37,10 +38,16 @@ class LiftedStructureLoss(Loss):
 
     def prepare(self, batch: Batch) -> Batch:
         """The log-sum-exp of the negatives of each anchor `[A]`, and of each reference `[M]`, which any may need."""
-        own = batch.map(self._of_anchors)
+        own = self.summed_once(batch)
+        own = batch.map(self._of_anchors) if own is None else own
         alone = batch.references is batch.anchors
         partner = own if alone else _turned(batch).map(self._of_references)
         return batch.replace(row={"own": own}, whole={"partner": partner})
+
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of how much closer they are than the margin."""
+        sign = self.distance.sign
+        return LogSumExp(which, sign, -sign * self.neg_margin)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
@@ -58,8 +65,7 @@ class LiftedStructureLoss(Loss):
         return self._logsumexp(self.distance(part.references, part.anchors).mT, part)
 
     def _logsumexp(self, d: Tensor, batch: Batch) -> Tensor:
-        sign = self.distance.sign
-        return masked_logsumexp(d, batch.negatives, sign, -sign * self.neg_margin)
+        return self.of_negatives(which(batch.negatives)).of(d, batch.negatives)
 
 
 def _turned(batch: Batch) -> Batch:

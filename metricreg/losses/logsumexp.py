@@ -54,13 +54,20 @@ class LogSumExp(Rowwise):
         """What the exponential is taken of, differentiable."""
         return self.scale * values + self.shift
 
-    def write_exponents(self, values: Tensor, out: Tensor) -> None:
-        """The same without the shift, written to other memory."""
-        torch.mul(values, self.scale, out=out)
+    def write_exponents(self, values: Tensor, out: Tensor, less: float = 0.0) -> None:
+        """The same without the shift, less another, written to other memory."""
+        if less:
+            torch.add(values.new_tensor(-less), values, alpha=self.scale, out=out)
+        else:
+            torch.mul(values, self.scale, out=out)
 
     def times_slope_(self, values: Tensor, out: Tensor, factor: Tensor) -> None:
         """Multiply by the slope of the exponents, and by a factor a row `[R]`."""
+        self.times_steepness_(values, out)
         out.mul_((self.scale * factor if self.scale != 1.0 else factor)[:, None])
+
+    def times_steepness_(self, values: Tensor, out: Tensor) -> None:
+        """Multiply by the slope of the exponents over the scale, where that is not 1."""
 
     def plain(self, values: Tensor) -> Tensor:
         """In differentiable operations."""
@@ -69,6 +76,12 @@ class LogSumExp(Rowwise):
         nothing = ~self.weight.any(1)  # torch differentiates the sum of no exponentials to NaN
         kept = self.exponents(values).masked_fill(~(self.weight | nothing[:, None]), -torch.inf)
         return kept.logsumexp(1).masked_fill(nothing, -torch.inf)
+
+    def of(self, values: Tensor, weight: Tensor) -> Tensor:
+        """The same of entries that count as often as a weight says."""
+        if weight.dtype is torch.bool:
+            return self(values)
+        return LogSumExp(self.weight)(self.exponents(values) + weight.clamp(min=1).to(values.dtype).log())
 
     def value(self, values: Tensor, rows: slice) -> Tensor:
         """Of some rows."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.term import Term
 
 
-class MultiSimilarityLoss(Loss):
+class MultiSimilarityLoss(NegativesLoss):
     r"""Weighs each pair by how it stands to the anchor's other pairs.
 
     $$\ell_a = \frac1\alpha \log \left( 1 + \sum_{p} e^{-\alpha (s(a, p) - \lambda)} \right)
@@ -47,11 +49,13 @@ class MultiSimilarityLoss(Loss):
         """Cosine."""
         return CosineSimilarity()
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of similarities over the base, times beta."""
+        scale = self.distance.sign * self.beta
+        return LogSumExp(which, scale, -scale * self.base)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance(batch.anchors, batch.references)
-        near, among = batch.at_positives(s)
+        negative, near, among = self.against_negatives(batch)
         positive = masked_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
-        scale = self.distance.sign * self.beta
-        negative = masked_logsumexp(s, which(batch.negatives), scale, -scale * self.base)
         return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

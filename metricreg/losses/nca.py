@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.term import Term
 
 
-class NCALoss(Loss):
+class NCALoss(NegativesLoss):
     r"""Negative log-probability that an anchor's random neighbour is one of its positives.
 
     $$\ell_a = -\log \frac{\sum_p e^{-\sigma d(a, p)}}{\sum_p e^{-\sigma d(a, p)} + \sum_n e^{-\sigma d(a, n)}}$$
@@ -28,6 +30,8 @@ class NCALoss(Loss):
         softmax_scale: sigma, greater than 0.
     """
 
+    counts_repeated: ClassVar[bool] = True
+
     def __init__(self, softmax_scale: Annotated[float, Field(gt=0)] = 1.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.softmax_scale = softmax_scale
@@ -39,13 +43,16 @@ class NCALoss(Loss):
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become weights of the anchors."""
-        return batch.replace(selection=None, weights=batch.row_weights())
+        return super().prepare(batch.replace(selection=None, weights=batch.row_weights()))
+
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of scaled similarities."""
+        return LogSumExp(which, self.distance.sign * self.softmax_scale)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign * self.softmax_scale
-        near, among = batch.at_positives(s)
+        negatives, near, among = self.against_negatives(batch)
         counts = among.any(1)
-        near = masked_logsumexp(near, among, scale).masked_fill(~counts, 0.0)
-        losses = log_one_plus_exp(masked_logsumexp(s, batch.negatives, scale) - near)
+        near = masked_logsumexp(near, among, self.distance.sign * self.softmax_scale).masked_fill(~counts, 0.0)
+        losses = log_one_plus_exp(negatives - near)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, counts)}

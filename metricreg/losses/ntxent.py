@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.term import Term
 
 
-class NTXentLoss(Loss):
+class NTXentLoss(NegativesLoss):
     r"""Cross entropy of each positive pair against all negatives of its anchor; InfoNCE.
 
     $$\ell = -\log \frac{e^{s(a, p) / \tau}}{e^{s(a, p) / \tau} + \sum_n e^{s(a, n) / \tau}}
@@ -28,6 +30,8 @@ class NTXentLoss(Loss):
         temperature: tau, greater than 0.
     """
 
+    counts_repeated: ClassVar[bool] = True
+
     def __init__(self, temperature: Annotated[float, Field(gt=0)] = 0.07, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.temperature = temperature
@@ -37,9 +41,12 @@ class NTXentLoss(Loss):
         """Cosine."""
         return CosineSimilarity()
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of similarities over the temperature."""
+        return LogSumExp(which, self.distance.sign / self.temperature)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign / self.temperature
-        negatives = masked_logsumexp(s, batch.negatives, scale)[:, None]
-        near, among = batch.at_positives(s)
-        return {"loss": Term(log_one_plus_exp(negatives - scale * near), among, kind="pos_pair")}
+        negatives, near, among = self.against_negatives(batch)
+        closeness = self.distance.sign / self.temperature * near
+        return {"loss": Term(log_one_plus_exp(negatives[:, None] - closeness), among, kind="pos_pair")}

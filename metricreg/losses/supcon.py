@@ -11,14 +11,15 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots, Reducer
+from metricreg.kinds import Distance, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.term import Term
 
 
-class SupConLoss(Loss):
+class SupConLoss(NegativesLoss):
     r"""Mean cross entropy of an anchor's positives against everything else in the batch.
 
     $$\ell_a = -\frac{1}{|P_a|} \sum_{p \in P_a} \log
@@ -45,11 +46,14 @@ class SupConLoss(Loss):
         """The mean over the anchors that cost something."""
         return AvgNonZeroReducer()
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of similarities over the temperature."""
+        return LogSumExp(which, self.distance.sign / self.temperature)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign / self.temperature
-        near, among = batch.at_positives(s)
-        total = positive_cross_entropy(scale * near, among != 0, masked_logsumexp(s, which(batch.negatives), scale))
+        negatives, near, among = self.against_negatives(batch)
+        total = positive_cross_entropy(self.distance.sign / self.temperature * near, among != 0, negatives)
         return {"loss": Term(total / number_of_positives(batch))}
 
 

@@ -11,14 +11,15 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.losses.angle import rotated
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.term import Term
 
 
-class TupletMarginLoss(Loss):
+class TupletMarginLoss(NegativesLoss):
     r"""Cross entropy of each positive pair against all negatives of its anchor, less an angle at the positive.
 
     $$\ell = \log \left( 1 + \sum_n e^{s (\cos \theta_{an} - \cos(\theta_{ap} - \beta))} \right)$$
@@ -32,6 +33,8 @@ class TupletMarginLoss(Loss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+
+    counts_repeated: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -48,12 +51,14 @@ class TupletMarginLoss(Loss):
         """Cosine."""
         return CosineSimilarity()
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of scaled similarities."""
+        return LogSumExp(which, self.scale)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        cosine = self.distance(batch.anchors, batch.references)
-        negatives = masked_logsumexp(cosine, batch.negatives, self.scale)[:, None]
-        near, among = batch.at_positives(cosine)
-        losses = log_one_plus_exp(negatives - self.scale * self._with_slack(near))
+        negatives, near, among = self.against_negatives(batch)
+        losses = log_one_plus_exp(negatives[:, None] - self.scale * self._with_slack(near))
         return {"loss": Term(losses, among, kind="pos_pair")}
 
     def _with_slack(self, cosine: Tensor) -> Tensor:

@@ -1,0 +1,176 @@
+"""Losses that sum over the negatives of an anchor: half of a symmetric comparison gives what all of it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metricreg import Execution, MetricregError, Pairs, distances
+from metricreg.component import create
+from metricreg.losses import negatives
+from metricreg.losses.negatives import NegativesLoss
+from tests.oracle import assert_close, rows, value_and_gradients
+
+LOSSES = [
+    "circle",
+    "decoupled_contrastive",
+    "generalized_lifted_structure",
+    "lifted_structure",
+    "multi_similarity",
+    "nca",
+    "ntxent",
+    "supcon",
+    "tuplet_margin",
+]
+OF_COSINES = ("circle", "tuplet_margin")
+LABELS = torch.arange(40) * 7 % 11
+TILES = [1, 7, 16, 1000]
+
+
+@pytest.fixture(autouse=True)
+def listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.batch.LISTED", 0)
+
+
+@pytest.fixture
+def halves(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """For each time that half of a comparison was summed, whether that was enough."""
+    found: list[bool] = []
+    summed = NegativesLoss.summed_once
+
+    def watched(loss: NegativesLoss, batch: Any) -> Tensor | None:
+        called: list[None] = []
+        forward = negatives._Halves.forward
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(negatives._Halves, "forward", lambda *a: (called.append(None), forward(*a))[1])
+            out = summed(loss, batch)
+        found.extend(out is not None for _ in called)
+        return out
+
+    monkeypatch.setattr(NegativesLoss, "summed_once", watched)
+    return found
+
+
+def results(loss: Any, x: Tensor, execution: Execution, labels: Tensor = LABELS, **given: Any) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    return value_and_gradients(loss(x, labels, execution=execution, **given), [x, *loss.parameters()])
+
+
+def tiled(tile: int) -> Execution:
+    return Execution("tiled", tile=tile)
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("distance", ["cosine", "dot_product", "lp", "lp squared", "lp raw"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_half_of_a_comparison_is_as_all_of_it(name: str, distance: str, tile: int, halves: list[bool]) -> None:
+    slots = {"lp squared": {"power": 2.0}, "lp raw": {"normalize": False}}.get(distance, {})
+    if name in OF_COSINES and distance != "cosine":
+        pytest.skip("works with cosines alone")
+    loss = create("loss", name, distance=create("distance", distance.split()[0], **slots))
+    assert_close(results(loss, rows(40), tiled(tile)), results(loss, rows(40), Execution("dense")), 1e-12)
+    assert halves == [True]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_so_it_is_in_single_precision(name: str, halves: list[bool]) -> None:
+    torch.manual_seed(0)
+    x, labels, loss = torch.randn(300, 16), torch.randint(60, (300,)), create("loss", name)
+    value, gradient = results(loss, x, tiled(64), labels)
+    want, slope = results(loss, x, Execution("dense"), labels)
+    assert halves == [True]
+    torch.testing.assert_close(value, want, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(gradient, slope, rtol=0.0, atol=1e-5 * float(slope.abs().max()))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_parameters_of_the_distance_get_their_gradient(name: str, halves: list[bool]) -> None:
+    if name in OF_COSINES:
+        pytest.skip("works with cosines alone")
+    torch.manual_seed(0)
+    distance = create("distance", "mahalanobis", embedding_size=5).double()
+    with torch.no_grad():
+        distance.factor.add_(0.1 * torch.randn_like(distance.factor))
+    loss = create("loss", name, distance=distance)
+    assert_close(results(loss, rows(40), tiled(7)), results(loss, rows(40), Execution("dense")), 1e-11)
+    assert halves == [True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("nearest_first", [True, False])
+def test_exponents_too_far_apart_are_summed_row_by_row(
+    dtype: torch.dtype, nearest_first: bool, halves: list[bool]
+) -> None:
+    # of a few anchors all negatives are so much farther, or nearer, than those of the others, that one number for all
+    # exponentials would lose them
+    x = rows(40).to(dtype)
+    x = torch.cat([x[:8], 0.01 * x[8:]]) if nearest_first else torch.cat([0.01 * x[:8], x[8:]])
+    loss = create("loss", "ntxent", temperature=0.002, distance=create("distance", "dot_product", normalize=False))
+    labels = torch.cat([torch.arange(8) % 2, 5 + LABELS[8:]])
+    tolerance = 1e-12 if dtype is torch.float64 else 1e-5
+    assert_close(results(loss, x, tiled(8), labels), results(loss, x, Execution("dense"), labels), tolerance)
+    assert halves == [False]
+
+
+def test_without_negatives_there_is_nothing_to_sum(halves: list[bool]) -> None:
+    loss, same = create("loss", "multi_similarity"), torch.zeros(40, dtype=torch.int64)
+    assert_close(results(loss, rows(40), tiled(7), same), results(loss, rows(40), Execution("dense"), same), 1e-12)
+    assert halves == [False]
+
+
+def test_a_comparison_that_is_not_symmetric_is_made_as_a_whole(halves: list[bool]) -> None:
+    class Turned(distances.CosineSimilarity):
+        def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+            return (x @ y.mT).square() * y.abs().amax(-1)
+
+    x, loss = rows(40), create("loss", "supcon")
+    for found, given in [
+        (create("loss", "supcon", distance=Turned()), {}),
+        (loss, {"ref_embeddings": rows(30, 1), "ref_labels": LABELS[:30]}),
+        (loss, {"tuples": Pairs.of(*(torch.tensor(c) for c in ([2, 2, 1], [3, 4, 0], [0, 4], [1, 1])))}),
+        (create("loss", "supcon", reducer=create("reducer", "do_nothing")), {}),
+    ]:
+        got = found(x, LABELS, execution=tiled(7), **given)
+        if isinstance(got, Tensor):
+            torch.testing.assert_close(got, found(x, LABELS, execution=Execution("dense"), **given))
+    assert halves == []
+
+
+def test_what_wants_no_gradient_is_summed_as_well(halves: list[bool]) -> None:
+    loss = create("loss", "ntxent")
+    torch.testing.assert_close(
+        loss(rows(40).detach(), LABELS, execution=tiled(7)),
+        loss(rows(40).detach(), LABELS, execution=Execution("dense")),
+    )
+    assert halves == [True]
+
+
+def test_there_is_no_second_derivative() -> None:
+    x = rows(40).requires_grad_()
+    loss = create("loss", "ntxent")(x, LABELS, execution=tiled(7))
+    with pytest.raises(MetricregError, match="has no second derivative"):
+        torch.autograd.grad(loss, x, create_graph=True)
+
+
+def test_what_is_not_finite_is_not_hidden() -> None:
+    x = rows(40).detach()
+    x[3] = torch.nan
+    assert create("loss", "ntxent")(x, LABELS, execution=tiled(7)).isnan()
+
+
+def test_tiles_are_for_the_positives_alone(halves: list[bool]) -> None:
+    widths: list[int] = []
+
+    class Watched(Execution):
+        def tile_for(self, batch: Any, width: int) -> int | None:
+            widths.append(width)
+            return super().tile_for(batch, width)
+
+    loss = create("loss", "ntxent")
+    loss(rows(40), LABELS, execution=Watched("tiled", tile=7))
+    assert halves == [True]
+    assert widths == [40, 3 * 5]  # at most 3 positives, of 5 dimensions
