@@ -80,7 +80,7 @@ class DecoupledContrastiveLoss(NegativesLoss):
 
     def _of_positives(self, part: Batch) -> Tensor:
         """Each anchor's log-sum-exp of its positives, and their number: `[A, 2]`."""
-        near, among = self.distance.of_positives(part)
+        near, among = part.at_positives(self.distance(part.anchors, part.references))
         near = self.distance.closeness(near)
         sums = masked_logsumexp(near / self.sigma, among)
         return torch.stack([sums, among.sum(1).to(sums.dtype)], 1)

@@ -11,13 +11,14 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
+from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
+from metricreg.losses.negatives import NEGATIVES, NegativesLoss
 from metricreg.term import Term
 
 
-class InstanceLoss(Loss):
+class InstanceLoss(NegativesLoss):
     r"""Cross entropy of classifying each embedding by the embeddings of the batch, which stand for their classes.
 
     $$\ell_a = -\log \frac{\sum_{p \in P_a \cup \{a\}} e^{\gamma \cos(a, p)}}
@@ -41,15 +42,35 @@ class InstanceLoss(Loss):
         """Cosine."""
         return CosineSimilarity()
 
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        """Of scaled similarities."""
+        return LogSumExp(which, self._scale)
+
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s, scale = self.distance(batch.anchors, batch.references), self.distance.sign * self.gamma
-        positives, negatives = batch.positives, batch.negatives
-        own = _with_self(positives, batch)
+        if NEGATIVES in batch.row:
+            negatives, near, own = self.against_negatives(batch)
+            compared = own.any(1) | ~negatives.isneginf()
+            near, own = self._and_itself(near, own, batch)
+        else:
+            near, positives = self.distance(batch.anchors, batch.references), batch.positives
+            negatives = masked_logsumexp(near, batch.negatives, self._scale)
+            compared = which(positives).any(1) | which(batch.negatives).any(1)
+            own = _with_self(positives, batch)
         has_class = which(own).any(1)
-        compared = which(positives).any(1) | which(negatives).any(1)
-        together = masked_logsumexp(s, own, scale).masked_fill(~has_class, 0.0)
-        return {"loss": Term(log_one_plus_exp(masked_logsumexp(s, negatives, scale) - together), compared & has_class)}
+        together = masked_logsumexp(near, own, self._scale).masked_fill(~has_class, 0.0)
+        return {"loss": Term(log_one_plus_exp(negatives - together), compared & has_class)}
+
+    @property
+    def _scale(self) -> float:
+        return self.distance.sign * self.gamma
+
+    def _and_itself(self, near: Tensor, own: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Distances to positives `[A, K]`, and which of them count; each anchor's to itself besides."""
+        if batch.self_index is None:  # and so each is one of its positives
+            return near, own
+        itself = self.distance.pairwise(batch.anchors, batch.references[batch.self_index])[:, None]
+        return torch.cat([near, itself], 1), torch.cat([own, torch.ones_like(own[:, :1])], 1)
 
 
 def _with_self(positives: Tensor, batch: Batch) -> Tensor:

@@ -19,6 +19,7 @@ LOSSES = [
     "circle",
     "decoupled_contrastive",
     "generalized_lifted_structure",
+    "instance",
     "lifted_structure",
     "multi_similarity",
     "nca",
@@ -79,7 +80,8 @@ def test_half_of_a_comparison_is_as_all_of_it(name: str, distance: str, tile: in
 @pytest.mark.parametrize("name", LOSSES)
 def test_so_it_is_in_single_precision(name: str, halves: list[bool]) -> None:
     torch.manual_seed(0)
-    x, labels, loss = torch.randn(300, 16), torch.randint(60, (300,)), create("loss", name)
+    loss = create("loss", name, **({"gamma": 8.0} if name == "instance" else {}))  # of which the default is all but 0
+    x, labels = torch.randn(300, 16), torch.randint(60, (300,))
     value, gradient = results(loss, x, tiled(64), labels)
     want, slope = results(loss, x, Execution("dense"), labels)
     assert halves == [True]
