@@ -60,8 +60,11 @@ class Tiles:
         stand_ins = {id(p): p.detach().requires_grad_(grad) for p in hooked}
         parameters = [stand_ins.get(id(p), p) for p in _parameters(held)]
         found = Tracking(batch, self.leaves, parameters, grad)
-        with self.state.holding([stand_ins.get(id(t), t) for t in held]), found.operands.active():
-            yield found
+        try:
+            with self.state.holding([stand_ins.get(id(t), t) for t in held]), found.operands.active():
+                yield found
+        finally:
+            found.operands.sinks = None  # a cycle, which would keep what was made until someone looks for cycles
 
 
 def saved_by(ctx: Any) -> tuple[Tensor, ...]:

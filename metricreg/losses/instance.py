@@ -70,7 +70,7 @@ class InstanceLoss(NegativesLoss):
         if batch.self_index is None:  # and so each is one of its positives
             return near, own
         itself = self.distance.pairwise(batch.anchors, batch.references[batch.self_index])[:, None]
-        return torch.cat([near, itself], 1), torch.cat([own, torch.ones_like(own[:, :1])], 1)
+        return torch.cat([near, itself], 1), torch.cat([own, own.new_ones(len(own), 1)], 1)
 
 
 def _with_self(positives: Tensor, batch: Batch) -> Tensor:

@@ -176,3 +176,10 @@ def test_tiles_are_for_the_positives_alone(halves: list[bool]) -> None:
     loss(rows(40), LABELS, execution=Watched("tiled", tile=7))
     assert halves == [True]
     assert widths == [40, 3 * 5]  # at most 3 positives, of 5 dimensions
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_without_positives_there_are_negatives_to_sum(name: str, halves: list[bool]) -> None:
+    loss, each = create("loss", name), torch.arange(40)
+    assert_close(results(loss, rows(40), tiled(7), each), results(loss, rows(40), Execution("dense"), each), 1e-12)
+    assert halves == [True]

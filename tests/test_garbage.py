@@ -1,0 +1,55 @@
+"""What a step has made is gone when it is over, and not when somebody looks for cycles."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from metricreg import Execution
+from metricreg.component import create
+from metricreg.explaining.ledger import Ledger
+from metricreg.losses import proxy_softmax
+
+OF_CLASSES = {"num_classes": 20, "embedding_size": 8}
+LOSSES = {
+    "angular": {},
+    "arcface": OF_CLASSES,
+    "contrastive": {},
+    "generalized_lifted_structure": {},
+    "lifted_structure": {},
+    "margin": {},
+    "ntxent": {},
+    "proxy_anchor": OF_CLASSES,
+    "snr_contrastive": {},
+    "threshold_consistent_margin": {},
+    "triplet_margin": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("metricreg.batch.LISTED", 0)
+    monkeypatch.setattr(proxy_softmax, "MANY", 1)
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("plan", [Execution("dense"), Execution("tiled", tile=16)], ids=["dense", "tiled"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_is_left_of_a_step(name: str, plan: Execution) -> None:
+    loss = create("loss", name, **LOSSES[name])
+    x = torch.randn(60, 8, requires_grad=True)
+    labels = torch.arange(60) % 20
+    with Ledger() as ledger:
+        value = loss(x, labels, execution=plan)
+        value.backward()  # type: ignore[no-untyped-call]
+        assert ledger.peak > 0
+        del value
+        for leaf in [x, *loss.parameters()]:
+            leaf.grad = None
+    assert ledger.live == 0
