@@ -20,12 +20,40 @@ class Exclusion:
     Args:
         index: `[A, K]`. A row of fewer than K names one of its own again; one of none names any.
         none: bool `[A, 1]`, the rows that leave out nothing; None if there are none.
-        number: int64 `[A]`, how many columns each row leaves out.
+        counts: bool `[A, K]`, which entries are no repetition and no other's; all if None.
     """
 
     index: Tensor
-    none: Tensor | None
-    number: Tensor
+    none: Tensor | None = None
+    counts: Tensor | None = None
+
+    @classmethod
+    def of(cls, index: Tensor, counts: Tensor) -> Exclusion:
+        """The listed columns. Waits for the device, if it is one.
+
+        Args:
+            index: `[A, K]`, columns, each once a row.
+            counts: bool `[A, K]`, which entries of the list are meant.
+        """
+        if bool(counts.all()):
+            return cls(index)
+        none = ~counts.any(1, keepdim=True)
+        first = index.gather(1, counts.view(torch.uint8).argmax(1, keepdim=True))
+        return cls(torch.where(counts, index, first), none if bool(none.any()) else None, counts)
+
+    @property
+    def number(self) -> Tensor:
+        """How many columns each row leaves out: int64 `[A]`."""
+        if self.counts is None:
+            return torch.full_like(self.index[:, :1], self.index.shape[1])[:, 0]
+        return self.counts.sum(1)
+
+    def mask(self, width: int) -> Tensor:
+        """A mask `[A, M]` that is true elsewhere, and remembers this."""
+        mask = torch.ones(len(self.index), width, dtype=torch.bool, device=self.index.device)
+        mask = mask.scatter_(1, self.index, False if self.none is None else self.none.expand_as(self.index))
+        note(mask, self)
+        return mask
 
     def filled(self, values: Tensor, fill: float) -> Tensor:
         """Values `[A, M]` with another in the place of what is left out; themselves if that is nothing."""
@@ -51,38 +79,8 @@ def part(tensor: Tensor, rows: slice) -> Tensor:
 
 
 def all_but_one(column: Tensor, width: int) -> Tensor:
-    """A mask `[A, M]` that is true but in one column of each row, and remembers it.
-
-    Args:
-        column: `[A, 1]`.
-        width: M.
-    """
-    mask = torch.ones(len(column), width, dtype=torch.bool, device=column.device).scatter_(1, column, False)
-    note(mask, Exclusion(column, None, torch.ones_like(column[:, 0])))
-    return mask
-
-
-def all_but(index: Tensor, counts: Tensor, width: int) -> Tensor:
-    """A mask `[A, M]` that is true but in the listed columns, and remembers them. Waits for the device, if it is one.
-
-    Args:
-        index: `[A, K]`, columns, each once a row.
-        counts: bool `[A, K]`, which entries of the list are meant.
-        width: M.
-    """
-    number = counts.sum(1)
-    none: Tensor | None = None
-    if not bool(counts.all()):
-        index = torch.where(counts, index, index.gather(1, counts.int().argmax(1, keepdim=True)))
-        none = (number == 0)[:, None]
-        none = none if bool(none.any()) else None
-    mask = torch.ones(len(index), width, dtype=torch.bool, device=index.device)
-    if none is None:
-        mask.scatter_(1, index, False)
-    else:
-        mask.scatter_(1, index, none.expand_as(index))
-    note(mask, Exclusion(index, none, number))
-    return mask
+    """A mask `[A, M]` that is true but in one column of each row `[A, 1]`, and remembers it."""
+    return Exclusion(column).mask(width)
 
 
 def exclusion_of(mask: Tensor) -> Exclusion | None:

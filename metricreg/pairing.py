@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metricreg.errors import InputError
-from metricreg.exclusion import FEW, all_but
+from metricreg.exclusion import FEW, Exclusion
 from metricreg.labels import Matching, check_single, related
 from metricreg.listing import Runs, are_own_columns
 
@@ -68,13 +68,16 @@ class Pairing:
         """
         if self.match is not None:
             return self._by_match()[1]
-        width = len(self.ref_labels)
-        if lists:
-            if self._listed is not None:
-                return all_but(*self._listed, width)
-            if self._runs().width * FEW <= width:
-                return all_but(*self._runs().matrix(), width)
-        return self.labels[:, None] != self.ref_labels
+        left_out = self.left_out() if lists else None
+        return self.labels[:, None] != self.ref_labels if left_out is None else left_out.mask(len(self.ref_labels))
+
+    def left_out(self) -> Exclusion | None:
+        """The columns that are no negatives, if they are few."""
+        if self.match is not None:
+            return None
+        if self._listed is not None:
+            return Exclusion.of(*self._listed)
+        return Exclusion.of(*self._runs().matrix()) if self._runs().width * FEW <= len(self.ref_labels) else None
 
     def positive_index(self) -> tuple[Tensor, Tensor]:
         """The columns of each anchor's positives `[A, K]`, and which of those entries count."""

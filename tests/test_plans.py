@@ -6,8 +6,6 @@ plan, so that the shortest way of each loss is compared with the plainest.
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 from torch import Tensor
@@ -18,15 +16,20 @@ from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
 
 DENSE = Execution("dense")
-SIZES = itertools.cycle([1, 7, 33, 69, 70, 100])
+SIZES = [1, 7, 33, 69, 70, 100]
 LABELS = torch.tensor([0, 1, 2, 3, 3, 0, *range(4, 20), *range(10, 40), *range(22, 40)])
 CLASSES = torch.arange(70) % 4
 PAIRS = [(name, distance) for name in PAIR_LOSSES for distance in DISTANCES if takes(name, distance)]
 OTHERS = [(name, None) for name in LOSSES if name not in PAIR_LOSSES]
 
 
-def results(loss: Loss, labels: Tensor, dtype: torch.dtype, execution: Execution) -> list[Tensor]:
+def results(
+    loss: Loss, labels: Tensor, dtype: torch.dtype, execution: Execution, rounded: bool = False
+) -> list[Tensor]:
     loss, x = loss.to(dtype), rows(70, dtype=dtype)
+    if rounded:
+        signs = torch.randint(2, x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        x = (x.detach() * (1.0 + torch.finfo(dtype).eps * signs)).requires_grad_()
     return value_and_gradients(loss(x, labels, execution=execution), [x, *loss.parameters()])
 
 
@@ -43,24 +46,26 @@ def compare(loss: Loss, labels: Tensor, size: int) -> None:
 
     true = results(loss, labels, torch.float64, DENSE)
     assert_close(tiled(torch.float64), true, 1e-12, f"tiles of {size}")
-    # in float32, as near to the truth as the dense plan is, and near to that
+    # in float32, as near to the truth as the dense plan is, of the same rows or of them rounded, and near to that
     dense, got = results(loss, labels, torch.float32, DENSE), tiled(torch.float32)
-    for place, (g, d, t) in enumerate(zip(got, dense, true, strict=True)):
-        within = 1e-5 if place else 1e-6
-        assert off(g, t) <= within + 2.0 * off(d, t), f"tiles of {size}: result {place}"
-        assert off(g, d.double()) <= within + 3.0 * off(d, t), f"tiles of {size}: result {place}"
+    other = results(loss, labels, torch.float32, DENSE, rounded=True)
+    for place, (g, d, o, t) in enumerate(zip(got, dense, other, true, strict=True)):
+        within = (1e-5 if place else 1e-6) + 2.0 * max(off(d, t), off(o, t))
+        assert off(g, t) <= within, f"tiles of {size}: result {place}"
+        assert off(g, d.double()) <= 1.5 * within, f"tiles of {size}: result {place}"
 
 
 @pytest.mark.parametrize(("name", "distance"), [*PAIRS, *OTHERS])
 def test_tiled_is_dense_for_every_loss_distance_and_reducer(name: str, distance: str | None) -> None:
     slots = {} if distance is None else {"distance": DISTANCES[distance][0]}
-    for reducer, (make_reducer, _) in REDUCERS.items():
+    first = [*PAIRS, *OTHERS].index((name, distance))
+    for turn, (reducer, (make_reducer, _)) in enumerate(REDUCERS.items(), first):
         made = ClassWeightedReducer([0.5, 2.0] * 20) if reducer == "class_weighted" else make_reducer()
         loss = LOSSES[name](reducer=made, **{key: make() for key, make in slots.items()})
-        compare(loss, CLASSES if distance is None else LABELS, next(SIZES))
+        compare(loss, CLASSES if distance is None else LABELS, SIZES[turn % len(SIZES)])
 
 
-@pytest.mark.parametrize("size", [1, 7, 33, 69, 70, 100])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_tiled_is_dense_for_every_loss_and_tile(name: str, size: int) -> None:
     compare(LOSSES[name](), CLASSES if name not in PAIR_LOSSES else LABELS, size)

@@ -107,7 +107,7 @@ class ClassSweep(Tiles):
         outside = (column < 0) | (column >= logits.shape[1])
         column = column.clamp(0, logits.shape[1] - 1)
         mask = torch.ones_like(logits, dtype=torch.bool).scatter_(1, column, outside)
-        note(mask, Exclusion(column, outside, (~outside[:, 0]).long()))
+        note(mask, Exclusion(column, outside, ~outside))
         return masked_logsumexp(logits, mask, self.factor)
 
 

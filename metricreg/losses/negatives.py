@@ -21,6 +21,7 @@ from metricreg.exclusion import part
 from metricreg.kinds import Loss
 from metricreg.leaves import mirrors, packed
 from metricreg.losses.logsumexp import LogSumExp, which
+from metricreg.notes import note
 from metricreg.sweep import halves
 from metricreg.tiling import Tiles, check_sources, saved_by
 from metricreg.tracking import Block
@@ -114,7 +115,7 @@ class _Halves(Tiles):
             for block in halves(len(batch), self.tile, SUMS):
                 some = tracking.part(block)
                 distances = self.distance(some.anchors, some.references)
-                function = self.make(some.negatives)
+                function = self._function(some, distances)
                 of_columns = distances.new_zeros(distances.shape[1])
                 of_rows = []
                 for rows in strips(distances):
@@ -130,6 +131,15 @@ class _Halves(Tiles):
                 if block.times == 2:
                     total[block.references] += of_columns
         return total.to(batch.anchors.dtype)
+
+    def _function(self, some: Batch, distances: Tensor) -> LogSumExp:
+        """The log-sum-exp of the distances of a block; without a mask, where a list of columns does."""
+        left_out = some.left_out
+        if left_out is None:
+            return self.make(some.negatives)
+        every = torch.ones((), dtype=torch.bool, device=distances.device).expand(distances.shape)
+        note(every, left_out)
+        return self.make(every)
 
     def _look_at(self, function: LogSumExp, values: Tensor, rows: slice, out: Tensor) -> None:
         """Choose what exponentials are taken over; and limit them, if one may become too small to be made quickly."""
@@ -158,7 +168,7 @@ class _Halves(Tiles):
 
     def _slope(self, some: Batch, distances: Tensor, block: Block, upstream: Tensor) -> Tensor:
         """The gradient of the distances of a block."""
-        function = self.make(some.negatives)
+        function = self._function(some, distances)
         of_rows = upstream[block.anchors, None] * function.scale
         of_columns = upstream[None, block.references] * function.scale
         slope = torch.empty_like(distances)
