@@ -344,3 +344,11 @@ def test_what_is_made_of_all_anchors_first_is_said() -> None:
     proxies = explain("arcface", batch=16, dim=4, classes=100_000)
     assert the_loss(proxies).before == (("sums over blocks of classes", 2),)
     assert the_loss(explain("ntxent", batch=32, dim=4)).before == ()
+
+
+def test_a_loss_of_sweeps_is_looked_at_as_large_as_it_is() -> None:
+    found = explain("histogram", batch=20_000, dim=8)
+    assert the_loss(found).plan == "tiled"
+    assert not found.notes
+    assert found.peak < 2**27
+    assert found.flop == pytest.approx(4 * 20_000**2 * 8, rel=0.05)  # half of a product forward, and of three backward

@@ -53,7 +53,8 @@ class Forecast:
         early, later = (cls._rehearsed(subject, n) for n in (first, 2 * first))
         losses = [_carried_on(a, b, first, count) for a, b in zip(early.losses, later.losses, strict=True)]
         losses = [_planned(seen, subject) for seen in losses]
-        if not subject.has_miner and (_values(losses) <= VALUES or all(map(_is_summed, losses))):
+        summed = _values(losses) <= VALUES or all(map(_is_summed, losses)) or cls._is_swept(subject, 2 * first)
+        if not subject.has_miner and summed:
             return cls._rehearsed(subject, count)
         return cls._from_smaller(subject, losses)
 
@@ -72,6 +73,15 @@ class Forecast:
             account.moved,
             rehearsal.ledger.peak,
         )
+
+    @classmethod
+    def _is_swept(cls, subject: Subject, count: int) -> bool:
+        """Whether what is no sum over anchors follows from sweeps over tiles, of which some can be left out."""
+        if subject.has_state:
+            return False
+        rehearsal = Rehearsal(subject.pipeline(), subject.device, tile=count // 2)
+        rehearsal.run(subject.inputs(count))
+        return all(_is_summed(seen) or seen.before for seen in rehearsal.losses)
 
     @classmethod
     def _from_smaller(cls, subject: Subject, losses: list[SeenLoss]) -> Forecast:

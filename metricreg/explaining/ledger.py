@@ -68,11 +68,11 @@ class Account:
         """The same, to be compared with later."""
         return Account(Counter(self.products), self.moved)
 
-    def repeat_since(self, before: Account, times: int) -> None:
+    def repeat_since(self, before: Account, times: float) -> None:
         """Add what has been done since then so many times more."""
         for product, count in self.products.items():
-            self.products[product] = count + times * (count - before.products[product])
-        self.moved += times * (self.moved - before.moved)
+            self.products[product] = count + round(times * (count - before.products[product]))
+        self.moved += round(times * (self.moved - before.moved))
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -85,6 +85,7 @@ class Rehearsal:
         pipeline: which is not to be used for anything else from then on.
         device: the type of the device whose tiles are meant; the step takes place where the inputs are.
         dense: evaluate densely, whatever the execution says.
+        tile: evaluate in tiles of so many anchors, unless the execution says dense.
 
     Attributes:
         losses: what was seen of each loss that was evaluated, in turn.
@@ -92,9 +93,11 @@ class Rehearsal:
         ledger: what the step cost.
     """
 
-    def __init__(self, pipeline: Pipeline, device: str = "cpu", dense: bool = False) -> None:
+    def __init__(self, pipeline: Pipeline, device: str = "cpu", dense: bool = False, tile: int | None = None) -> None:
         self.pipeline = pipeline
         execution = pipeline.execution or Execution()
+        if tile is not None and execution.plan != "dense":
+            execution = Execution("tiled", tile=tile)
         self._execution = _Watched(execution.plan, execution.tile, device, dense)
         pipeline.execution = self._execution
         self.losses: list[SeenLoss] = []
@@ -146,8 +149,9 @@ class Rehearsal:
             return
         yield from bounds[: FIRST - 1]
         before = self.ledger.account.copy()
-        yield bounds[len(bounds) // 2]  # in the half of a symmetric comparison, as large as they are on average
-        self.ledger.account.repeat_since(before, len(bounds) - FIRST - 1)
+        areas, middle = _areas(bounds), len(bounds) // 2
+        yield bounds[middle]
+        self.ledger.account.repeat_since(before, sum(areas[FIRST - 1 : -1]) / areas[middle] - 1.0)
         yield bounds[-1]
 
     def _watch(self, module: Any, method: str, see: Callable[..., None], *about: Any) -> None:
@@ -212,6 +216,15 @@ class Rehearsal:
         columns = selection.columns()
         counts = (len(columns[0]), len(columns[2])) if isinstance(selection, Pairs) else (len(columns[0]),)
         self.miners.append(SeenMiner(miner, path, type(selection).__name__, counts, len(batch)))
+
+
+def _areas(bounds: list[tuple[int, int]]) -> list[int]:
+    """How much there is to do for each tile: for one of anchors that are later in half of a comparison, less."""
+    lengths = [j - i for i, j in bounds]
+    if len(set(lengths[:-1])) == 1:
+        return lengths
+    number = bounds[-1][1]
+    return [length * (number - i) for length, (i, _) in zip(lengths, bounds, strict=True)]
 
 
 def _scalars(value: Any) -> Iterator[Tensor]:
