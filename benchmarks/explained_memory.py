@@ -2,8 +2,8 @@
 
     python benchmarks/explained_memory.py [LOSS ...] [--n 1024 4096] [--dim 256] [--per-class 4] [--csv FILE]
 
-Measured is the peak of the resident set of a fresh process above where it stood before the step (Linux), after a step
-of 64 rows that loads code and starts threads. Two ways:
+Measured is the peak of the resident set of a fresh process above where it stood before the step (Linux), less the code
+that the step loads, after a step of 64 rows that starts threads. Two ways:
 
 - `measured`: with `MALLOC_MMAP_THRESHOLD_=65536`, so that the C library gives back each larger block when it is freed,
   and `MKL_DISABLE_FAST_MM=1`, so that the matrix library gives back what it rearranges matrices in;
@@ -27,6 +27,7 @@ import torch
 
 import metricreg
 from metricreg.explaining.subject import Sizes, Subject
+from metricreg.measurement.resident import peak_of
 from metricreg.registry import default_registry
 
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MKL_DISABLE_FAST_MM": "1"}
@@ -46,10 +47,10 @@ def child(name: str, n: int, dim: int, per_class: int) -> float:
     step(small.pipeline(), small.inputs())
     subject = Subject(name, Sizes(n, dim, per_class=per_class), "cpu", "float32")
     pipeline, inputs = subject.pipeline(), subject.inputs()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = resident("VmRSS")
-    step(pipeline, inputs)
-    return resident("VmHWM") - before
+    found = peak_of(lambda: step(pipeline, inputs))
+    if found is None:
+        raise RuntimeError("this system has no account of the peak of a process")
+    return found / 2**20
 
 
 def step(pipeline: metricreg.Pipeline, inputs: Any) -> None:
@@ -57,12 +58,6 @@ def step(pipeline: metricreg.Pipeline, inputs: Any) -> None:
         inputs.embeddings, inputs.labels, ref_embeddings=inputs.ref_embeddings, ref_labels=inputs.ref_labels
     )
     torch.autograd.backward(loss)
-
-
-def resident(field: str) -> float:
-    """MiB, from the kernel's account of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 2**10
 
 
 def main() -> None:

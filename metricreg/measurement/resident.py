@@ -43,7 +43,8 @@ def _number(name: str) -> int | None:
 def peak_of(run: Callable[[], None]) -> int | None:
     """Bytes that this process came to hold at most while something ran, above what it held before.
 
-    On Linux the account of the peak is started anew. Elsewhere it is that since the process began, which is right in a
+    On Linux the account of the peak is started anew, and pages of files that were read meanwhile, which is code that
+    ran for the first time, are not counted. Elsewhere it is the peak since the process began, which is right in a
     process that held less before. None where there is no account. The kernel's is exact to some hundred KiB.
     """
     gc.collect()
@@ -55,9 +56,13 @@ def peak_of(run: Callable[[], None]) -> int | None:
         (PROC / "self" / "clear_refs").write_text("5")
     except OSError:
         return _peak_of_all_time(run)
-    before = _field(PROC / "self" / "status", "VmRSS") or 0
+    before, files = _here("VmRSS"), _here("RssFile")
     run()
-    return max(0, (_field(PROC / "self" / "status", "VmHWM") or 0) - before)
+    return max(0, _here("VmHWM") - before - max(0, _here("RssFile") - files))
+
+
+def _here(name: str) -> int:
+    return _field(PROC / "self" / "status", name) or 0
 
 
 def _peak_of_all_time(run: Callable[[], None]) -> int | None:
