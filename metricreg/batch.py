@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from metricreg.embeddings import check_rows, check_tensors, not_finite
 from metricreg.errors import InputError, MetricregError
-from metricreg.exclusion import Exclusion
 from metricreg.inputs import read_inputs
 from metricreg.labels import Matching
 from metricreg.listing import Runs, are_own_columns
@@ -157,11 +156,6 @@ class Batch:
         if self.selection is not None:
             return self.selection.negatives(len(self), len(self.references))
         return self._pairing.negatives(self.lists_positives)
-
-    @property
-    def left_out(self) -> Exclusion | None:
-        """The columns that are no negatives of each anchor, where these are listed and few."""
-        return self._pairing.left_out() if self.selection is None and self.lists_positives else None
 
     @property
     def positive_index(self) -> tuple[Tensor, Tensor]:

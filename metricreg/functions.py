@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch._C import _are_functorch_transforms_active
 from torch._functorch.utils import unwrap_dead_wrappers
+from torch.autograd import forward_ad
 
 
 class Function(torch.autograd.Function):
@@ -22,6 +24,11 @@ class Function(torch.autograd.Function):
         if transformed():
             return super().apply(*given)  # type: ignore[no-untyped-call]
         return super(torch.autograd.Function, cls).apply(*unwrap_dead_wrappers(given))  # type: ignore[misc]
+
+
+def has_tangent(tensor: Tensor) -> bool:
+    """Whether a derivative in forward mode goes with a tensor."""
+    return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def transformed() -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from metricreg.functions import transformed
+from metricreg.functions import has_tangent, transformed
 
 _LOCAL = threading.local()
 _REFERENCES = -1
@@ -155,7 +155,7 @@ def product(x: Tensor, y: Tensor, then: Epilogue | None = None) -> Tensor:
     values = x @ y.mT
     if then is None:
         return values
-    if torch.is_grad_enabled() or x.ndim != 2 or transformed() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or x.ndim != 2 or transformed() or has_tangent(values) or torch.compiler.is_compiling():
         return then(values)
     then.write(values)
     return values

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from metricreg.batch import Batch
 from metricreg.errors import MetricregError
+from metricreg.functions import has_tangent
 from metricreg.leaves import Leaf, leaves_of, wants_gradient
 from metricreg.module_state import ModuleState
 from metricreg.tracking import Tracking
@@ -39,7 +39,7 @@ class Tiles:
     def inputs(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """The tensors of the module now, and what wants a gradient: tensors of the batch, then parameters."""
         held = self.state.tensors()
-        if any(map(_has_tangent, [batch.anchors, *(leaf.of(batch) for leaf in leaves_of(batch)), *held])):
+        if any(map(has_tangent, [batch.anchors, *(leaf.of(batch) for leaf in leaves_of(batch)), *held])):
             raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
         if not torch.is_grad_enabled():
             return held, []
@@ -101,10 +101,6 @@ def check_sources(statistics: list[Tensor], known: list[Tensor]) -> None:
                 "parameter of the loss; hand it over in prepare: batch.replace(row=...) or batch.replace(whole=...)"
             )
         todo += [following for following, _ in node.next_functions if following is not None]
-
-
-def _has_tangent(tensor: Tensor) -> bool:
-    return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def _parameters(held: Sequence[Tensor]) -> list[Tensor]:

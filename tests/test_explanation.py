@@ -127,6 +127,12 @@ def test_a_gpu_has_its_own_tiles() -> None:
         assert "there is no GPU here" in explain("ntxent", batch=8, dim=4, device="cuda").notes[0]
 
 
+def test_sums_over_negatives_of_half_a_comparison_are_for_a_cpu() -> None:
+    flop = {device: explain(tiled("ntxent"), batch=2048, dim=4, device=device).flop for device in ("cpu", "cuda")}
+    assert flop["cuda"] == 3 * 2 * 2048**2 * 4
+    assert flop["cpu"] < 0.95 * flop["cuda"]
+
+
 # -- the terms --------------------------------------------------------------------------------------------------------
 
 

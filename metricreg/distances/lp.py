@@ -22,7 +22,7 @@ def squared_euclidean(
     center: Tensor | None = None,
     rooted: bool = False,
     index: Tensor | None = None,
-    factor: Tensor | None = None,
+    divisor: Tensor | None = None,
 ) -> Tensor:
     """|x - y|² of all rows from one matrix product: `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
 
@@ -34,7 +34,7 @@ def squared_euclidean(
         center: a row to take from all first: distances do not change, cancellation does.
         rooted: distances in the place of their squares.
         index: `[X, K]`, which columns are wanted; all if None.
-        factor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are multiplied; 1 if None.
+        divisor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are divided; 1 if None.
     """
     alone = x is y
     x = x if center is None else x - center
@@ -48,8 +48,9 @@ def squared_euclidean(
     picked = None if index is None else listed_rows(columns, index)
     # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
     least = xx.detach() * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps)
-    if factor is not None:
-        rows, least = rows * factor, least * factor.detach()
+    if divisor is not None:
+        size = divisor.detach()  # first, so that no gradient is divided by its square, which may be too large a number
+        rows, least = rows / size / (divisor / size), least / size
     kept = Above(least, rooted)
     return product(rows, columns, kept) if picked is None else kept((rows[:, None] @ picked.mT)[:, 0])
 

@@ -41,4 +41,4 @@ class SNRDistance(Distance):
         """Ratios `[X, Y]`; rows of x are the anchors."""
         signal = x.square().sum(-1, keepdim=True)
         least = torch.finfo(x.dtype).eps if self.normalize else math.sqrt(torch.finfo(x.dtype).tiny)
-        return squared_euclidean(x, y, factor=signal.clamp(min=least).reciprocal())
+        return squared_euclidean(x, y, divisor=signal.clamp(min=least))

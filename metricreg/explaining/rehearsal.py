@@ -20,6 +20,7 @@ from metricreg.explaining.ledger import Ledger
 from metricreg.explaining.seen import SeenLoss, SeenMiner, SeenTerm, statistic_seen, term_seen
 from metricreg.fold import Execution
 from metricreg.kinds import Loss, Miner, Reducer
+from metricreg.losses.negatives import NegativesLoss
 from metricreg.observation import Bounds, observing
 from metricreg.pipeline import Pipeline
 from metricreg.selection import Pairs, Selection
@@ -107,6 +108,8 @@ class Rehearsal:
         self._before: list[tuple[str, int]] = []
         self._terms: dict[str, SeenTerm] = {}
         for path, module in pipeline.named_modules():
+            if isinstance(module, NegativesLoss) and device != "cpu":
+                module.summed_once = lambda batch: None  # type: ignore[method-assign] # which goes by lists, as only a CPU does
             if isinstance(module, Loss):
                 self._watch(module, "terms", self._saw_terms, path, module)
                 self._watch(module, "once", self._saw_once, module)

@@ -88,11 +88,16 @@ class Distance(Component):
             batch: some anchors.
             distances: of those to all references, `[A, M]`, if they are there.
         """
-        entries = batch.positive_index[0].shape[1] * batch.anchors.shape[1] if batch.lists_positives else 0
-        if not batch.lists_positives or entries * FEW > len(batch.references):
+        if not self.lists_positives(batch):
             return batch.at_positives(self(batch.anchors, batch.references) if distances is None else distances)
         index, counts = batch.positive_index
         return self.at(batch.anchors, batch.references, index), counts
+
+    def lists_positives(self, batch: Batch) -> bool:
+        """Whether the distances of anchors to their positives are made by themselves."""
+        if not batch.lists_positives:
+            return False
+        return batch.positive_index[0].shape[1] * batch.anchors.shape[1] * FEW <= len(batch.references)
 
     def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """Distances of each row of x `[X, D]` to those rows of y `[Y, D]` that `index [X, K]` lists: `[X, K]`."""

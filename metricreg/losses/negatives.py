@@ -14,22 +14,25 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 from metricreg.batch import Batch
 from metricreg.cache import strips
+from metricreg.errors import MetricregError
 from metricreg.exclusion import part
 from metricreg.kinds import Loss
 from metricreg.leaves import mirrors, packed
 from metricreg.losses.logsumexp import LogSumExp, which
-from metricreg.notes import note
 from metricreg.sweep import halves
-from metricreg.tiling import Tiles, check_sources, saved_by
+from metricreg.tiling import USE_DENSE, Tiles, check_sources, saved_by
 from metricreg.tracking import Block
 
 NEGATIVES = "negatives"
 SUMS = "sums over negatives, on and above the diagonal"
 LOST = 1e-13
 """A part of a sum that may be lost."""
+MOST = 0.25
+"""The power of the largest number which sums may be, so that small gradients divided by them are not lost."""
 
 
 class NegativesLoss(Loss):
@@ -56,7 +59,10 @@ class NegativesLoss(Loss):
 
     def summed_once(self, batch: Batch) -> Tensor | None:
         """The log-sum-exp of each anchor's negatives `[A]`, from half of a symmetric comparison, if it is one."""
-        if batch.tile is None or not (self.distance.is_symmetric and mirrors(batch) and batch.lists_positives):
+        by = next(cls for cls in type(self).__mro__ if "terms" in vars(cls))
+        if batch.tile is None or "of_negatives" not in vars(by):  # terms of someone else's, who may want all distances
+            return None
+        if not (self.distance.is_symmetric and mirrors(batch) and self.distance.lists_positives(batch)):
             return None
         return _Halves(self, batch.tile).logsumexp(batch)
 
@@ -95,7 +101,8 @@ class _Halves(Tiles):
     def __init__(self, loss: NegativesLoss, tile: int) -> None:
         super().__init__(tile, loss)
         self.distance, self.make = loss.distance, loss.of_negatives
-        self.less = 0.0
+        self.less: float | None = None
+        self.shift = 0.0
         self.lowest: float | None = None
 
     def logsumexp(self, batch: Batch) -> Tensor | None:
@@ -103,9 +110,9 @@ class _Halves(Tiles):
         held, inputs = self.inputs(batch)
         total: Tensor = _Sums.apply(self, batch, held, *inputs) if inputs else self.forward(batch, held)  # type: ignore[no-untyped-call]
         limits, found = torch.finfo(total.dtype), total.detach()
-        if bool(((found < limits.tiny / LOST) | (found > limits.max * LOST)).any()):
+        if self.less is None or bool(((found < limits.tiny / LOST) | (found > limits.max**MOST)).any()):
             return None
-        return total.log() + (self.less + self.make(torch.ones(1, 0, dtype=torch.bool)).shift)
+        return total.log() + (self.less + self.shift)
 
     def forward(self, batch: Batch, held: Sequence[Tensor]) -> Tensor:
         """The sums of the exponentials over the one, `[A]`, without a graph."""
@@ -115,13 +122,13 @@ class _Halves(Tiles):
             for block in halves(len(batch), self.tile, SUMS):
                 some = tracking.part(block)
                 distances = self.distance(some.anchors, some.references)
-                function = self._function(some, distances)
+                function = self.make(some.negatives)
                 of_columns = distances.new_zeros(distances.shape[1])
                 of_rows = []
                 for rows in strips(distances):
                     values = part(distances, rows)
                     out = function.scratch(values)
-                    if block.anchors.start == rows.start == 0 and block.times == 1:
+                    if self.less is None:
                         self._look_at(function, values, rows, out)
                     powers = self._powers(function, values, rows, out)
                     of_rows.append(powers.sum(1))
@@ -132,25 +139,17 @@ class _Halves(Tiles):
                     total[block.references] += of_columns
         return total.to(batch.anchors.dtype)
 
-    def _function(self, some: Batch, distances: Tensor) -> LogSumExp:
-        """The log-sum-exp of the distances of a block; without a mask, where a list of columns does."""
-        left_out = some.left_out
-        if left_out is None:
-            return self.make(some.negatives)
-        every = torch.ones((), dtype=torch.bool, device=distances.device).expand(distances.shape)
-        note(every, left_out)
-        return self.make(every)
-
     def _look_at(self, function: LogSumExp, values: Tensor, rows: slice, out: Tensor) -> None:
         """Choose what exponentials are taken over; and limit them, if one may become too small to be made quickly."""
         limits = torch.finfo(values.dtype)
         function.write_exponents(values, out)
         least = float(out.amin())
         greatest = float(function.which.fill_(out, rows, limits.min).amax())
-        if greatest > limits.min:
-            self.less = greatest
+        if greatest <= limits.min:  # nothing counts here
+            return
         lowest = 0.98 * math.log(limits.tiny)
-        self.lowest = None if least - self.less > lowest / 2.0 else lowest
+        self.less, self.shift = greatest, function.shift
+        self.lowest = None if least - greatest > lowest / 2.0 else lowest
 
     def backward(self, batch: Batch, held: Sequence[Tensor], upstream: Tensor) -> list[Tensor | None]:
         """The gradients of the inputs, by that of the sums."""
@@ -168,7 +167,7 @@ class _Halves(Tiles):
 
     def _slope(self, some: Batch, distances: Tensor, block: Block, upstream: Tensor) -> Tensor:
         """The gradient of the distances of a block."""
-        function = self._function(some, distances)
+        function = self.make(some.negatives)
         of_rows = upstream[block.anchors, None] * function.scale
         of_columns = upstream[None, block.references] * function.scale
         slope = torch.empty_like(distances)
@@ -184,7 +183,7 @@ class _Halves(Tiles):
 
     def _powers(self, function: LogSumExp, values: Tensor, rows: slice, out: Tensor) -> Tensor:
         """The exponentials over the one, and 0 of what does not count."""
-        function.write_exponents(values, out, self.less)
+        function.write_exponents(values, out, self.less or 0.0)
         if self.lowest is not None:
             out.clamp_(min=self.lowest)
         out.exp_()
@@ -204,6 +203,8 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if is_legacy_batchedtensor(upstream):
+            raise MetricregError("the tiled plan has no gradients of many at once (is_grads_batched); " + USE_DENSE)
         batch, held = ctx.rebuild(saved_by(ctx))
         with torch.autocast(batch.anchors.device.type, enabled=False):  # as in the forward pass
             return (None, None, None, *ctx.sums.backward(batch, held, upstream))

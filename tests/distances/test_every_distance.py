@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from metricreg import Distance, MetricregError
 from metricreg import distances as D
@@ -67,6 +68,20 @@ def test_pairwise_is_the_diagonal(name: str) -> None:
     want, got = ours(x, y).diagonal(), ours.pairwise(x, y)
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
     assert_close(value_and_gradients(got.exp().sum(), [x, y]), value_and_gradients(want.exp().sum(), [x, y]), 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # by torch itself
+@every
+def test_derivatives_in_forward_mode_need_no_graph(name: str) -> None:
+    if name.startswith("lp p="):
+        pytest.skip("torch.cdist has no derivative in forward mode for p other than 2")
+    x, direction = rows(6).detach(), rows(6, 1).detach()
+    tangents = []
+    for context in (torch.enable_grad, torch.no_grad):
+        with forward_ad.dual_level(), context():
+            dual = forward_ad.make_dual(x, direction)
+            tangents.append(forward_ad.unpack_dual(MORE[name][0]()(dual)).tangent)
+    torch.testing.assert_close(tangents[1], tangents[0], rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.checks("gradcheck", "distance")

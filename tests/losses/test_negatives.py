@@ -9,10 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg import Execution, MetricregError, Pairs, distances
+from metricreg import Batch, Execution, MetricregError, Pairs, Term, distances
 from metricreg.component import create
+from metricreg.kinds.loss import Terms
 from metricreg.losses import negatives
+from metricreg.losses.logsumexp import LogSumExp
 from metricreg.losses.negatives import NegativesLoss
+from metricreg.losses.ntxent import NTXentLoss
+from tests.largest_tensor import LargestTensor
 from tests.oracle import assert_close, rows, value_and_gradients
 
 LOSSES = [
@@ -81,7 +85,7 @@ def test_half_of_a_comparison_is_as_all_of_it(name: str, distance: str, tile: in
 def test_so_it_is_in_single_precision(name: str, halves: list[bool]) -> None:
     torch.manual_seed(0)
     loss = create("loss", name, **({"gamma": 8.0} if name == "instance" else {}))  # of which the default is all but 0
-    x, labels = torch.randn(300, 16), torch.randint(60, (300,))
+    x, labels = torch.randn(300, 16), torch.randperm(300) % 60
     value, gradient = results(loss, x, tiled(64), labels)
     want, slope = results(loss, x, Execution("dense"), labels)
     assert halves == [True]
@@ -119,9 +123,78 @@ def test_exponents_too_far_apart_are_summed_row_by_row(
 
 
 def test_without_negatives_there_is_nothing_to_sum(halves: list[bool]) -> None:
-    loss, same = create("loss", "multi_similarity"), torch.zeros(40, dtype=torch.int64)
-    assert_close(results(loss, rows(40), tiled(7), same), results(loss, rows(40), Execution("dense"), same), 1e-12)
+    loss, x, label = create("loss", "multi_similarity"), rows(1), torch.zeros(1, dtype=torch.int64)
+    assert_close(results(loss, x, tiled(7), label), results(loss, x, Execution("dense"), label), 1e-12)
     assert halves == [False]
+
+
+@pytest.mark.parametrize("tile", [1, 8])
+def test_the_first_anchors_need_no_negatives_of_their_own(tile: int, halves: list[bool]) -> None:
+    # the first tile is of one class, and the exponents of others are nowhere near 0
+    x, labels = rows(80).detach().float(), torch.arange(80) // 2
+    labels[:8] = 0
+    x = x + 8.0 * x.new_ones(x.shape[1])
+    loss = create("loss", "ntxent", temperature=8.0, distance=create("distance", "dot_product", normalize=False))
+    assert_close(results(loss, x, tiled(tile), labels), results(loss, x, Execution("dense"), labels), 1e-5)
+    assert halves == [True]
+
+
+def test_few_positives_of_many_dimensions_are_not_listed(halves: list[bool]) -> None:
+    loss, x = create("loss", "ntxent"), torch.cat([rows(40), rows(40, 1)], dim=1)
+    assert_close(results(loss, x, tiled(7)), results(loss, x, Execution("dense")), 1e-12)
+    assert halves == []
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_batch_made_before_inference_has_its_value_there(own: bool) -> None:
+    # what is noted of a tensor is lost in inference
+    loss, x = create("loss", "ntxent"), rows(40).detach()
+    batch = Batch.of(x, LABELS) if own else Batch(x, x, LABELS, LABELS)
+    want = loss(batch, execution=Execution("dense"))
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            got = loss(batch, execution=tiled(7)).clone()
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=0.0)
+
+
+class EveryOther(NTXentLoss):
+    """Computes with the mask."""
+
+    def of_negatives(self, which: Tensor) -> LogSumExp:
+        count = int(which.sum(1).max())
+        return LogSumExp(which & (which.cumsum(1) <= count), self.distance.sign / self.temperature)
+
+
+def test_a_plugin_may_compute_with_the_mask(halves: list[bool]) -> None:
+    loss = EveryOther()
+    assert_close(results(loss, rows(40), tiled(7)), results(loss, rows(40), Execution("dense")), 1e-12)
+    assert halves == [True]
+
+
+class OwnTerms(NTXentLoss):
+    """Makes all distances itself."""
+
+    def terms(self, batch: Batch) -> Terms:
+        distances = self.distance(batch.anchors, batch.references)
+        negatives = torch.where(batch.negatives, distances / self.temperature, -torch.inf).logsumexp(1, keepdim=True)
+        near, among = batch.at_positives(distances)
+        return {"loss": Term(torch.nn.functional.softplus(negatives - near / self.temperature), among, kind="pos_pair")}
+
+
+def test_a_plugin_with_terms_of_its_own_stays_in_the_memory_of_a_tile(halves: list[bool]) -> None:
+    loss, x, labels = OwnTerms(), torch.randn(800, 5), torch.arange(800) // 2
+    with LargestTensor() as largest:
+        got = results(loss, x, tiled(40), labels)
+    assert largest.numel < 800 * 400
+    assert_close(got, results(loss, x, Execution("dense"), labels), 1e-5)
+    assert halves == []
+
+
+def test_gradients_of_many_at_once_are_refused() -> None:
+    x = rows(40)
+    loss = create("loss", "ntxent")(x, LABELS, execution=tiled(7))
+    with pytest.raises(MetricregError, match=r"no gradients of many at once \(is_grads_batched\)"):
+        torch.autograd.grad(loss, x, torch.ones(3, dtype=x.dtype), is_grads_batched=True)
 
 
 def test_a_comparison_that_is_not_symmetric_is_made_as_a_whole(halves: list[bool]) -> None:
