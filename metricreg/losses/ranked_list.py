@@ -16,6 +16,9 @@ from metricreg.losses.logsumexp import PER_E, which
 from metricreg.losses.strips import Rowwise, Which
 from metricreg.term import Term
 
+NOTHING = -1e4
+"""An excess of which the weight is 0, in any precision."""
+
 
 class RankedListLoss(Loss):
     r"""Pulls positives within alpha - m of the anchor and pushes negatives beyond alpha, the worst of them most.
@@ -138,10 +141,13 @@ class _Excess:
     """
 
     def __init__(self, excess: Tensor, weights: Tensor, scratch: Tensor, temperature: float) -> None:
-        self.excess, self.weights, self.temperature = excess.clamp_(min=0.0), weights, temperature
-        torch.gt(excess, 0.0, out=weights)
-        if temperature and excess.shape[1]:
-            weights *= torch.sub(excess, excess.amax(1, keepdim=True), out=scratch).exp2_()
+        self.excess, self.weights, self.temperature = excess, weights, temperature
+        if temperature:
+            torch.threshold_(excess, 0.0, NOTHING)
+            top = excess.amax(1, keepdim=True).clamp_(min=0.0) if excess.shape[1] else 0.0
+            torch.sub(excess, top, out=weights).exp2_()
+        else:
+            torch.gt(excess.clamp_(min=0.0), 0.0, out=weights)
         self.total = weights.sum(1)
         self.total.masked_fill_(self.total == 0.0, 1.0)
         self.mean = torch.mul(weights, excess, out=scratch).sum(1) / self.total  # times as much, too
@@ -153,8 +159,9 @@ class _Excess:
 
     def slope(self, gradient: Tensor, out: Tensor) -> Tensor:
         """The gradient with respect to the excess, written to `out` `[R, M]`."""
-        factor = (gradient / self.total)[:, None]
+        factor = gradient / self.total
         if not self.temperature:
-            return torch.mul(self.weights, factor, out=out)
-        slope = self.excess.sub_((self.mean - PER_E)[:, None]).mul_(self.weights)
-        return torch.mul(slope, factor / PER_E, out=out)
+            return torch.mul(self.weights, factor[:, None], out=out)
+        factor = factor / PER_E
+        same = (PER_E - self.mean) * factor
+        return torch.addcmul(same[:, None], self.excess, factor[:, None], out=out).mul_(self.weights)

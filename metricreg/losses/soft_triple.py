@@ -88,29 +88,35 @@ class _OfClasses(Rowwise):
     def __init__(self, classes: int, centers: int, gamma: float, la: float, sign: float) -> None:
         self.classes, self.centers, self.la = classes, centers, sign * la
         self.inverse = sign / gamma
+        self._found: dict[int, tuple[Tensor, Tensor]] = {}
 
     def plain(self, values: Tensor) -> Tensor:
         each = self._by_center(values)
         return ((each * self.inverse).softmax(1) * each).sum(1) * self.la
 
     def value(self, values: Tensor, rows: slice) -> Tensor:
-        return self._averages(values)[0].mul_(self.la)
+        average, less = self._averages(values)
+        self._found = self._found | {rows.start: (average, less)}
+        return average * self.la
 
     def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
-        average, weights, total = self._averages(values)
+        average, less = self._found.get(rows.start) or self._averages(values)
         each, found = self._by_center(values), self._by_center(out)
-        # 1 + (s - S) / gamma
-        torch.sub((1.0 - self.inverse * average)[:, None], each, alpha=-self.inverse, out=found)
-        found.mul_(weights).mul_((gradient / total).mul_(self.la)[:, None])
+        weights = self._by_center(self.scratch(values))
+        torch.add(less[:, None], each, alpha=self.inverse * PER_E, out=weights).exp2_()
+        gradient = gradient * self.la
+        same = gradient * (1.0 - self.inverse * average)  # of 1 + (s - S) / gamma
+        torch.addcmul(same[:, None], each, (gradient * self.inverse)[:, None], out=found).mul_(weights)
 
-    def _averages(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Average of the distances to the centers of a class `[R, C]`; weights `[R, K, C]`, and their sum `[R, C]`."""
-        each = self._by_center(values)
+    def _averages(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Average of the distances to the centers of a class, and what makes their weights add up to 1, `[R, C]`."""
+        each, factor = self._by_center(values), self.inverse * PER_E
         weights, product = (self._by_center(self.scratch(values, number)) for number in range(2))
-        torch.mul(each, self.inverse * PER_E, out=weights)
-        weights.sub_(weights.amax(1, keepdim=True)).exp2_()
+        top = (each.amax(1) if factor > 0.0 else each.amin(1)).mul_(-factor)
+        torch.add(top[:, None], each, alpha=factor, out=weights).exp2_()
         total = weights.sum(1)
-        return torch.mul(weights, each, out=product).sum(1).div_(total), weights, total
+        average = torch.mul(weights, each, out=product).sum(1).div_(total)
+        return average, top.sub_(total.log2_())
 
     def _by_center(self, values: Tensor) -> Tensor:
         return values.reshape(len(values), self.centers, self.classes)

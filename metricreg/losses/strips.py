@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from typing import Any, ClassVar
 
 import torch
@@ -214,7 +215,11 @@ class _Value(Function):
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Any, ...], tuple[int | None, ...]]:
-        found, dim = _one_by_one(lambda *each: _Value.apply(*each)[0], info, dims, *given)
+        def of(values: Tensor, function: Rowwise, index: Tensor | None) -> Tensor:
+            found: Tensor = _Value.apply(values, copy(function), index)[0]  # which may keep what it found
+            return found
+
+        found, dim = _one_by_one(of, info, dims, *given)
         if given[2] is None:
             return (found, None, None), (dim, None, None)
         entries, _ = _one_by_one(lambda values, _, index: values.gather(1, index), info, dims, *given)
