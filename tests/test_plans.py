@@ -15,6 +15,8 @@ from metricreg.exclusion import exclusion_of
 from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
 
+pytestmark = pytest.mark.no_cover  # what runs here very many times runs in other tests, too
+
 DENSE = Execution("dense")
 SIZES = [1, 7, 33, 69, 70, 100]
 LABELS = torch.tensor([0, 1, 2, 3, 3, 0, *range(4, 20), *range(10, 40), *range(22, 40)])
