@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
@@ -77,6 +77,8 @@ class SoftTripleLoss(ProxySoftmaxLoss):
 class _OfClasses(Rowwise):
     """Logits of classes `[A, C]` from distances to their centers `[A, K C]`.
 
+    For one matrix: from the value to the first gradient it remembers the sums over centers.
+
     Args:
         classes: C.
         centers: K.
@@ -88,35 +90,51 @@ class _OfClasses(Rowwise):
     def __init__(self, classes: int, centers: int, gamma: float, la: float, sign: float) -> None:
         self.classes, self.centers, self.la = classes, centers, sign * la
         self.inverse = sign / gamma
-        self._found: dict[int, tuple[Tensor, Tensor]] = {}
+        self._found: dict[int, _Sums] = {}
 
     def plain(self, values: Tensor) -> Tensor:
         each = self._by_center(values)
         return ((each * self.inverse).softmax(1) * each).sum(1) * self.la
 
     def value(self, values: Tensor, rows: slice) -> Tensor:
-        average, less = self._averages(values)
-        self._found = self._found | {rows.start: (average, less)}
-        return average * self.la
+        sums = self._sums(values)
+        self._found = self._found | {rows.start: sums}  # that of a copy stays as it was
+        return sums.average * self.la
 
     def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
-        average, less = self._found.get(rows.start) or self._averages(values)
-        each, found = self._by_center(values), self._by_center(out)
-        weights = self._by_center(self.scratch(values))
-        torch.add(less[:, None], each, alpha=self.inverse * PER_E, out=weights).exp2_()
-        gradient = gradient * self.la
-        same = gradient * (1.0 - self.inverse * average)  # of 1 + (s - S) / gamma
-        torch.addcmul(same[:, None], each, (gradient * self.inverse)[:, None], out=found).mul_(weights)
+        found = self._found.pop(rows.start, None)
+        average, top, total = found or self._sums(values)
+        slope, factor = self._by_center(out), gradient / total * self.la
+        # the difference first, as gamma, by which it is divided, may be next to nothing
+        torch.sub(self._by_center(values), average[:, None], out=slope)
+        torch.addcmul(factor[:, None], slope, (factor * self.inverse)[:, None], out=slope)
+        slope.mul_(self._powers(values, top))
 
-    def _averages(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Average of the distances to the centers of a class, and what makes their weights add up to 1, `[R, C]`."""
-        each, factor = self._by_center(values), self.inverse * PER_E
-        weights, product = (self._by_center(self.scratch(values, number)) for number in range(2))
-        top = (each.amax(1) if factor > 0.0 else each.amin(1)).mul_(-factor)
-        torch.add(top[:, None], each, alpha=factor, out=weights).exp2_()
+    def _sums(self, values: Tensor) -> _Sums:
+        each = self._by_center(values)
+        top = each.amax(1) if self.inverse > 0.0 else each.amin(1)
+        weights, product = self._powers(values, top), self._by_center(self.scratch(values, 1))
         total = weights.sum(1)
-        average = torch.mul(weights, each, out=product).sum(1).div_(total)
-        return average, top.sub_(total.log2_())
+        return _Sums(torch.mul(weights, each, out=product).sum(1).div_(total), top, total)
+
+    def _powers(self, values: Tensor, top: Tensor) -> Tensor:
+        """The weights of the centers over the largest of each class, `[R, K, C]`."""
+        out = self._by_center(self.scratch(values))
+        return torch.sub(self._by_center(values), top[:, None], out=out).mul_(self.inverse * PER_E).exp2_()
 
     def _by_center(self, values: Tensor) -> Tensor:
         return values.reshape(len(values), self.centers, self.classes)
+
+
+class _Sums(NamedTuple):
+    """What is known of the centers of each class, `[R, C]` each.
+
+    Args:
+        average: of the distances to them.
+        top: the nearest.
+        total: of the weights over that of the nearest.
+    """
+
+    average: Tensor
+    top: Tensor
+    total: Tensor

@@ -44,8 +44,9 @@ def peak_of(run: Callable[[], None]) -> int | None:
     """Bytes that this process came to hold at most while something ran, above what it held before.
 
     On Linux the account of the peak is started anew, and pages of files that were read meanwhile, which is code that
-    ran for the first time, are not counted. Elsewhere it is the peak since the process began, which is right in a
-    process that held less before. None where there is no account. The kernel's is exact to some hundred KiB.
+    ran for the first time, are not counted; of what maps files of data, too little is found. Elsewhere it is the peak
+    since the process began, which is right in a process that held less before. None where there is no account. The
+    kernel's is exact to some hundred KiB.
     """
     gc.collect()
     if not sys.platform.startswith("linux"):
