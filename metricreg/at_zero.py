@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metricreg.cache import strips
-from metricreg.functions import Function
+from metricreg.functions import Function, transformed
 from metricreg.notes import note, noted
 
 _UNIT_ROWS = "unit rows"
@@ -73,7 +73,8 @@ class _Above(Function):
 
     @staticmethod
     def forward(squares: Tensor, least: Tensor, rooted: bool) -> Tensor:
-        found = squares.clone().gt_(least).mul_(squares)
+        # torch.vmap knows no gt_
+        found = squares * (squares > least) if transformed() else squares.clone().gt_(least).mul_(squares)
         return found.sqrt_() if rooted else found
 
     @staticmethod
@@ -135,8 +136,6 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
 class _UnitRows(Function):
     """In few passes over memory: u = x / |x| has the derivative (I - u uᵀ) / |x|."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -164,6 +163,10 @@ class _UnitRows(Function):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None, None]:
         return _projected(tangent, *ctx.saved_tensors), None, None
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int], x: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _UnitRows.apply(x.movedim(dims[0], 0)), (0, 0, 0)
 
 
 def _projected(vector: Tensor, units: Tensor, lengths: Tensor, short: Tensor) -> Tensor:

@@ -84,6 +84,25 @@ def test_derivatives_in_forward_mode_need_no_graph(name: str) -> None:
     torch.testing.assert_close(tangents[1], tangents[0], rtol=1e-12, atol=0.0)
 
 
+@every
+def test_many_sets_of_rows_are_differentiated_at_once(name: str) -> None:
+    if name.startswith("lp p="):
+        pytest.skip("torch.cdist has no rule for many at once")
+    ours, many = MORE[name][0](), rows(12).detach().view(2, 6, DIM)
+
+    def total(x: Tensor) -> Tensor:
+        return ours(x).sin().sum()
+
+    want = torch.stack([torch.autograd.grad(total(x), x)[0] for x in many.clone().requires_grad_()])
+    for dim in (0, 1):
+        each = torch.func.vmap(total, in_dims=dim)
+        given = many.movedim(0, dim)
+        got = torch.func.grad(lambda x: each(x).sum())(given).movedim(dim, 0)  # noqa: B023
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+        got = torch.func.vmap(torch.func.grad(total), in_dims=dim)(given)
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.checks("gradcheck", "distance")
 @every
 def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
