@@ -199,3 +199,15 @@ class _HingeSums(Function):
         of_x, of_y = ctx.saved_tensors
         first, *others = [(tangent * of).sum(1) for tangent, of in ((x, of_x), (y, of_y)) if tangent is not None]
         return sum(others, first), None, None, None
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        many, (x, *_) = info.batch_size, given
+        count = (x if dims[0] is None else x.select(dims[0], 0)).shape[0]
+
+        def rows(tensor: Tensor, dim: int | None) -> Tensor:
+            each = tensor if dim is None else tensor.movedim(dim, 0)
+            return each.expand(many, count, each.shape[-1]).flatten(0, 1)
+
+        found = _HingeSums.apply(*map(rows, given[:4], dims[:4]), None, given[5])
+        return tuple(part.unflatten(0, (many, count)) for part in found), (0, 0, 0, 0)

@@ -31,6 +31,8 @@ from tests.oracle import (
 
 DENSE, TILED = Execution("dense"), Execution("tiled", tile=3)
 LABELS = torch.tensor(BALANCED)
+NOT_MAPPED = {"supcon", "multi_supcon", "dynamic_soft_margin", "decoupled_contrastive with weights"}
+"""Go by masks of values, or count into a buffer, which torch.vmap cannot follow."""
 plans = pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
 every_loss = pytest.mark.parametrize("name", LOSSES)
 pair_losses = pytest.mark.parametrize("name", PAIR_LOSSES)
@@ -182,6 +184,19 @@ def test_the_second_derivative_of_the_dense_plan_is_that_of_finite_differences(n
     loss, x = smooth(name), rows(5, 5)
     labels: Sequence[int] = [0, 1, 0, 1, 2]
     assert torch.autograd.gradgradcheck(lambda z: loss(z, labels, execution=DENSE), (x,))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("name", [name for name in PAIR_LOSSES if name not in NOT_MAPPED])
+def test_the_dense_plan_is_differentiated_for_many_batches_at_once(name: str) -> None:
+    loss, many = PAIR_LOSSES[name](), torch.stack([rows(10), rows(10, 1)]).detach().requires_grad_()
+
+    def value(x: Tensor) -> Tensor:
+        return loss(x, LABELS, execution=DENSE)
+
+    want = torch.stack([torch.autograd.grad(value(x), x)[0] for x in many])
+    got = torch.func.grad(lambda x: torch.func.vmap(value)(x).sum())(many.detach())
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
 
 
 @every_loss
