@@ -13,6 +13,7 @@ from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
 from metricreg.kinds import Distance, LossSlots
 from metricreg.kinds.loss import Terms
+from metricreg.leaves import mirrors
 from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
 from metricreg.losses.negatives import NEGATIVES, NegativesLoss
 from metricreg.term import Term
@@ -48,6 +49,10 @@ class InstanceLoss(NegativesLoss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
+        if len(batch) > 1 and mirrors(batch):  # each is of a class, and compared with others
+            near = self.distance(batch.anchors, batch.references)
+            negatives = masked_logsumexp(near, batch.negatives, self._scale)
+            return {"loss": Term(log_one_plus_exp(negatives - masked_logsumexp(near, ~batch.negatives, self._scale)))}
         if NEGATIVES in batch.row:
             negatives, near, own = self.against_negatives(batch)
             compared = own.any(1) | ~negatives.isneginf()
