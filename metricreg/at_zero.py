@@ -86,15 +86,15 @@ class _Above(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (found,) = ctx.saved_tensors
-        return _slope_times(gradient, found, ctx.rooted), None, None
+        return slope_times(gradient, found, ctx.rooted), None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
         (found,) = ctx.saved_tensors
-        return _slope_times(tangent, found, ctx.rooted)
+        return slope_times(tangent, found, ctx.rooted)
 
 
-def _slope_times(factor: Tensor, found: Tensor, rooted: bool) -> Tensor:
+def slope_times(factor: Tensor, found: Tensor, rooted: bool) -> Tensor:
     """A factor over twice a square root, or the factor; 0 where nothing was found."""
     if torch.is_grad_enabled():
         zero = found == 0.0
@@ -134,44 +134,47 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
 
 
 class _UnitRows(Function):
-    """In few passes over memory: u = x / |x| has the derivative (I - u uᵀ) / |x|."""
+    """In few passes over memory: u = x / |x| has the derivative (I - u uᵀ) / |x|.
+
+    A short row is its own u, over a length of 1. Of what is along it nothing is left out then: u uᵀ is below rounding.
+    """
 
     @staticmethod
-    def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        short = norms < SHORTEST
-        lengths = _lengths(norms, short)
-        return x / lengths, lengths, short
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = torch.threshold_(torch.linalg.vector_norm(x, dim=-1, keepdim=True), SHORTEST, 1.0)
+        return x / lengths, lengths
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(*output[1:])
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, *output)
         ctx.save_for_forward(*output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor) -> Tensor | None:
+    def backward(ctx: Any, gradient: Tensor | None, _: Tensor) -> Tensor | None:
         if gradient is None:
             return None
-        x, units, lengths, short = ctx.saved_tensors
+        x, units, lengths = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
             norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-            units, lengths = x / _lengths(norms, short), _lengths(norms, short)
-        return _projected(gradient, units, lengths, short)
+            short = norms < SHORTEST
+            lengths = _lengths(norms, short)
+            units = (x / lengths).masked_fill(short, 0.0)
+        return _projected(gradient, units, lengths)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None, None]:
-        return _projected(tangent, *ctx.saved_tensors), None, None
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
+        return _projected(tangent, *ctx.saved_tensors), None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int], x: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return _UnitRows.apply(x.movedim(dims[0], 0)), (0, 0, 0)
+        return _UnitRows.apply(x.movedim(dims[0], 0)), (0, 0)
 
 
-def _projected(vector: Tensor, units: Tensor, lengths: Tensor, short: Tensor) -> Tensor:
-    """What is left of a vector without its part along unit rows, over their lengths; all of it for short ones."""
-    along = torch.linalg.vecdot(vector, units).unsqueeze(-1).masked_fill(short, 0.0)
+def _projected(vector: Tensor, units: Tensor, lengths: Tensor) -> Tensor:
+    """What is left of a vector without its part along unit rows, over their lengths."""
+    along = torch.linalg.vecdot(vector, units).unsqueeze(-1)
     return torch.addcmul(vector, along, units, value=-1.0) / lengths
 
 

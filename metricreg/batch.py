@@ -324,6 +324,9 @@ class Batch:
         made = replace(self, **changes)
         object.__setattr__(made, "_engine", self._engine)
         check_tensors(changes, len(made))
+        if changes.keys() <= {"row", "whole"}:  # the pairs are the same
+            made._knows(self._of_references)
+            made._memo.update(self._memo)
         return made
 
     def against(self, references: Tensor, labels: Tensor) -> Batch:

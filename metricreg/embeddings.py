@@ -53,10 +53,11 @@ def together(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
 def not_finite(anchors: Tensor, references: Tensor) -> Tensor:
     """NaN where an entry of either is not finite, else 0."""
     each = (anchors,) if references is anchors else (anchors, references)
-    ends = [torch.stack(t.detach().aminmax()) for t in each if t.numel()]
-    if not ends:
-        return anchors.new_zeros(())
-    return (ends[0] if len(ends) == 1 else torch.cat(ends)).mul_(0.0).sum()  # 0 times infinity is NaN
+    found = None
+    for low, high in (t.detach().aminmax() for t in each if t.numel()):
+        mine = (low - low).add_(high, alpha=0.0)  # infinity less itself is NaN, and so is 0 times infinity
+        found = mine if found is None else found + mine
+    return anchors.new_zeros(()) if found is None else found
 
 
 def check_tensors(changes: Mapping[str, Any], anchors: int) -> None:

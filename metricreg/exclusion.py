@@ -78,11 +78,6 @@ def part(tensor: Tensor, rows: slice) -> Tensor:
     return tensor if (rows.start, rows.stop) == (0, len(tensor)) else tensor[rows]
 
 
-def all_but_one(column: Tensor, width: int) -> Tensor:
-    """A mask `[A, M]` that is true but in one column of each row `[A, 1]`, and remembers it."""
-    return Exclusion(column).mask(width)
-
-
 def exclusion_of(mask: Tensor) -> Exclusion | None:
     """What a mask leaves out, if it was made of a list and is still as it was."""
     found = noted(mask)

@@ -134,6 +134,11 @@ class Operands:
         return list(torch.autograd.grad(sources, inputs, given, allow_unused=True, retain_graph=True))
 
 
+def in_sweep() -> bool:
+    """Whether a sweep evaluates a tile in this thread."""
+    return getattr(_LOCAL, "operands", None) is not None
+
+
 def same_rows(x: Tensor, y: Tensor) -> bool:
     """Whether x is y, or both are rows of the same references in a sweep."""
     if x is y:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import Above, root, unit_rows
+from metricreg.at_zero import Above, root, slope_times, unit_rows
+from metricreg.functions import Function, has_tangent, transformed
 from metricreg.kinds import Distance
-from metricreg.operands import listed_rows, once_a_sweep, product
+from metricreg.operands import in_sweep, listed_rows, once_a_sweep, product
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
@@ -36,6 +37,9 @@ def squared_euclidean(
         index: `[X, K]`, which columns are wanted; all if None.
         divisor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are divided; 1 if None.
     """
+    if index is None and divisor is None and _at_once(x, y):
+        found: Tensor = _SquaredDistances.apply(x, None if x is y else y, center, rooted)
+        return found
     alone = x is y
     x = x if center is None else x - center
     xx = x.square().sum(-1, keepdim=True)
@@ -63,9 +67,67 @@ def _columns(y: Tensor, center: Tensor | None) -> Tensor:
 
 
 def _middle(rows: Tensor) -> Tensor:
-    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
-    some = rows.detach()[..., :: max(1, rows.shape[-2] // 8), :]
-    return some.nanmedian(-2, keepdim=True).values
+    """A row that most are near to, whatever some are: the median of three medians of three rows, feature by feature."""
+    rows = rows.detach()
+    each = rows.shape[-2] // 9
+    if not each:
+        return rows[..., :1, :] if rows.shape[-2] < 3 else _median(rows[..., :3, :])
+    some = rows[..., : 9 * each : each, :]
+    return _median(_median(some.unflatten(-2, (3, 3)))[..., 0, :])
+
+
+def _median(rows: Tensor) -> Tensor:
+    """Of three rows `[..., 3, D]`, feature by feature, `[..., 1, D]`; of those that are numbers."""
+    a, b, c = rows.split(1, -2)
+    return torch.fmax(torch.fmin(a, b), torch.fmin(torch.fmax(a, b), c))
+
+
+def _at_once(x: Tensor, y: Tensor) -> bool:
+    """Whether all distances are made by a function of their own, which is quicker where no sweep adds gradients up."""
+    if x.ndim != 2 or y.ndim != 2 or in_sweep() or torch.compiler.is_compiling() or transformed():
+        return False
+    return not (has_tangent(x) or has_tangent(y))
+
+
+class _SquaredDistances(Function):
+    """The same in fewer operations, and one product instead of two for the gradient of rows compared with themselves.
+
+    The gradient of row i is 2 Σⱼ (gᵢⱼ + gⱼᵢ) (xᵢ - xⱼ).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor | None, center: Tensor | None, rooted: bool) -> Tensor:
+        rows, columns = _centered(x, y, center)
+        xx = torch.linalg.vecdot(rows, rows)[:, None]
+        yy = xx if y is None else torch.linalg.vecdot(columns, columns)[:, None]
+        found = (xx + yy.mT).addmm_(rows, columns.mT, alpha=-2.0)
+        Above(xx * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps), rooted).write(found)
+        ctx.rooted = rooted
+        ctx.save_for_backward(found, x, y, center, rows, columns)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        found, x, y, center, rows, columns = ctx.saved_tensors
+        slope = slope_times(gradient, found, ctx.rooted)
+        if torch.is_grad_enabled():  # for a second derivative, of x and y, not of what was made of them
+            rows, columns = _centered(x, y, center)
+        if y is None:
+            slope = slope + slope.mT
+        of_x = _pulled(slope, rows, columns) if ctx.needs_input_grad[0] else None
+        return of_x, None if y is None else _pulled(slope.mT, columns, rows), None, None
+
+
+def _centered(x: Tensor, y: Tensor | None, center: Tensor | None) -> tuple[Tensor, Tensor]:
+    rows = x if center is None else x - center
+    return rows, rows if y is None else y if center is None else y - center
+
+
+
+
+def _pulled(slope: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """2 Σⱼ slopeᵢⱼ (xᵢ - yⱼ)."""
+    return torch.addmm(slope.sum(1, keepdim=True) * x, slope, y, beta=2.0, alpha=-2.0)
 
 
 class LpDistance(Distance):

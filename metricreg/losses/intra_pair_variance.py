@@ -52,13 +52,15 @@ class IntraPairVarianceLoss(Loss):
         return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
-        """The means over all pairs of either kind."""
+        """The means over all pairs of either kind; and the distances, where there is room for all."""
+        row = {} if batch.tile is not None else {"distances": self.distance(batch.anchors, batch.references)}
+        batch = batch.replace(row=row)
         found = batch.totals(self._distances, symmetric=True)
         return batch.replace(whole={kind: total / count.clamp(min=1) for kind, (total, count) in found.items()})
 
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss` and `neg_loss`: a value a pair, `[A, K]` and `[A, M]`."""
-        d = self.distance(batch.anchors, batch.references)
+        d = self._all(batch)
         sign = -1.0 if self.distance.is_inverted else 1.0
         farthest = (1.0 + sign * self.pos_eps) * batch.whole["positive"]
         far, among = self.distance.of_positives(batch, d)
@@ -66,9 +68,12 @@ class IntraPairVarianceLoss(Loss):
         pull = Term(self.distance.margin(far, farthest).relu().square(), among, kind="pos_pair")
         return {"pos_loss": pull, "neg_loss": _push(self.distance.margin(nearest, d), batch)}
 
+    def _all(self, batch: Batch) -> Tensor:
+        return batch.row["distances"] if "distances" in batch.row else self.distance(batch.anchors, batch.references)
+
     def _distances(self, part: Batch) -> dict[str, Term]:
         """Of positive and of negative pairs."""
-        d = self.distance(part.anchors, part.references)
+        d = self._all(part)
         near, among = self.distance.of_positives(part, d)
         return {"positive": Term(near, among), "negative": Term(d, part.negatives)}
 

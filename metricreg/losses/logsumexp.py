@@ -40,15 +40,16 @@ class LogSumExp(Rowwise):
     """Log Σⱼ exp(scale · xⱼ + shift) over the entries of each row that count.
 
     Args:
-        weight: bool `[A, M]`, which count.
+        weight: bool `[A, M]`, which count; or what knows.
         scale: a factor, the same for all.
         shift: what is added to all.
     """
 
     keeps: ClassVar[bool] = True
 
-    def __init__(self, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> None:
-        self.weight, self.which, self.scale, self.shift = weight, Which(weight), scale, shift
+    def __init__(self, weight: Tensor | Which, scale: float = 1.0, shift: float = 0.0) -> None:
+        self.which = weight if isinstance(weight, Which) else Which(weight)
+        self.scale, self.shift = scale, shift
 
     def exponents(self, values: Tensor) -> Tensor:
         """What the exponential is taken of, differentiable."""
@@ -62,9 +63,9 @@ class LogSumExp(Rowwise):
             torch.mul(values, self.scale, out=out)
 
     def times_slope_(self, values: Tensor, out: Tensor, factor: Tensor) -> None:
-        """Multiply by the slope of the exponents, and by a factor a row `[R]`."""
+        """Multiply by the slope of the exponents, and by a factor a row `[R, 1]`, which is not kept."""
         self.times_steepness_(values, out)
-        out.mul_((self.scale * factor if self.scale != 1.0 else factor)[:, None])
+        out.mul_(factor.mul_(self.scale) if self.scale != 1.0 else factor)
 
     def times_steepness_(self, values: Tensor, out: Tensor) -> None:
         """Multiply by the slope of the exponents over the scale, where that is not 1."""
@@ -73,63 +74,59 @@ class LogSumExp(Rowwise):
         """In differentiable operations."""
         if not values.shape[1]:
             return values.sum(1) - torch.inf
-        nothing = ~self.weight.any(1)  # torch differentiates the sum of no exponentials to NaN
-        kept = self.exponents(values).masked_fill(~(self.weight | nothing[:, None]), -torch.inf)
+        weight = self.which.weight
+        nothing = ~weight.any(1)  # torch differentiates the sum of no exponentials to NaN
+        kept = self.exponents(values).masked_fill(~(weight | nothing[:, None]), -torch.inf)
         return kept.logsumexp(1).masked_fill(nothing, -torch.inf)
 
     def of(self, values: Tensor, weight: Tensor) -> Tensor:
         """The same of entries that count as often as a weight says."""
         if weight.dtype is torch.bool:
             return self(values)
-        return LogSumExp(self.weight)(self.exponents(values) + weight.clamp(min=1).to(values.dtype).log())
+        return LogSumExp(self.which)(self.exponents(values) + weight.clamp(min=1).to(values.dtype).log())
 
     def value(self, values: Tensor, rows: slice) -> Tensor:
         """Of some rows."""
         if not values.shape[1]:
             return values.sum(1) - torch.inf
-        top, total = self._powers(values, rows, self.scratch(values))
-        return self._of(top, total, _nothing(top))
+        return self._of(*self._powers(values, rows, self.scratch(values)))
 
     def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
         """The shares of the sum, and what follows."""
         if not values.shape[1]:
             return
         top, total = self._powers(values, rows, out)
-        self.times_slope_(values, out, (gradient / total).masked_fill(_nothing(top), 0.0))
+        nothing = top <= torch.finfo(top.dtype).min
+        self.times_slope_(values, out, (gradient[:, None] / total).masked_fill_(nothing, 0.0))
 
     def value_and_derivative(self, values: Tensor, rows: slice, out: Tensor) -> Tensor:
-        """Both of some rows; the shares of the sum of nothing are 0."""
+        """Both of some rows; the shares of the sum of nothing are finite, and mean nothing."""
         if not values.shape[1]:
             return values.sum(1) - torch.inf
         top, total = self._powers(values, rows, out)
-        nothing = _nothing(top)
-        self.times_slope_(values, out, total.reciprocal().masked_fill_(nothing, 0.0))
-        return self._of(top, total, nothing)
+        found = self._of(top, total)
+        self.times_slope_(values, out, total.reciprocal_())
+        return found
 
-    def _of(self, top: Tensor, total: Tensor, nothing: Tensor) -> Tensor:
+    def _of(self, top: Tensor, total: Tensor) -> Tensor:
         found = total.log().add_(top)
         found = found.add_(self.shift) if self.shift else found
-        return found.masked_fill_(nothing, -torch.inf)
+        return torch.threshold_(found, torch.finfo(found.dtype).min, -torch.inf)[:, 0]  # the least stands for nothing
 
     def _powers(self, values: Tensor, rows: slice, out: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the exponentials over the largest of each row; that, and their sum.
+        """Write the exponentials over the largest of each row; that, and their sum, `[R, 1]` each.
 
         What is nothing beside the largest becomes 0 without being made: an exponential that underflows takes torch a
-        hundred times as long.
+        hundred times as long. Where nothing counts, the largest is the least number of the type. NaN is something.
         """
         limits = torch.finfo(values.dtype)
         lowest = 0.9 * math.log(limits.tiny)
         self.write_exponents(values, out)
         self.which.fill_(out, rows, limits.min)
-        top = out.amax(1)
-        out.sub_(top[:, None]).clamp_(min=lowest).exp_()
+        top = out.amax(1, keepdim=True)
+        out.sub_(top).clamp_(min=lowest).exp_()
         torch.threshold_(out, 2.0 * math.exp(lowest), 0.0)
-        return top, out.sum(1)
-
-
-def _nothing(top: Tensor) -> Tensor:
-    """Which rows have no entry that counts, by the largest that does. NaN is something."""
-    return top <= torch.finfo(top.dtype).min
+        return top, out.sum(1, keepdim=True)
 
 
 def log_one_plus_exp(x: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from typing_extensions import Unpack
 from metricreg.batch import LISTED, Batch
 from metricreg.distances import DotProductSimilarity
 from metricreg.errors import InputError
-from metricreg.exclusion import all_but_one
 from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.labels import check_single
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.leaves import mirrors
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp
+from metricreg.losses.strips import AllButOne
 from metricreg.term import Term
 
 
@@ -40,10 +41,13 @@ class NPairsLoss(Loss):
         if batch.anchor_labels is None:
             raise InputError("NPairsLoss needs labels: it takes one pair of each class")
         check_single(batch.anchor_labels, "NPairsLoss")
-        anchor, positive = _first_positives(batch)
-        labels, order = batch.anchor_labels[anchor].sort(stable=True)
-        first = order[torch.nn.functional.pad(labels.diff() != 0, (1, 0), value=True)[: len(order)]]
-        anchor, positive = anchor[first], positive[first]
+        if mirrors(batch) and batch.self_index is not None:
+            anchor, positive = _first_two(batch.anchor_labels)
+        else:
+            anchor, positive = _first_positives(batch)
+            labels, order = batch.anchor_labels[anchor].sort(stable=True)
+            first = order[torch.nn.functional.pad(labels.diff() != 0, (1, 0), value=True)[: len(order)]]
+            anchor, positive = anchor[first], positive[first]
         return Batch(
             batch.anchors[anchor],
             batch.references[positive],
@@ -54,10 +58,16 @@ class NPairsLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a class, `[C]`."""
         s, own = self.distance(batch.anchors, batch.references), batch.row["own"][:, None]
-        closeness = self.distance.closeness(s.gather(1, own)[:, 0])
-        others = masked_logsumexp(s, all_but_one(own, s.shape[1]), self.distance.sign)
-        losses = log_one_plus_exp(others - closeness)
-        return {"loss": Term(losses)}
+        others, near = LogSumExp(AllButOne(own, s.shape[1]), self.distance.sign).with_entries(s, own)
+        return {"loss": Term(log_one_plus_exp(others - self.distance.closeness(near[:, 0])))}
+
+
+def _first_two(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the second of each class that has two."""
+    keys, order = labels.sort(stable=True)
+    alike = torch.nn.functional.pad(keys.diff() == 0, (1, 0))  # with the one before
+    first = (alike[1:] > alike[:-1]).nonzero()[:, 0]
+    return order[first], order[first + 1]
 
 
 def _first_positives(batch: Batch) -> tuple[Tensor, Tensor]:

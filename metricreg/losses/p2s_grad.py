@@ -57,14 +57,14 @@ class P2SGradLoss(ProxyLoss):
         return batch.against(*self.classes(batch))
 
     def terms(self, batch: Batch) -> Terms:
-        """`loss`: the sum of each anchor's mean squared error, and their number."""
+        """`loss`: the sum of the squared errors, and their number."""
         assert batch.anchor_labels is not None  # checked in prepare
         target = batch.anchor_labels.long()[:, None]
         cosine = self.distance(batch.anchors, batch.references)
-        errors = cosine.scatter(1, target, cosine.gather(1, target) - 1.0).square().mean(1)
-        total = errors if batch.weights is None else errors * batch.weights
-        return {"loss": Scalar((total.sum(), torch.full((), len(batch), device=total.device)), _mean)}
-
-
-def _mean(total: Tensor, count: Tensor) -> Tensor:
-    return total / count.clamp(min=1)
+        wanted = torch.zeros_like(cosine).scatter_(1, target, 1.0)
+        if batch.weights is None:
+            total = torch.nn.functional.mse_loss(cosine, wanted, reduction="sum")
+        else:
+            total = ((cosine - wanted).square().sum(1) * batch.weights).sum()
+        count = torch.full((), cosine.numel(), device=total.device)
+        return {"loss": Scalar((total, count), lambda total, count: total / count.clamp(min=1))}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.exclusion import all_but_one
 from metricreg.kinds.loss import Terms
 from metricreg.losses.class_sweep import ClassSweep
-from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp
 from metricreg.losses.proxy import ProxyLoss
+from metricreg.losses.strips import AllButOne
 from metricreg.term import Term
 
 BLOCK = 2**20
@@ -68,7 +68,7 @@ class ProxySoftmaxLoss(ProxyLoss):
             target = batch.anchor_labels.long()[:, None]
             if self._by_distance and type(self).others is ProxySoftmaxLoss.others:
                 distances = self.distance(batch.anchors, batch.references)
-                others = LogSumExp(all_but_one(target, distances.shape[1]), self.factor)
+                others = LogSumExp(AllButOne(target, distances.shape[1]), self.factor)
                 total, own = others.with_entries(distances, target)
                 losses = log_one_plus_exp(total - self.own(own, batch)[:, 0])
             else:
@@ -105,5 +105,5 @@ def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1
         target: int64.
         factor: by what the logits are multiplied.
     """
-    others = all_but_one(target, logits.shape[1])
-    return log_one_plus_exp(masked_logsumexp(logits, others, factor) - own[:, 0])
+    others = LogSumExp(AllButOne(target, logits.shape[1]), factor)
+    return log_one_plus_exp(others(logits) - own[:, 0])

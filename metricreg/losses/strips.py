@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
 from metricreg.cache import strips
-from metricreg.exclusion import exclusion_of, part
+from metricreg.exclusion import Exclusion, exclusion_of, part
 from metricreg.functions import Function
 
 
@@ -111,13 +111,35 @@ class Which:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self.left_out = weight, exclusion_of(weight)
+        self._weight, self.left_out = weight, exclusion_of(weight)
+
+    @property
+    def weight(self) -> Tensor:
+        """Bool `[A, M]`."""
+        return self._weight
 
     def fill_(self, values: Tensor, rows: slice, fill: float) -> Tensor:
         """Write another value to entries of some rows `[R, M]` that do not count."""
         if self.left_out is None:
             return values.masked_fill_(~part(self.weight, rows), fill)
         return self.left_out.fill_(values, rows, fill)
+
+
+class AllButOne(Which):
+    """All entries of a matrix count but one a row; no mask is made until one is wanted.
+
+    Args:
+        column: `[A, 1]`, which.
+        width: M.
+    """
+
+    def __init__(self, column: Tensor, width: int) -> None:
+        self.left_out, self.width = Exclusion(column), width
+
+    @property
+    def weight(self) -> Tensor:
+        """Bool `[A, M]`."""
+        return self.left_out.mask(self.width)
 
 
 def _slope(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:
