@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from metricreg.explaining.explainer import explain as explain
     from metricreg.explaining.explanation import Explanation as Explanation
     from metricreg.fold import Execution as Execution
+    from metricreg.hinge_triplets import HingeTriplets as HingeTriplets
     from metricreg.hookspecs import hookimpl as hookimpl
     from metricreg.kinds import Distance as Distance
     from metricreg.kinds import Loss as Loss
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from metricreg.selection import Pairs as Pairs
     from metricreg.selection import Triplets as Triplets
     from metricreg.spec import validate as validate
-    from metricreg.term import HingeTriplets as HingeTriplets
     from metricreg.term import Scalar as Scalar
     from metricreg.term import Term as Term
 
@@ -63,6 +63,7 @@ _HOMES = {
     "explaining.explainer": ("explain",),
     "explaining.explanation": ("Explanation",),
     "fold": ("Execution",),
+    "hinge_triplets": ("HingeTriplets",),
     "hookspecs": ("hookimpl",),
     "kinds": (
         "Distance",
@@ -84,7 +85,7 @@ _HOMES = {
     "schema": ("json_schema",),
     "selection": ("Pairs", "Triplets"),
     "spec": ("validate",),
-    "term": ("HingeTriplets", "Scalar", "Term"),
+    "term": ("Scalar", "Term"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

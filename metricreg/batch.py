@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,14 +15,9 @@ from metricreg.embeddings import check_rows, check_tensors, not_finite
 from metricreg.errors import InputError, MetricregError
 from metricreg.inputs import read_inputs
 from metricreg.labels import Matching
-from metricreg.listing import Runs, are_own_columns
-from metricreg.pairing import Pairing
+from metricreg.listing import are_own_columns
+from metricreg.samples import Samples
 from metricreg.selection import Pairs, Selection, Triplets
-
-T = TypeVar("T")
-
-LISTED = 256
-"""References up to which masks take less time than lists of columns."""
 
 
 class Engine(Protocol):
@@ -46,7 +41,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(Samples):
     """Anchors against references. What follows from them is made when asked for, and kept.
 
     Args:
@@ -64,19 +59,6 @@ class Batch:
         whole: further tensors about the whole batch, put there by `Loss.prepare`.
     """
 
-    anchors: Tensor
-    references: Tensor
-    anchor_labels: Tensor | None = None
-    reference_labels: Tensor | None = None
-    self_index: Tensor | None = None
-    selection: Selection | None = None
-    match: Matching | None = None
-    weights: Tensor | None = None
-    row: dict[str, Tensor] = field(default_factory=dict)
-    whole: dict[str, Tensor] = field(default_factory=dict)
-    _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    _of_references: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    _lists: bool | None = field(default=None, init=False, repr=False)
     _engine: Engine | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -105,22 +87,6 @@ class Batch:
         """
         return cls(**read_inputs(embeddings, labels, tuples, ref_embeddings, ref_labels))
 
-    def __len__(self) -> int:
-        """The number of anchors."""
-        return self.anchors.shape[0]
-
-    def _once(self, key: str, make: Callable[[], T]) -> T:
-        # not functools.cached_property: its lock breaks torch.compile(fullgraph=True) on Python 3.11
-        if key not in self._memo:
-            self._memo[key] = make()
-        value: T = self._memo[key]
-        return value
-
-    @property
-    def _pairing(self) -> Pairing:
-        labels = self.anchor_labels, self.reference_labels
-        return self._once("pairing", lambda: Pairing(*labels, self.self_index, self.match, self._of_references))
-
     def matched(self, match: Matching) -> Batch:
         """The same batch, in which a match says which samples belong together.
 
@@ -134,71 +100,6 @@ class Batch:
                     "cannot compare, and returns nothing"
                 )
         return replace(self, match=None if match.is_equality else match)
-
-    # -- which pairs count ----------------------------------------------------------------------------------------
-
-    @property
-    def positives(self) -> Tensor:
-        """Which references are positives of which anchor, `[A, M]`: bool, or counts where a selection repeats pairs."""
-        return self._once("positives", self._positives)
-
-    def _positives(self) -> Tensor:
-        if self.selection is not None:
-            return self.selection.positives(len(self), len(self.references))
-        return self._pairing.positives()
-
-    @property
-    def negatives(self) -> Tensor:
-        """Which references are negatives of which anchor, `[A, M]`: bool, or counts where a selection repeats pairs."""
-        return self._once("negatives", self._negatives)
-
-    def _negatives(self) -> Tensor:
-        if self.selection is not None:
-            return self.selection.negatives(len(self), len(self.references))
-        return self._pairing.negatives(self.lists_positives)
-
-    @property
-    def positive_index(self) -> tuple[Tensor, Tensor]:
-        """Each anchor's positives as columns `[A, K]`, and which of those entries count, bool `[A, K]`.
-
-        A pair that a selection repeats stands in as many columns. O(A·K) memory, from sorted labels; with a match, the
-        memory of a tile besides. Finding K waits for the device, if it is one.
-        """
-        return self._once("positive_index", self._positive_index)
-
-    def _positive_index(self) -> tuple[Tensor, Tensor]:
-        if self.selection is None:
-            return self._pairing.positive_index()
-        keys, columns = self.selection.anchor, self.selection.positive
-        return Runs.of(keys, columns, torch.arange(len(self), device=keys.device)).matrix()
-
-    def list_once(self) -> None:
-        """Make the lists that the pairs of this batch follow from for all anchors, if they are short."""
-        single = self.anchor_labels is not None and self.anchor_labels.ndim == 1 and self.reference_labels is not None
-        if single and self.match is None and self.lists_positives and self._pairing.list_once():
-            self.positive_index  # noqa: B018 - kept, for the anchors of each tile
-
-    @property
-    def lists_positives(self) -> bool:
-        """Whether what is only about positives looks at K columns, not at M.
-
-        Not with a selection, of few references, on a GPU, where finding K would wait, or when compiling, where K is no
-        number.
-        """
-        if self._lists is not None:
-            return self._lists
-        eligible = self.selection is None and len(self.references) > LISTED and self.anchors.device.type == "cpu"
-        return eligible and not torch.compiler.is_compiling()
-
-    def at_positives(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Of values `[A, M]`, or `[1, M]`, those of positives, `[A, K]`, and which of them count, in their shape.
-
-        Where positives are not listed, all of them, and `positives`.
-        """
-        if not self.lists_positives:
-            return values, self.positives
-        index, counts = self.positive_index
-        return (values.gather(1, index) if len(values) == len(self) else values[0][index]), counts
 
     def poison(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
@@ -238,9 +139,6 @@ class Batch:
         made._knows(self._of_references)
         made._memo.update(self._memo)
         return made
-
-    def _knows(self, of_references: dict[str, Any]) -> None:
-        object.__setattr__(self, "_of_references", of_references)
 
     def tiles(self, size: int) -> Iterator[tuple[int, int]]:
         """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""

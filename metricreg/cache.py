@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from metricreg.observation import device_of
+
 STRIP = 2**17
 """Values of a strip: few enough for several of them to be in the cache of one core."""
 
@@ -18,5 +20,5 @@ def strips(values: Tensor, number: int | None = None) -> Iterator[slice]:
         number: of rows; A if None.
     """
     number = len(values) if number is None else number
-    size = max(1, STRIP // max(1, values.shape[1])) if values.device.type == "cpu" else max(1, number)
+    size = max(1, STRIP // max(1, values.shape[1])) if device_of(values) == "cpu" else max(1, number)
     return (slice(i, min(i + size, number)) for i in range(0, max(1, number), size))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from metricreg.batch import Batch
 from metricreg.errors import SpecError
 from metricreg.leaves import mirrors
+from metricreg.observation import device_of
 from metricreg.reduction import Additive, Terms, bound, one_value, summed
 from metricreg.row_sweep import RowSweep
 from metricreg.sweep import Sweep
@@ -54,7 +55,7 @@ class Execution:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
         if self.plan == "dense" or torch.compiler.is_compiling():
             return None
-        limit = CPU_VALUES if batch.anchors.device.type == "cpu" else GPU_VALUES
+        limit = CPU_VALUES if device_of(batch.anchors) == "cpu" else GPU_VALUES
         if self.plan == "auto" and len(batch) * width <= limit:
             return None
         # what a tile does to all references, such as normalising them, has to be little next to its products

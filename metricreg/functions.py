@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 
 class Function(torch.autograd.Function):
-    """A differentiable function of positional arguments, `forward` without a context and `setup_context`.
+    """A differentiable function of positional arguments.
 
     torch reads the signature of such a function anew at each call, to find defaults, which takes longer than a small
     function itself. Nothing is read here.

@@ -1,4 +1,6 @@
-"""Who watches the engine at work, such as `metricreg explain`, may have only some tiles of a sweep evaluated."""
+"""Who watches the engine at work, such as `metricreg explain`, may have only some tiles of a sweep evaluated, and as
+on another device.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from torch import Tensor
+
 Bounds = Iterator[tuple[int, int]]
 
 Choose = Callable[[Bounds, str], Bounds]
 
 _chosen: ContextVar[Choose | None] = ContextVar("_chosen", default=None)
+_device: ContextVar[str | None] = ContextVar("_device", default=None)
 
 
 def observed(tiles: Bounds, what: str = "") -> Bounds:
@@ -37,3 +42,20 @@ def observing(choose: Choose) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def device_of(tensor: Tensor) -> str:
+    """The type of the device by which the engine chooses how to go about it: where a tensor is, unless somebody
+    watches who means another.
+    """
+    return _device.get() or tensor.device.type
+
+
+@contextmanager
+def as_on(device: str) -> Iterator[None]:
+    """Have the engine choose as on a device of a type, wherever the tensors are."""
+    token = _device.set(device)
+    try:
+        yield
+    finally:
+        _device.reset(token)

@@ -137,7 +137,7 @@ def test_sums_over_negatives_of_half_a_comparison_are_for_a_cpu() -> None:
 
 
 def test_terms_are_named_with_shapes_and_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.batch.LISTED", 0)
+    monkeypatch.setattr("metricreg.samples.LISTED", 0)
     pull, push = the_loss(explain(tiled("snr_contrastive", 8), batch=32, dim=4)).terms
     assert (pull.name, pull.kind, pull.axes, pull.shape) == ("pos_loss", "pos_pair", "[A, K]", (8, 3))
     assert (push.name, push.kind, push.axes, push.shape) == ("neg_loss", "neg_pair", "[A, M]", (8, 32))

@@ -73,12 +73,12 @@ def _middle(rows: Tensor) -> Tensor:
     if not each:
         return rows[..., :1, :] if rows.shape[-2] < 3 else _median(rows[..., :3, :])
     some = rows[..., : 9 * each : each, :]
-    return _median(_median(some.unflatten(-2, (3, 3)))[..., 0, :])
+    return _median(_median(some.reshape(*some.shape[:-2], 3, 3, some.shape[-1]))[..., 0, :])
 
 
 def _median(rows: Tensor) -> Tensor:
     """Of three rows `[..., 3, D]`, feature by feature, `[..., 1, D]`; of those that are numbers."""
-    a, b, c = rows.split(1, -2)
+    a, b, c = rows[..., 0:1, :], rows[..., 1:2, :], rows[..., 2:3, :]
     return torch.fmax(torch.fmin(a, b), torch.fmin(torch.fmax(a, b), c))
 
 
@@ -100,7 +100,7 @@ class _SquaredDistances(Function):
         rows, columns = _centered(x, y, center)
         xx = torch.linalg.vecdot(rows, rows)[:, None]
         yy = xx if y is None else torch.linalg.vecdot(columns, columns)[:, None]
-        found = (xx + yy.mT).addmm_(rows, columns.mT, alpha=-2.0)
+        found: Tensor = (xx + yy.mT).addmm_(rows, columns.mT, alpha=-2.0)
         Above(xx * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps), rooted).write(found)
         ctx.rooted = rooted
         ctx.save_for_backward(found, x, y, center, rows, columns)
@@ -121,8 +121,6 @@ class _SquaredDistances(Function):
 def _centered(x: Tensor, y: Tensor | None, center: Tensor | None) -> tuple[Tensor, Tensor]:
     rows = x if center is None else x - center
     return rows, rows if y is None else y if center is None else y - center
-
-
 
 
 def _pulled(slope: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -101,10 +101,7 @@ def _miner(seen: SeenMiner) -> ExplainedMiner:
 
 def _notes(subject: Subject, forecast: Forecast) -> Iterator[str]:
     if subject.device != subject.place:
-        yield (
-            "there is no GPU here: the tiles are a GPU's, and the cost is that of the same step on a CPU, where some "
-            "losses look at a list of positives, on a GPU at all references"
-        )
+        yield ("there is no GPU here: the tiles are a GPU's, and the cost is that of the same tiles on a CPU")
     if forecast.seen_at is not None:
         yield (
             f"too large to be tried here: the cost is carried on from dense steps of up to {forecast.seen_at} "

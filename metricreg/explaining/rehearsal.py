@@ -20,8 +20,7 @@ from metricreg.explaining.ledger import Ledger
 from metricreg.explaining.seen import SeenLoss, SeenMiner, SeenTerm, statistic_seen, term_seen
 from metricreg.fold import Execution
 from metricreg.kinds import Loss, Miner, Reducer
-from metricreg.losses.negatives import NegativesLoss
-from metricreg.observation import Bounds, observing
+from metricreg.observation import Bounds, as_on, observing
 from metricreg.pipeline import Pipeline
 from metricreg.selection import Pairs, Selection
 from metricreg.term import Scalar, Term
@@ -54,29 +53,21 @@ class Inputs:
 class _Watched(Execution):
     """Says the same tiles as the execution that it stands for, and notes what it said."""
 
-    device: str = "cpu"
     dense: bool = False
     said: list[tuple[Batch, int, int | None]] = field(default_factory=list, compare=False)
 
     def tile_for(self, batch: Batch, width: int) -> int | None:
-        """Anchors a tile, as on the device that is meant."""
-        asked = batch
-        if self.device != "cpu" and batch.anchors.device.type == "cpu":
-            asked = _elsewhere(len(batch))
-        tile = super().tile_for(asked, width)
+        """Anchors a tile."""
+        tile = super().tile_for(batch, width)
         self.said.append((batch, width, tile))
         return None if self.dense else tile
 
 
 def tile_on(device: str, execution: Execution, anchors: int, width: int) -> int | None:
     """Anchors a tile of a batch that is not there, as `Execution.tile_for`."""
-    return execution.tile_for(_elsewhere(anchors, "cpu" if device == "cpu" else "meta"), width)
-
-
-def _elsewhere(anchors: int, device: str = "meta") -> Batch:
-    """A batch of no columns; on no device, which is taken for a GPU."""
-    rows = torch.empty(anchors, 0, device=device)
-    return Batch(rows, rows)
+    rows = torch.empty(anchors, 0)
+    with as_on(device):
+        return execution.tile_for(Batch(rows, rows), width)
 
 
 class Rehearsal:
@@ -84,7 +75,7 @@ class Rehearsal:
 
     Args:
         pipeline: which is not to be used for anything else from then on.
-        device: the type of the device whose tiles are meant; the step takes place where the inputs are.
+        device: the type of the device that is meant; the step takes place where the inputs are.
         dense: evaluate densely, whatever the execution says.
         tile: evaluate in tiles of so many anchors, unless the execution says dense.
 
@@ -99,8 +90,9 @@ class Rehearsal:
         execution = pipeline.execution or Execution()
         if tile is not None and execution.plan != "dense":
             execution = Execution("tiled", tile=tile)
-        self._execution = _Watched(execution.plan, execution.tile, device, dense)
+        self._execution = _Watched(execution.plan, execution.tile, dense)
         pipeline.execution = self._execution
+        self._device = device
         self.losses: list[SeenLoss] = []
         self.miners: list[SeenMiner] = []
         self.ledger = Ledger()
@@ -108,8 +100,6 @@ class Rehearsal:
         self._before: list[tuple[str, int]] = []
         self._terms: dict[str, SeenTerm] = {}
         for path, module in pipeline.named_modules():
-            if isinstance(module, NegativesLoss) and device != "cpu":
-                module.summed_once = lambda batch: None  # type: ignore[method-assign] # which goes by lists, as only a CPU does
             if isinstance(module, Loss):
                 self._watch(module, "terms", self._saw_terms, path, module)
                 self._watch(module, "once", self._saw_once, module)
@@ -122,7 +112,7 @@ class Rehearsal:
         """Make steps until there is no more to compare with than before, as when a memory is filled."""
         compared = -1
         for turn in range(1, TURNS):
-            with observing(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
+            with observing(lambda tiles, _: islice(tiles, 1)), as_on(self._device), torch.no_grad():
                 self._forward(inputs(turn))
             before, compared = compared, sum(seen.references for seen in self.losses)
             self.losses, self.miners = [], []
@@ -136,7 +126,7 @@ class Rehearsal:
 
     def run(self, inputs: Inputs) -> None:
         """Forward and backward."""
-        with observing(self._some), self.ledger:
+        with observing(self._some), as_on(self._device), self.ledger:
             value = self._forward(inputs)
             wanting = [v for v in _scalars(value) if v.requires_grad]
             self._backward = True

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.hinge_triplets import HingeTriplets
 from metricreg.kinds import Loss, Miner
-from metricreg.term import HingeTriplets, Scalar, Term
+from metricreg.term import Scalar, Term
 
 
 @dataclass

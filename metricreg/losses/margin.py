@@ -11,13 +11,14 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.errors import InputError
+from metricreg.hinge_triplets import HingeTriplets
 from metricreg.kinds import Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.labels import check_classes
 from metricreg.losses.triplet_margin import random_triplets
 from metricreg.reducers import DivisorReducer
 from metricreg.selection import Triplets
-from metricreg.term import HingeTriplets, Scalar, Term
+from metricreg.term import Scalar, Term
 
 
 class MarginLoss(Loss):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.batch import LISTED, Batch
+from metricreg.batch import Batch
 from metricreg.distances import DotProductSimilarity
 from metricreg.errors import InputError
 from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
@@ -15,6 +15,7 @@ from metricreg.labels import check_single
 from metricreg.leaves import mirrors
 from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp
 from metricreg.losses.strips import AllButOne
+from metricreg.samples import LISTED
 from metricreg.term import Term
 
 

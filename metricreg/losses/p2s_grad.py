@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.at_zero import unit_rows

@@ -134,12 +134,12 @@ class AllButOne(Which):
     """
 
     def __init__(self, column: Tensor, width: int) -> None:
-        self.left_out, self.width = Exclusion(column), width
+        self.left_out, self.column, self.width = Exclusion(column), column, width
 
     @property
     def weight(self) -> Tensor:
         """Bool `[A, M]`."""
-        return self.left_out.mask(self.width)
+        return Exclusion(self.column).mask(self.width)
 
 
 def _slope(values: Tensor, function: Rowwise, gradient: Tensor) -> Tensor:

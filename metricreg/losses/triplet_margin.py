@@ -13,11 +13,12 @@ from metricreg.at_zero import raised
 from metricreg.batch import Batch
 from metricreg.distances import LpDistance
 from metricreg.fold import CPU_VALUES
+from metricreg.hinge_triplets import HingeTriplets
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.reducers import AvgNonZeroReducer
 from metricreg.selection import Triplets
-from metricreg.term import HingeTriplets, Term
+from metricreg.term import Term
 
 
 class TripletMarginLoss(Loss):

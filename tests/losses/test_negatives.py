@@ -38,7 +38,7 @@ TILES = [1, 7, 16, 1000]
 
 @pytest.fixture(autouse=True)
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.batch.LISTED", 0)
+    monkeypatch.setattr("metricreg.samples.LISTED", 0)
 
 
 @pytest.fixture

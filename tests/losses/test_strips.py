@@ -50,7 +50,7 @@ class Powers(Rowwise):
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "STRIP", 7 * 80)
-    monkeypatch.setattr("metricreg.batch.LISTED", 0)
+    monkeypatch.setattr("metricreg.samples.LISTED", 0)
 
 
 @pytest.mark.parametrize("power", [-3, 0])  # embeddings as they are, and all but equal
