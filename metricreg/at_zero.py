@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.cache import strips
+from metricreg.cache import part, strips
 from metricreg.functions import Function, transformed
 from metricreg.notes import note, noted
 
@@ -40,7 +40,7 @@ class Above:
         """In place, of squares `[A, M]`."""
         scratch: Tensor | None = None
         for rows in strips(values):
-            some, least = values[rows], self.least[rows]
+            some, least = part(values, rows), part(self.least, rows)
             scratch = torch.empty_like(some) if scratch is None else scratch[: len(some)]
             some.mul_(torch.gt(some, least, out=scratch))
             if self.rooted:
@@ -50,7 +50,7 @@ class Above:
         """The gradient with respect to squares `[A, M]`."""
         out = torch.empty_like(found)
         for rows in strips(found):
-            given, some, slope = gradient[rows], found[rows], out[rows]
+            given, some, slope = part(gradient, rows), part(found, rows), part(out, rows)
             if self.rooted:
                 given = torch.div(given, some, out=slope).mul_(0.5)
             torch.ops.aten.threshold_backward(given, some, 0.0, grad_input=slope)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import torch
@@ -99,7 +98,7 @@ class Batch(Samples):
                     f"{type(match).__name__}.check returned something; it raises an InputError for labels that it "
                     "cannot compare, and returns nothing"
                 )
-        return replace(self, match=None if match.is_equality else match)
+        return self._with(match=None if match.is_equality else match)
 
     def poison(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
@@ -109,8 +108,7 @@ class Batch(Samples):
 
     def rows(self, i: int, j: int) -> Batch:
         """The same batch with only anchors i to j."""
-        part = replace(
-            self,
+        part = self._with(
             anchors=self.anchors[i:j],
             anchor_labels=None if self.anchor_labels is None else self.anchor_labels[i:j],
             self_index=None if self.self_index is None else self.self_index[i:j],
@@ -177,9 +175,7 @@ class Batch(Samples):
 
     def by(self, engine: Engine) -> Batch:
         """The same batch, for which an engine does `map` and `totals`."""
-        made = copy(self)
-        object.__setattr__(made, "_engine", engine)
-        return made
+        return self._with(_memo=self._memo, _of_references=self._of_references, _lists=self._lists, _engine=engine)
 
     @property
     def tile(self) -> int | None:
@@ -210,17 +206,26 @@ class Batch(Samples):
             anchors=some, references=some, anchor_labels=labels, reference_labels=labels, weights=weights
         )
 
+    def _with(self, **changes: Any) -> Batch:
+        """A copy with some fields changed, of which nothing is known yet. dataclasses.replace takes far longer."""
+        made = object.__new__(Batch)
+        made.__dict__.update(self.__dict__, _memo={}, _of_references={}, _lists=None, _engine=None)
+        made.__dict__.update(changes)
+        return made
+
     def replace(self, **changes: Any) -> Batch:
         """A copy with some fields changed; `row` and `whole` are added to.
 
         Raises:
-            MetricregError: what is put in `row` or `whole` is no tensor, or in `row` has not a row an anchor.
+            MetricregError: another field; or what is put in `row` or `whole` is no tensor, or in `row` has not a row an
+                anchor.
         """
+        if not changes.keys() <= _FIELDS.keys():
+            raise MetricregError(f"a batch has the fields {', '.join(_FIELDS)}; got {', '.join(changes)}")
         for key in ("row", "whole"):
             if key in changes:
                 changes[key] = getattr(self, key) | changes[key]
-        made = replace(self, **changes)
-        object.__setattr__(made, "_engine", self._engine)
+        made = self._with(**changes, _engine=self._engine)
         check_tensors(changes, len(made))
         if changes.keys() <= {"row", "whole"}:  # the pairs are the same
             made._knows(self._of_references)
@@ -238,8 +243,8 @@ class Batch(Samples):
             raise InputError("this objective compares embeddings with rows of its own and takes no ref_embeddings")
         check_rows(self.anchors, self.anchor_labels, references, labels)
         weights = self.row_weights()
-        return replace(
-            self, references=references, reference_labels=labels, self_index=None, selection=None, weights=weights
+        return self._with(
+            references=references, reference_labels=labels, self_index=None, selection=None, weights=weights
         )
 
     def row_weights(self) -> Tensor | None:
@@ -252,5 +257,7 @@ class Batch(Samples):
         counts = self.selection.occurrences(len(self), self.anchors is self.references).to(self.anchors.dtype)
         return counts / counts.max().clamp(min=1.0) if len(counts) else counts
 
+
+_FIELDS = dict.fromkeys(f.name for f in fields(Batch) if f.init)
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

@@ -22,3 +22,8 @@ def strips(values: Tensor, number: int | None = None) -> Iterator[slice]:
     number = len(values) if number is None else number
     size = max(1, STRIP // max(1, values.shape[1])) if device_of(values) == "cpu" else max(1, number)
     return (slice(i, min(i + size, number)) for i in range(0, max(1, number), size))
+
+
+def part(tensor: Tensor, rows: slice) -> Tensor:
+    """Some rows of a tensor; itself, if they are all."""
+    return tensor if (rows.start, rows.stop) == (0, tensor.shape[0]) else tensor[rows]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metricreg.cache import part
 from metricreg.notes import note, noted
 
 FEW = 4
@@ -71,11 +72,6 @@ class Exclusion:
         if self.none is None:
             return values.scatter_(1, index, fill)
         return values.scatter_(1, index, values.gather(1, index).masked_fill_(~part(self.none, rows), fill))
-
-
-def part(tensor: Tensor, rows: slice) -> Tensor:
-    """Some rows of a tensor; itself, if they are all."""
-    return tensor if (rows.start, rows.stop) == (0, len(tensor)) else tensor[rows]
 
 
 def exclusion_of(mask: Tensor) -> Exclusion | None:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.cache import strips
-from metricreg.exclusion import Exclusion, exclusion_of, part
+from metricreg.cache import part, strips
+from metricreg.exclusion import Exclusion, exclusion_of
 from metricreg.functions import Function
 
 EXACT = 2**24

@@ -253,3 +253,8 @@ def test_selections_of_either_kind_are_taken_as_they_are() -> None:
     index: Tensor = torch.tensor([2, 0])
     for selection in (Pairs.of(index, index, index, index), Triplets.of(index, index, index)):
         assert type(Batch.of(X, tuples=selection).selection) is type(selection)
+
+
+def test_a_field_that_a_batch_does_not_have_is_refused() -> None:
+    with pytest.raises(MetricregError, match=r"a batch has the fields anchors, references.*; got lables"):
+        Batch.of(torch.randn(4, 2), torch.arange(4)).replace(lables=torch.arange(4))

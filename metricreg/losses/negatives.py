@@ -17,9 +17,8 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
 from metricreg.batch import Batch
-from metricreg.cache import strips
+from metricreg.cache import part, strips
 from metricreg.errors import MetricregError
-from metricreg.exclusion import part
 from metricreg.kinds import Loss
 from metricreg.leaves import mirrors, packed
 from metricreg.losses.logsumexp import LogSumExp, which

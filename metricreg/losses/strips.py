@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from metricreg.cache import strips
-from metricreg.exclusion import Exclusion, exclusion_of, part
+from metricreg.cache import part, strips
+from metricreg.exclusion import Exclusion, exclusion_of
 from metricreg.functions import Function
 
 
