@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
 from metricreg.problems import pointer, shown
 
+SUFFIXES = (".json", ".toml", ".yaml", ".yml")
+"""Of files that can be read."""
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 MAX_BYTES = 16 * 2**20
@@ -94,7 +97,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         SpecError: a file that cannot be read, is not of its format, or has duplicate keys, NaN or Infinity.
     """
     file = Path(path)
-    readers = {".json": _json, ".toml": _toml, ".yaml": _yaml, ".yml": _yaml}
+    readers = dict(zip(SUFFIXES, (_json, _toml, _yaml, _yaml), strict=True))
     reader = readers.get(file.suffix.lower())
     if reader is None:
         raise SpecError(
@@ -105,14 +108,36 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
-        document = plain(reader(data.decode("utf-8-sig")))
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SpecError(_reason(error), f"cannot read {file}") from error
+    return _object(text, reader, f"cannot read {file}")
+
+
+def is_written(text: str) -> bool:
+    """Whether a text is a spec itself, as JSON, and no name or path."""
+    return text.lstrip().startswith("{")
+
+
+def loads(text: str) -> dict[str, Any]:
+    """Read a spec from JSON, as `load` does from a file.
+
+    Raises:
+        SpecError: text that is no JSON object, or has duplicate keys, NaN or Infinity.
+    """
+    return _object(text, _json, "cannot read the spec")
+
+
+def _object(text: str, reader: Callable[[str], Any], cannot: str) -> dict[str, Any]:
+    try:
+        document = plain(reader(text))
     except SpecError as error:
-        raise SpecError(error.problems, f"cannot read {file}") from error
-    except (OSError, ValueError, RecursionError) as error:
+        raise SpecError(error.problems, cannot) from error
+    except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else _reason(error)
-        raise SpecError(reason, f"cannot read {file}") from error
+        raise SpecError(reason, cannot) from error
     if not isinstance(document, dict):
-        raise SpecError(f"expected an object, got {shown(document)}", f"cannot read {file}")
+        raise SpecError(f"expected an object, got {shown(document)}", cannot)
     return document
 
 

@@ -347,6 +347,14 @@ def test_explain_says_plan_reason_and_costs(run: Run) -> None:
         assert text in result.output
 
 
+def test_explain_takes_a_spec_as_json(run: Run) -> None:
+    tiled = '{"loss": "supcon", "execution": {"plan": "tiled", "tile": 8}}'
+    assert "tiled, 4 tiles of 8" in run("explain", tiled, "--batch", "32", "--dim", "8").stdout
+    twice = run("explain", '{"loss": "supcon", "loss": "ntxent"}', "--batch", "32", "--dim", "8")
+    assert twice.exit_code != 0
+    assert "cannot read the spec: the key 'loss' stands twice in one object" in twice.stderr
+
+
 def test_explain_prints_json(run: Run) -> None:
     result = run(
         "explain", str(DIGITS), "--batch", "32", "--dim", "64", "--classes", "10", "--device", "cuda", "--json"

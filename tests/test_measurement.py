@@ -131,6 +131,13 @@ def test_a_name_stands_for_the_loss_with_the_sizes_of_the_inputs() -> None:
     assert given_spec("supcon", inputs) == {"loss": {"name": "supcon"}}
     assert given_spec("arcface", inputs)["loss"] == {"name": "arcface", "num_classes": 8, "embedding_size": 12}
     assert given_spec("arcface", replace(inputs, classes=50))["loss"]["num_classes"] == 50
+    written = '{"pipeline": {"loss": {"name": "arcface", "margin": 20}}}'
+    assert given_spec(written, inputs)["loss"] == {
+        "name": "arcface",
+        "margin": 20,
+        "num_classes": 8,
+        "embedding_size": 12,
+    }
 
 
 def test_a_file_says_what_it_says_and_the_rest_is_filled_in(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ import typer
 
 
 def explain(
-    spec: Annotated[str, typer.Argument(help="A spec or experiment file: .json, .toml, .yaml; or the name of a loss.")],
+    spec: Annotated[
+        str,
+        typer.Argument(help="A spec or experiment file (.json, .toml, .yaml), JSON, or the name of a loss."),
+    ],
     batch: Annotated[int, typer.Option(help="N, the number of embeddings.")],
     dim: Annotated[int, typer.Option(help="D, their dimension.")],
     classes: Annotated[int | None, typer.Option(help="How many classes there are.")] = None,

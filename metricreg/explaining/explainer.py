@@ -37,8 +37,8 @@ def explain(
     the others taken to cost the same.
 
     Args:
-        spec: a spec, a pipeline, a file with a spec or an experiment, or the name of a loss, whose required parameters
-            are then made up.
+        spec: a spec, a pipeline, a file with a spec or an experiment, such a spec as JSON, or the name of a loss, whose
+            required parameters are then made up.
         batch: N, the number of embeddings.
         dim: D, their dimension.
         classes: how many classes there are; what `batch` and `per_class` give, or what the spec says, if None.

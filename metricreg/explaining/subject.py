@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metricreg.component import Component
 from metricreg.description import describe
-from metricreg.document import MAX_NODES, load
+from metricreg.document import MAX_NODES, SUFFIXES, is_written, load, loads
 from metricreg.errors import InputError, SpecError
 from metricreg.explaining.rehearsal import Inputs
 from metricreg.fold import Execution
@@ -24,7 +24,6 @@ from metricreg.registry import Registry, default_registry
 from metricreg.signature import parameters_of
 from metricreg.spec import parse
 
-SUFFIXES = (".json", ".toml", ".yaml", ".yml")
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "float16", "bfloat16")}
 DEVICES = ("cpu", "cuda")
 
@@ -64,8 +63,8 @@ class Subject:
     """What is explained.
 
     Args:
-        spec: a spec, a pipeline, a file with a spec or an experiment, or the name of a loss, whose required parameters
-            are then made up.
+        spec: a spec, a pipeline, a file with a spec or an experiment, such a spec as JSON, or the name of a loss, whose
+            required parameters are then made up.
         sizes: of the inputs.
         device: where it is meant to run, `cpu` or `cuda`.
         dtype: of the embeddings.
@@ -162,7 +161,9 @@ def _document(spec: Any, sizes: Sizes, registry: Registry) -> Any:
     """A spec, from what stands for one."""
     if isinstance(spec, Pipeline):
         return spec
-    if isinstance(spec, Path) or (isinstance(spec, str) and (spec.endswith(SUFFIXES) or Path(spec).is_file())):
+    if isinstance(spec, str) and is_written(spec):
+        spec = loads(spec)
+    elif isinstance(spec, Path) or (isinstance(spec, str) and (spec.endswith(SUFFIXES) or Path(spec).is_file())):
         spec = load(spec)
     if not isinstance(spec, str):
         experiment = isinstance(spec, dict) and "pipeline" in spec and "loss" not in spec

@@ -33,7 +33,7 @@ OF_OTHER = ("over_other", "other_ms", "other_mib")
 
 
 def bench(
-    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Spec files, or names of losses.")],
+    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Spec files, JSON, or names of losses.")],
     batch: Annotated[str, typer.Option(help="Samples N; several, separated by commas, show how cost grows.")] = "1024",
     dim: Annotated[int, typer.Option(help="Features D.")] = 256,
     per_class: Annotated[int, typer.Option(help="Samples of each class.")] = 4,

@@ -1,4 +1,4 @@
-"""Specs as the command line names them: a file, or a loss."""
+"""Specs as the command line names them: a file, JSON, or a loss."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from metricreg.description import describe
-from metricreg.document import load
+from metricreg.document import SUFFIXES, is_written, load, loads
 from metricreg.errors import SpecError
 from metricreg.measurement.inputs import Inputs
 from metricreg.registry import default_registry
 from metricreg.signature import parameters_of
 from metricreg.spec import validate
 
-FILES = (".json", ".toml", ".yaml", ".yml")
-
 
 def given_spec(text: str, inputs: Inputs) -> dict[str, Any]:
-    """The spec that a file or the name of a loss stands for, fitted to the inputs.
+    """The spec that a file, JSON or the name of a loss stands for, fitted to the inputs.
 
     The number of classes and the size of embeddings are filled in where the loss needs them and the spec, or its name
     alone, leaves them open.
 
     Args:
-        text: a file of a spec or an experiment, or the name of a loss.
+        text: a file of a spec or an experiment, such a spec as JSON, or the name of a loss.
         inputs: whose classes and features it is fitted to.
 
     Raises:
         SpecError: no such file or loss, or a spec that is not valid.
     """
-    if Path(text).suffix.lower() in FILES:
-        document = load(text)
+    if is_written(text) or Path(text).suffix.lower() in SUFFIXES:
+        document = loads(text) if is_written(text) else load(text)
         spec = dict(document["pipeline"]) if "pipeline" in document and "loss" not in document else dict(document)
         spec["loss"] = fitted(spec.get("loss"), inputs)
     else:
@@ -45,7 +43,9 @@ def _named(name: str, inputs: Inputs) -> Any:
     try:
         example = describe("loss", name).example
     except SpecError as error:
-        raise SpecError(f"{error}; give a file ({', '.join(FILES)}) or the name of a loss", "cannot measure") from None
+        raise SpecError(
+            f"{error}; give a file ({', '.join(SUFFIXES)}), JSON, or the name of a loss", "cannot measure"
+        ) from None
     open_ = {"num_classes", "embedding_size"}  # which the example has some number for
     return fitted(example if isinstance(example, str) else {k: v for k, v in example.items() if k not in open_}, inputs)
 
