@@ -124,7 +124,7 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
         return found
     if p == 2.0 or not x.shape[-1]:
         norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
-        return x / _lengths(norms, norms < SHORTEST)
+        return x / _lengths(norms, norms <= SHORTEST)
     # the powers of entries of ordinary size overflow and vanish, unless their largest is 1; the direction is the same
     largest = x.detach().abs().amax(-1, keepdim=True)
     rows = x / _lengths(largest, largest < torch.finfo(x.dtype).tiny)
@@ -149,7 +149,7 @@ class _UnitRows(Function):
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, *output)
-        ctx.save_for_forward(*output)
+        ctx.save_for_forward(*inputs, *output)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, _: Tensor) -> Tensor | None:
@@ -157,19 +157,27 @@ class _UnitRows(Function):
             return None
         x, units, lengths = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
-            norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-            short = norms < SHORTEST
-            lengths = _lengths(norms, short)
-            units = (x / lengths).masked_fill(short, 0.0)
+            units, lengths = _with_lengths(x)
         return _projected(gradient, units, lengths)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
-        return _projected(tangent, *ctx.saved_tensors), None
+        x, units, lengths = ctx.saved_tensors
+        if transformed():
+            units, lengths = _with_lengths(x)
+        return _projected(tangent, units, lengths), None
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int], x: Tensor) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         return _UnitRows.apply(x.movedim(dims[0], 0)), (0, 0)
+
+
+def _with_lengths(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit rows and lengths that can be differentiated; 0 for short rows, of whose direction nothing is taken."""
+    norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    short = norms <= SHORTEST
+    lengths = _lengths(norms, short)
+    return (x / lengths).masked_fill(short, 0.0), lengths
 
 
 def _projected(vector: Tensor, units: Tensor, lengths: Tensor) -> Tensor:

@@ -208,7 +208,7 @@ class Batch(Samples):
 
     def _with(self, **changes: Any) -> Batch:
         """A copy with some fields changed, of which nothing is known yet. dataclasses.replace takes far longer."""
-        made = object.__new__(Batch)
+        made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, _memo={}, _of_references={}, _lists=None, _engine=None)
         made.__dict__.update(changes)
         return made
@@ -220,8 +220,9 @@ class Batch(Samples):
             MetricregError: another field; or what is put in `row` or `whole` is no tensor, or in `row` has not a row an
                 anchor.
         """
-        if not changes.keys() <= _FIELDS.keys():
-            raise MetricregError(f"a batch has the fields {', '.join(_FIELDS)}; got {', '.join(changes)}")
+        known = [f.name for f in fields(self) if f.init]
+        if not changes.keys() <= set(known):
+            raise MetricregError(f"a batch has the fields {', '.join(known)}; got {', '.join(changes)}")
         for key in ("row", "whole"):
             if key in changes:
                 changes[key] = getattr(self, key) | changes[key]
@@ -257,7 +258,5 @@ class Batch(Samples):
         counts = self.selection.occurrences(len(self), self.anchors is self.references).to(self.anchors.dtype)
         return counts / counts.max().clamp(min=1.0) if len(counts) else counts
 
-
-_FIELDS = dict.fromkeys(f.name for f in fields(Batch) if f.init)
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 from torch import Tensor
 
 Bounds = Iterator[tuple[int, int]]
@@ -48,7 +49,7 @@ def device_of(tensor: Tensor) -> str:
     """The type of the device by which the engine chooses how to go about it: where a tensor is, unless somebody
     watches who means another.
     """
-    return _device.get() or tensor.device.type
+    return tensor.device.type if torch.compiler.is_compiling() else _device.get() or tensor.device.type
 
 
 @contextmanager

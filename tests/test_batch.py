@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -258,3 +259,14 @@ def test_selections_of_either_kind_are_taken_as_they_are() -> None:
 def test_a_field_that_a_batch_does_not_have_is_refused() -> None:
     with pytest.raises(MetricregError, match=r"a batch has the fields anchors, references.*; got lables"):
         Batch.of(torch.randn(4, 2), torch.arange(4)).replace(lables=torch.arange(4))
+
+
+@dataclass(frozen=True, eq=False)
+class Named(Batch):
+    name: str = ""
+
+
+def test_views_of_a_batch_of_ones_own_are_of_its_class() -> None:
+    batch = Named(torch.randn(4, 2), torch.randn(3, 2), name="mine")
+    assert [type(view) for view in (batch.rows(0, 2), batch.replace(weights=torch.ones(4)))] == [Named, Named]
+    assert (batch.rows(0, 2).name, batch.replace(name="yours").name) == ("mine", "yours")

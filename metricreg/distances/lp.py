@@ -38,7 +38,9 @@ def squared_euclidean(
         divisor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are divided; 1 if None.
     """
     if index is None and divisor is None and _at_once(x, y):
-        found: Tensor = _SquaredDistances.apply(x, None if x is y else y, center, rooted)
+        alone = x is y
+        x, y = (x, y) if center is None else (x - center, x if alone else y - center)
+        found: Tensor = _SquaredDistances.apply(x, None if alone else y, rooted)
         return found
     alone = x is y
     x = x if center is None else x - center
@@ -76,7 +78,7 @@ def _at_once(x: Tensor, y: Tensor) -> bool:
     """Whether all distances are made by a function of their own, which is quicker where no sweep adds gradients up."""
     if x.ndim != 2 or y.ndim != 2 or in_sweep() or torch.compiler.is_compiling() or transformed():
         return False
-    return not (has_tangent(x) or has_tangent(y))
+    return not (has_tangent(x) or has_tangent(y) or torch.is_autocast_enabled(x.device.type))
 
 
 class _SquaredDistances(Function):
@@ -86,31 +88,24 @@ class _SquaredDistances(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor | None, center: Tensor | None, rooted: bool) -> Tensor:
-        rows, columns = _centered(x, y, center)
-        xx = torch.linalg.vecdot(rows, rows)[:, None]
-        yy = xx if y is None else torch.linalg.vecdot(columns, columns)[:, None]
-        found: Tensor = (xx + yy.mT).addmm_(rows, columns.mT, alpha=-2.0)
+    def forward(ctx: Any, x: Tensor, y: Tensor | None, rooted: bool) -> Tensor:
+        columns = x if y is None else y
+        xx = torch.linalg.vecdot(x, x)[:, None]
+        yy = xx if y is None else torch.linalg.vecdot(y, y)[:, None]
+        found: Tensor = (xx + yy.mT).addmm_(x, columns.mT, alpha=-2.0)
         Above(xx * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps), rooted).write(found)
         ctx.rooted = rooted
-        ctx.save_for_backward(found, x, y, center, rows, columns)
+        ctx.save_for_backward(found, x, y)
         return found
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        found, x, y, center, rows, columns = ctx.saved_tensors
+        found, x, y = ctx.saved_tensors
         slope = slope_times(gradient, found, ctx.rooted)
-        if torch.is_grad_enabled():  # for a second derivative, of x and y, not of what was made of them
-            rows, columns = _centered(x, y, center)
         if y is None:
-            slope = slope + slope.mT
-        of_x = _pulled(slope, rows, columns) if ctx.needs_input_grad[0] else None
-        return of_x, None if y is None else _pulled(slope.mT, columns, rows), None, None
-
-
-def _centered(x: Tensor, y: Tensor | None, center: Tensor | None) -> tuple[Tensor, Tensor]:
-    rows = x if center is None else x - center
-    return rows, rows if y is None else y if center is None else y - center
+            return _pulled(slope + slope.mT, x, x), None, None
+        of_x, of_y = ctx.needs_input_grad[:2]
+        return _pulled(slope, x, y) if of_x else None, _pulled(slope.mT, y, x) if of_y else None, None
 
 
 def _pulled(slope: Tensor, x: Tensor, y: Tensor) -> Tensor:

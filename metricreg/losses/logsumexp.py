@@ -123,7 +123,7 @@ class LogSumExp(Rowwise):
         lowest = 0.9 * math.log(limits.tiny)
         self.write_exponents(values, out)
         self.which.fill_(out, rows, limits.min)
-        top = out.amax(1, keepdim=True)
+        top = out.amax(1, keepdim=True).clamp_(min=limits.min)
         out.sub_(top).clamp_(min=lowest).exp_()
         torch.threshold_(out, 2.0 * math.exp(lowest), 0.0)
         return top, out.sum(1, keepdim=True)

@@ -79,9 +79,9 @@ def positive_cross_entropy(near: Tensor, among: Tensor, negatives: Tensor, facto
     first = near.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
     top = near.gather(1, first)
     others = among.scatter(1, first, False)
-    least = torch.finfo(near.dtype).min  # in the place of -inf, of which a difference is NaN
-    rest = torch.logaddexp(masked_logsumexp(near, others).clamp(min=least), negatives.clamp(min=least))
-    excess = log_one_plus_exp(rest[:, None] - top)
+    rest = torch.stack([masked_logsumexp(near, others), negatives], 1)
+    rest = rest.clamp(min=torch.finfo(rest.dtype).min)  # for -inf, of which a difference is NaN
+    excess = log_one_plus_exp(rest.logsumexp(1, keepdim=True) - top)
     losses, nearest = excess + (top - near), excess
     if factor is not None:
         losses, nearest = losses * factor, nearest * factor.gather(1, first)

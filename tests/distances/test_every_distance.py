@@ -110,6 +110,48 @@ def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
         pytest.skip("torch.cdist has no second derivative for p other than 2")
     ours = MORE[name][0]()
     assert torch.autograd.gradgradcheck(ours, (rows(2), rows(3, 1)))
+    assert torch.autograd.gradgradcheck(ours, (rows(3),))
+
+
+@pytest.mark.checks("gradcheck", "distance")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
+@every
+def test_backward_over_forward_is_forward_over_backward(name: str) -> None:
+    if name.startswith("lp p="):
+        pytest.skip("torch.cdist has no derivative in forward mode for p other than 2")
+    ours, x = MORE[name][0](), rows(3).detach()
+    weights = torch.arange(9.0, dtype=x.dtype).view(3, 3)
+
+    def total(x: Tensor) -> Tensor:
+        return (ours(x) * weights).sum()
+
+    got = torch.func.jacrev(torch.func.jacfwd(total))(x)
+    torch.testing.assert_close(got, torch.func.hessian(total)(x), rtol=1e-10, atol=1e-10)
+
+
+@every
+def test_a_distance_by_itself_follows_autocast(name: str) -> None:
+    ours, x, y = MORE[name][0]().float(), *(rows(4, seed, dtype=torch.float32).detach() for seed in (0, 1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near, self_near = ours(x, y), ours(x)
+    torch.testing.assert_close(near.float(), ours(x, y), rtol=0.1, atol=0.1)
+    assert self_near.isfinite().all()
+
+
+@every
+def test_references_may_change_after_the_forward_pass_and_be_made_in_inference_mode(name: str) -> None:
+    if "mahalanobis" in name or name == "dot raw":
+        pytest.skip("the gradient of a product is the references themselves, which torch keeps")
+    ours, x = MORE[name][0](), rows(4)
+    given = rows(3, 1).detach()
+    (want,) = torch.autograd.grad(ours(x, given).sum(), x)
+    with torch.inference_mode():
+        inferred = given.clone()
+    (got,) = torch.autograd.grad(ours(x, inferred).sum(), x)
+    torch.testing.assert_close(got, want)
+    value = ours(x, given).sum()
+    given.zero_()
+    torch.testing.assert_close(torch.autograd.grad(value, x)[0], want)
 
 
 @pytest.mark.checks("zeros and duplicates", "distance")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg.at_zero import root
-from metricreg.losses.logsumexp import masked_logsumexp
+from metricreg.at_zero import SHORTEST, root, unit_rows
+from metricreg.losses.logsumexp import LogSumExp, masked_logsumexp
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 WEIGHT = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
@@ -68,3 +68,19 @@ def test_a_root_has_every_derivative_and_none_at_zero() -> None:
     assert first.tolist() == [0.0] * 3
     (second,) = torch.autograd.grad(first.sum(), zero)
     assert second.tolist() == [0.0] * 3
+
+
+def test_what_counts_and_is_nothing_makes_nothing() -> None:
+    values = torch.tensor([[-torch.inf, -torch.inf], [-1e38, -3e38]])
+    for which in (torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)):
+        assert LogSumExp(which, 10.0)(values).tolist() == [-torch.inf, -torch.inf]
+
+
+@pytest.mark.parametrize("norm", [1e-13, SHORTEST, 1e-11])
+def test_a_row_is_short_in_every_derivative_or_in_none(norm: float) -> None:
+    x = torch.tensor([[norm, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    weights = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
+    plain, made = (
+        torch.autograd.grad((unit_rows(x) * weights).sum(), x, create_graph=again)[0] for again in (False, True)
+    )
+    torch.testing.assert_close(made.detach(), plain, rtol=1e-6, atol=0.0)
