@@ -53,9 +53,7 @@ class IntraPairVarianceLoss(Loss):
 
     def prepare(self, batch: Batch) -> Batch:
         """The means over all pairs of either kind; and the distances, where there is room for all."""
-        if (
-            batch.tile is None and type(self).prepare is IntraPairVarianceLoss.prepare
-        ):
+        if batch.tile is None and type(self).prepare is IntraPairVarianceLoss.prepare:
             batch = batch.replace(row={"distances": self.distance(batch.anchors, batch.references)})
         found = batch.totals(self._distances, symmetric=True)
         return batch.replace(whole={kind: total / count.clamp(min=1) for kind, (total, count) in found.items()})
