@@ -352,7 +352,7 @@ def test_explain_takes_a_spec_as_json(run: Run) -> None:
     assert "tiled, 4 tiles of 8" in run("explain", tiled, "--batch", "32", "--dim", "8").stdout
     twice = run("explain", '{"loss": "supcon", "loss": "ntxent"}', "--batch", "32", "--dim", "8")
     assert twice.exit_code != 0
-    assert "cannot read the spec: the key 'loss' stands twice in one object" in twice.stderr
+    assert "cannot read the spec: the key 'loss' stands twice in one object" in twice.output
 
 
 def test_explain_prints_json(run: Run) -> None:
