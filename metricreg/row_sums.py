@@ -19,6 +19,11 @@ EXACT = 2**24
 """Columns that float32 counts exactly."""
 
 
+def summable(weight: Tensor) -> bool:
+    """Whether each value counts once or not at all, and the passes are ours: a compiler finds them by itself."""
+    return weight.dtype is torch.bool and not torch.compiler.is_compiling()
+
+
 def number(values: Tensor, weight: Tensor | None) -> Tensor:
     """How many of each row's values count: int64 `[A]`."""
     left_out = None if weight is None else exclusion_of(weight)

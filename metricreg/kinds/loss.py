@@ -65,8 +65,8 @@ class Loss(Component):
     class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
 
     is_symmetric: ClassVar[bool] = False
-    """Whether each value is of a pair, and the same with its samples exchanged where the distance is. False promises
-    nothing, and costs time."""
+    """Whether each value is of a pair, and the same with its samples exchanged where the distance is; and so is what a
+    term's divisor is made of, the share of each pair in it. False promises nothing, and costs time."""
 
     def __init__(
         self,

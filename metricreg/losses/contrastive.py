@@ -14,8 +14,10 @@ from metricreg.batch import Batch
 from metricreg.distances import LpDistance
 from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
+from metricreg.losses.summed_term import Hinges
 from metricreg.reducers import AvgNonZeroReducer
-from metricreg.term import Term
+from metricreg.row_sums import summable
+from metricreg.term import Term, TermKind
 
 RESOLUTION = 8.0
 """A pair whose distance is within so many rounding errors of its margin costs nothing, as at the margin."""
@@ -64,14 +66,15 @@ class ContrastiveLoss(Loss):
         """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
         d = self.distance(batch.anchors, batch.references)
         near, counts = self.distance.of_positives(batch, d)
-        positive = _hinge(self.distance.margin(near, self.pos_margin), self.pos_margin)
-        negative = _hinge(self.distance.margin(self.neg_margin, d), self.neg_margin)
+        pull, push = self.distance.margin(near, self.pos_margin), self.distance.margin(self.neg_margin, d)
         return {
-            "pos_loss": Term(raised(positive, self.power), counts, kind="pos_pair"),
-            "neg_loss": Term(raised(negative, self.power), batch.negatives, kind="neg_pair"),
+            "pos_loss": self._hinges(pull, counts, self.pos_margin, "pos_pair"),
+            "neg_loss": self._hinges(push, batch.negatives, self.neg_margin, "neg_pair"),
         }
 
-
-def _hinge(excess: Tensor, margin: float) -> Tensor:
-    """0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm."""
-    return torch.nn.functional.threshold(excess, RESOLUTION * torch.finfo(excess.dtype).eps * abs(margin), 0.0)
+    def _hinges(self, excess: Tensor, weight: Tensor, margin: float, kind: TermKind) -> Term:
+        """0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm."""
+        least = RESOLUTION * torch.finfo(excess.dtype).eps * abs(margin)
+        if self.power == 1.0 and summable(weight):
+            return Hinges(excess, weight, kind, least)
+        return Term(raised(torch.nn.functional.threshold(excess, least, 0.0), self.power), weight, kind)

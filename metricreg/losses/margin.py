@@ -15,8 +15,10 @@ from metricreg.hinge_triplets import HingeTriplets
 from metricreg.kinds import Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.labels import check_classes
+from metricreg.losses.summed_term import SummedTerm
 from metricreg.losses.triplet_margin import random_triplets
 from metricreg.reducers import DivisorReducer
+from metricreg.row_sums import number, row_sums, summable
 from metricreg.selection import Triplets
 from metricreg.term import Scalar, Term
 
@@ -86,19 +88,16 @@ class MarginLoss(Loss):
         term: Term
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
-            pull = self._beyond(d[rows, positive], beta[rows])
-            push = self._beyond(beta[rows], d[rows, negative])
+            pull = self._excess(d[rows, positive], beta[rows]).relu()
+            push = self._excess(beta[rows], d[rows, negative]).relu()
             each = torch.stack([(pull > 0).long() + (push > 0).long(), torch.ones_like(rows)])
             divisor, count = torch.zeros(2, len(batch), dtype=torch.long, device=d.device).index_add(1, rows, each)
             term = Term(pull + push, kind="triplet", rows=rows, divisor=divisor)
         else:
             index, positives = batch.positive_index
-            negatives = batch.negatives
-            pull, push = self._beyond(d.gather(1, index), beta[:, None]), self._beyond(beta[:, None], d)
-            of, against = positives.sum(1), negatives.sum(1)
-            divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
-            count = of * against
-            term = HingeTriplets(pull, positives, push, negatives, divisor)  # neither part is negative
+            pull, push = self._excess(d.gather(1, index), beta[:, None]), self._excess(beta[:, None], d)
+            term, count = _triplets(pull, positives, push, batch.negatives)
+            divisor = term.divisor
         if not self.learn_beta or self.num_classes is None:
             return {"margin_loss": term}
         return {"margin_loss": term, "beta_reg_loss": Term(self.nu * beta, count, divisor=divisor)}
@@ -124,5 +123,33 @@ class MarginLoss(Loss):
         assert batch.anchor_labels is not None  # checked in prepare
         return beta[batch.anchor_labels.long()]
 
-    def _beyond(self, x: Tensor, y: Tensor) -> Tensor:
-        return (self.distance.margin(x, y) + self.margin).relu()
+    def _excess(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.distance.margin(x - self.distance.sign * self.margin, y)  # of the two, x is the smaller tensor
+
+
+def _triplets(pull: Tensor, positives: Tensor, push: Tensor, negatives: Tensor) -> tuple[Term, Tensor]:
+    """What triplets cost, all pairs of a positive `[A, K]` with a negative `[A, M]`, and how many each anchor has.
+
+    Neither part of a cost is negative, so the sum over triplets follows from those over pairs.
+    """
+
+    def made() -> HingeTriplets:
+        return HingeTriplets(pull.relu(), positives, push.relu(), negatives, divisor)
+
+    if not summable(negatives):
+        of, against = positives.sum(1), negatives.sum(1)
+        divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
+        return made(), of * against
+    (pulls, pulled), (pushes, pushed) = row_sums(pull, positives, 0.0), row_sums(push, negatives, 0.0)
+    of, against = positives.sum(1), number(push, negatives)
+    divisor, count = pulled * against + pushed * of, of * against
+    size = pull.numel() + push.numel()
+    return SummedTerm(
+        made,
+        lambda: pulls * against + pushes * of,
+        count,
+        size,
+        "triplet",
+        divisor,
+        lambda a, b: made().per_anchor(a, b),
+    ), count

@@ -71,9 +71,10 @@ class MultiSupConLoss(Loss):
         """`loss`: a value an anchor, `[A]`."""
         assert batch.anchor_labels is not None  # checked in prepare
         assert batch.reference_labels is not None
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
-        near, among = batch.at_positives(s)
-        alike = jaccard_similarity(batch.anchor_labels, batch.reference_labels, s.dtype)
+        d, scale = self.distance(batch.anchors, batch.references), self.distance.sign / self.temperature
+        near, among = batch.at_positives(d)
+        alike = jaccard_similarity(batch.anchor_labels, batch.reference_labels, d.dtype)
         factor, _ = batch.at_positives(alike)
-        total = positive_cross_entropy(near, among != 0, masked_logsumexp(s, which(batch.negatives)), factor)
+        negatives = masked_logsumexp(d, which(batch.negatives), scale)
+        total = positive_cross_entropy(scale * near, among != 0, negatives, factor)
         return {"loss": Term(total / number_of_positives(batch))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -39,6 +39,8 @@ class SigLIPLoss(Loss):
         bias: b at first.
     """
 
+    is_symmetric: ClassVar[bool] = True
+
     def __init__(
         self,
         temperature: Annotated[float, Field(gt=0)] = 10.0,
@@ -60,27 +62,29 @@ class SigLIPLoss(Loss):
         return DivisorReducer()
 
     def prepare(self, batch: Batch) -> Batch:
-        """The factor and the bias."""
-        dtype = batch.anchors.dtype
-        return batch.replace(whole={"factor": self.log_temperature.to(dtype).exp(), "bias": self.bias.to(dtype)})
+        """The factor, the bias, and the share of an anchor that is in each of its pairs."""
+        x, number = batch.anchors, max(len(batch.references), 1)
+        share = x.new_full((), 1.0 / number, dtype=torch.promote_types(x.dtype, torch.float32))
+        factor, bias = self.log_temperature.to(x.dtype).exp(), self.bias.to(x.dtype)
+        return batch.replace(whole={"factor": factor, "bias": bias, "share": share})
 
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
         d = self.distance(batch.anchors, batch.references)
         near, positives = self.distance.of_positives(batch, d)
         logits, negatives = self._logits(d, batch), batch.negatives
-        one = torch.ones(len(batch), dtype=torch.long, device=d.device)
+        anchors = (batch.whole["share"] * len(batch.references)).expand(len(batch))
 
         def push() -> Term:
-            return Term(log_one_plus_exp(logits), negatives, kind="neg_pair", divisor=one)
+            return Term(log_one_plus_exp(logits), negatives, kind="neg_pair", divisor=anchors)
 
-        pull = Term(log_one_plus_exp(-self._logits(near, batch)), positives, kind="pos_pair", divisor=one)
+        pull = Term(log_one_plus_exp(-self._logits(near, batch)), positives, kind="pos_pair", divisor=anchors)
         if batch.selection is not None:  # in which a pair may count more than once
             return {"pos_loss": pull, "neg_loss": push()}
         sums, count = _Softplus(negatives), number(logits, negatives)
         return {
             "pos_loss": pull,
-            "neg_loss": SummedTerm(push, lambda: sums(logits), count, logits.numel(), "neg_pair", one),
+            "neg_loss": SummedTerm(push, lambda: sums(logits), count, logits.numel(), "neg_pair", anchors),
         }
 
     def _logits(self, distances: Tensor, batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from metricreg.row_sums import number, row_sums
 from metricreg.term import Term, TermError, TermKind
 
 
@@ -81,3 +82,30 @@ class SummedTerm(Term):
     def count(self, where: Tensor | None = None) -> Tensor:
         """How many values count, of all or of those where a condition holds."""
         return self._numbers.sum() if where is None else super().count(where)
+
+
+class Hinges(SummedTerm):
+    """[x]₊ of the pairs that count, summed without a pass for the hinge itself.
+
+    Args:
+        excess: x, `[A, M]`.
+        weight: bool `[A, M]`, which count.
+        kind: what a value belongs to.
+        least: an excess up to which a pair costs nothing, at least 0.
+    """
+
+    def __init__(self, excess: Tensor, weight: Tensor, kind: TermKind, least: float = 0.0) -> None:
+        super().__init__(
+            lambda: Term(torch.nn.functional.threshold(excess, least, 0.0), weight, kind),
+            lambda: row_sums(excess, weight, least)[0],
+            number(excess, weight),
+            excess.numel(),
+            kind,
+            within=self._open,
+        )
+        self.excess, self.which, self.least = excess, weight, least
+
+    def _open(self, low: float | None, high: float | None) -> tuple[Tensor, Tensor]:
+        if high is not None or low is None or low < 0.0:  # hinges of exactly zero are within such bounds
+            return self.made.per_anchor(low, high)
+        return row_sums(self.excess, self.which, max(low, self.least))

@@ -22,6 +22,11 @@ class DivisorReducer(Reducer):
     def __init__(self) -> None:
         super().__init__()
 
+    @property
+    def by_value(self) -> bool:
+        """Yes: of a loss that is symmetric the divisor is one of pairs, too."""
+        return True
+
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum, and divisor."""
         if term.divisor is None:
