@@ -166,6 +166,15 @@ def product(x: Tensor, y: Tensor, then: Epilogue | None = None) -> Tensor:
     return values
 
 
+def product_with_sum(x: Tensor, y: Tensor) -> Tensor:
+    """The sums of the rows of the product x yᵀ, of `[X, D]` and `[Y, D]`: `[X]`."""
+    return x @ once_a_sweep("sum", y, _sum, by_row=False)
+
+
+def _sum(rows: Tensor) -> Tensor:
+    return rows.sum(0)
+
+
 def listed_rows(y: Tensor, index: Tensor) -> Tensor:
     """The rows of y `[Y, D]` that an index `[...]` lists, `[..., D]`; their gradient is added as that of a product."""
     sink = _sink_of(y)

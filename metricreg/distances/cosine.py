@@ -29,6 +29,11 @@ class CosineSimilarity(Distance):
     def __init__(self, power: Annotated[int, Field(gt=0)] = 1) -> None:
         super().__init__(power)
 
+    @property
+    def is_bilinear(self) -> bool:
+        """With a power of 1."""
+        return self.power == 1
+
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows; a zero row stays zero."""
         return unit_rows(x)

@@ -29,6 +29,11 @@ class DotProductSimilarity(Distance):
         super().__init__(power)
         self.normalize = normalize
 
+    @property
+    def is_bilinear(self) -> bool:
+        """With a power of 1."""
+        return self.power == 1
+
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`; a zero row stays zero."""
         return unit_rows(x) if self.normalize else x

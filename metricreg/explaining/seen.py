@@ -100,7 +100,7 @@ def term_seen(term: Term | Scalar, batch: Batch) -> SeenTerm:
         axes = f"relu of {_axes(term.x.shape, batch)} + {_axes(term.y.shape, batch)}"
         return SeenTerm(term.kind, None, axes, term.size)
     if type(term).values is not Term.values:  # made when asked for, and perhaps large
-        return SeenTerm(term.kind, None, type(term).__name__, term.size)
+        return SeenTerm(term.kind, None, "summed, values not made", term.size)
     shape = tuple(term.values.shape)
     axes = "[T]" if term.rows is not None else _axes(shape, batch)
     return SeenTerm(term.kind, shape, axes, term.size)

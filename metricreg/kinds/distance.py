@@ -51,6 +51,8 @@ class Distance(Component):
                 setattr(cls, shortcut, getattr(Distance, shortcut))
         elif "forward" in own and "at" not in own:
             cls.at = Distance._at_by_forward  # type: ignore[method-assign]
+        if {"forward", "matrix"} & own and "is_bilinear" not in own:
+            cls.is_bilinear = Distance.is_bilinear  # type: ignore[method-assign]
 
     def prepare(self, x: Tensor) -> Tensor:
         """What is done once to each embedding `[N, D]`, before any comparison."""
@@ -119,6 +121,11 @@ class Distance(Component):
                 f"expected {[*x.shape[:-1], y.shape[-2]]}: of [..., X, D] and [..., Y, D] it makes [..., X, Y]"
             )
         return found
+
+    @property
+    def is_bilinear(self) -> bool:
+        """Whether this is the inner product of prepared embeddings, and nothing else; False promises nothing."""
+        return False
 
     @property
     def sign(self) -> float:

@@ -11,10 +11,12 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
+from metricreg.exclusion import Exclusion, exclusion_of
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.losses.strips import Rowwise, Which
 from metricreg.losses.summed_term import SummedTerm
+from metricreg.operands import product_with_sum
 from metricreg.row_sums import number
 from metricreg.term import Term
 
@@ -55,7 +57,7 @@ class IntraPairVarianceLoss(Loss):
         """The means over all pairs of either kind; and the distances, where there is room for all."""
         if batch.tile is None and type(self).prepare is IntraPairVarianceLoss.prepare:
             batch = batch.replace(row={"distances": self.distance(batch.anchors, batch.references)})
-        found = batch.totals(self._distances, symmetric=True)
+        found = batch.totals(self._distances, symmetric=not self._sums_rows(batch))
         return batch.replace(whole={kind: total / count.clamp(min=1) for kind, (total, count) in found.items()})
 
     def terms(self, batch: Batch) -> Terms:
@@ -73,9 +75,32 @@ class IntraPairVarianceLoss(Loss):
 
     def _distances(self, part: Batch) -> dict[str, Term]:
         """Of positive and of negative pairs."""
+        left_out = exclusion_of(part.negatives) if self._sums_rows(part) else None
+        if left_out is not None:
+            return self._less(part, left_out)
         d = self._all(part)
         near, among = self.distance.of_positives(part, d)
         return {"positive": Term(near, among), "negative": Term(d, part.negatives)}
+
+    def _sums_rows(self, batch: Batch) -> bool:
+        """Whether the distances to negatives are summed as those to all, less some, without a matrix."""
+        return self.distance.is_bilinear and "distances" not in batch.row and self.distance.lists_positives(batch)
+
+    def _less(self, part: Batch, left_out: Exclusion) -> dict[str, Term]:
+        """The same, where negatives are all but a few."""
+
+        def sums() -> Tensor:
+            prepared = self.distance.prepared(part.anchors), self.distance.prepared(part.references)
+            d = self.distance.at(part.anchors, part.references, left_out.index)
+            d = d if left_out.counts is None else d.masked_fill(~left_out.counts, 0.0)
+            return product_with_sum(*prepared) - d.sum(1)
+
+        def made() -> Term:
+            return Term(self._all(part), part.negatives)
+
+        numbers = len(part.references) - left_out.number
+        negatives = SummedTerm(made, sums, numbers, part.anchors.numel(), "neg_pair")
+        return {"positive": Term(*self.distance.of_positives(part)), "negative": negatives}
 
 
 def _push(excess: Tensor, batch: Batch) -> Term:

@@ -12,9 +12,21 @@ from torch import Tensor
 from metricreg import Batch, InputError, Triplets
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.losses import MarginLoss
-from metricreg.reducers import MeanReducer
+from metricreg.reducers import AvgNonZeroReducer, MeanReducer, ThresholdReducer
 from tests.largest_tensor import LargestTensor
-from tests.oracle import ANY_DISTANCE, DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, Reduce, Scenario, check, reduced, rows
+from tests.oracle import (
+    ANY_DISTANCE,
+    DISTANCES,
+    FEW_PLANS,
+    REDUCERS,
+    SCENARIOS,
+    Reduce,
+    Scenario,
+    check,
+    reduced,
+    rows,
+    value_and_gradients,
+)
 from tests.reference import reducers
 from tests.reference.distances import Measure
 from tests.reference.margin import margin
@@ -126,3 +138,17 @@ def test_similarities_and_distances_agree_on_what_violates() -> None:
         half.beta.fill_(1.0)
     half.margin = 0.2
     torch.testing.assert_close(half(x, labels), 2 * near)
+
+
+@pytest.mark.parametrize("reducer", [None, MeanReducer(), AvgNonZeroReducer(), ThresholdReducer(0.05, 0.3)])
+def test_sums_over_pairs_are_those_over_triplets(reducer: Any) -> None:
+    """A selection of the same pairs, of which each might count more than once, makes the triplets."""
+    x, labels = rows(12), torch.tensor([0, 0, 0, 1, 1, 2, 3, 3, 3, 3, 4, 4])
+    alike = labels[:, None] == labels
+    positives, negatives = (alike & ~torch.eye(12, dtype=torch.bool)).nonzero().T, (~alike).nonzero().T
+    loss = MarginLoss(beta=0.9, margin=0.3, reducer=reducer)
+    pairs = (positives[0], positives[1], negatives[0], negatives[1])
+    found = [value_and_gradients(total, [x]) for total in (loss(x, labels), loss(x, labels, tuples=pairs))]
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+    assert found[0][0] > 0
