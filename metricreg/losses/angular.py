@@ -19,6 +19,8 @@ from metricreg.losses.strips import Rowwise
 from metricreg.operands import listed_rows, product, same_rows
 from metricreg.term import Term
 
+ROOM = 0.75
+"""The part of the range of exponents that is used."""
 NEAR = 64
 """Rows between samples that stand together."""
 
@@ -60,7 +62,8 @@ class AngularLoss(Loss):
         rows, positive = self._rows(batch, index, counts)
         products = product(rows, self.distance.prepared(batch.references))
         squared = math.tan(math.radians(self.alpha)) ** 2
-        exponents = _OfPairs(positive, index, batch.negatives, 4.0 * squared, 2.0 * (1.0 + squared))
+        of_pairs = _OfPairs if self._steep(batch, 4.0 * squared) else _OfProducts
+        exponents = of_pairs(positive, index, batch.negatives, 4.0 * squared, 2.0 * (1.0 + squared))
         found = exponents(products) if batch.selection is None else exponents.plain(products)
         return {"loss": Term(log_one_plus_exp(found), counts, kind="pos_pair")}
 
@@ -73,6 +76,13 @@ class AngularLoss(Loss):
         if batch.self_index is not None and together:
             together = not bool(((index - batch.self_index[:, None]).abs().gt(NEAR) & counts).any())
         return len(batch.references) * (1 if together else 1 + index.shape[1])
+
+    def _steep(self, batch: Batch, scale: float) -> bool:
+        """Whether exponentials of products of embeddings, at most 1, may be too large or small to multiply."""
+        if type(self.distance).prepare is not LpDistance.prepare:
+            return True
+        room = -math.log(torch.finfo(batch.anchors.dtype).tiny)
+        return 2.0 * scale + math.log(max(len(batch.references), 1)) > ROOM * room
 
     def _rows(self, batch: Batch, index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """The anchors, and the positives that are not among them; where the positives `[A, K]` stand there."""
@@ -142,3 +152,45 @@ class _OfPairs(Rowwise):
     def _plus(self, values: Tensor, x: Tensor, rows: slice, k: int) -> Tensor:
         """Rows x plus their k-th partners."""
         return torch.index_select(values, 0, self.second[rows, k], out=self.scratch(x)).add_(x)
+
+
+class _OfProducts(_OfPairs):
+    """The same, where exp(scale (x + y)) is the product of two exponentials, each of use to several pairs."""
+
+    def value(self, values: Tensor, rows: slice) -> Tensor:
+        found = -self.factor * values[rows].gather(1, self.index[rows])
+        exponentials = self._exponentials(values)
+        x = self._of_negatives(exponentials, rows)
+        for k in range(found.shape[1]):
+            found[:, k] += torch.linalg.vecdot(self._partners(exponentials, rows, k), x).log_()
+        return found
+
+    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
+        exponentials = self._exponentials(values)
+        x = self._of_negatives(exponentials, rows)
+        total = torch.zeros_like(x)
+        for k in range(self.second.shape[1]):
+            products = self._partners(exponentials, rows, k).mul_(x)
+            sums = products.sum(1)
+            factor = gradient[:, k] * self.scale / sums.masked_fill_(sums == 0.0, torch.inf)  # where nothing counts
+            products.mul_(factor[:, None])
+            out.index_add_(0, self.second[rows, k], products)
+            total += products
+        total.scatter_add_(1, self.index[rows], -self.factor * gradient)
+        out[rows] += total
+
+    def _exponentials(self, values: Tensor) -> Tensor:
+        """Of the whole matrix; kept, for its gradient."""
+        key = values.data_ptr(), 0 if values.is_inference() else values._version
+        if getattr(self, "_key", None) != key:
+            self._of, self._key = values.detach(), key  # no other has its memory as long as it is kept
+            self._found = torch.mul(values, self.scale).exp_()
+        return self._found
+
+    def _of_negatives(self, exponentials: Tensor, rows: slice) -> Tensor:
+        return self.logsumexp.which.fill_(exponentials[rows].clone(), rows, 0.0)
+
+    def _partners(self, exponentials: Tensor, rows: slice, k: int) -> Tensor:
+        """The k-th partners of some rows."""
+        partners = self.second[rows, k]
+        return torch.index_select(exponentials, 0, partners, out=self.scratch(exponentials[: len(partners)]))
