@@ -101,11 +101,11 @@ class Hinges(SummedTerm):
             number(excess, weight),
             excess.numel(),
             kind,
-            within=self._open,
         )
         self.excess, self.which, self.least = excess, weight, least
 
-    def _open(self, low: float | None, high: float | None) -> tuple[Tensor, Tensor]:
-        if high is not None or low is None or low < 0.0:  # hinges of exactly zero are within such bounds
-            return self.made.per_anchor(low, high)
+    def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
+        """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
+        if low is None or low < 0.0 or high is not None:  # hinges of exactly zero may count
+            return super().per_anchor(low, high)
         return row_sums(self.excess, self.which, max(low, self.least))
