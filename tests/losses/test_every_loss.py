@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -241,3 +242,24 @@ def test_infinite_embeddings_are_not_taken_for_a_finite_loss() -> None:
     x[0, 0] = torch.inf
     for name in LOSSES:
         assert not LOSSES[name]()(x, LABELS).isfinite(), name
+
+
+@every_loss
+@pytest.mark.parametrize("plan", [DENSE, TILED], ids=["dense", "tiled"])
+def test_no_step_leaves_tensors_to_the_garbage_collector(name: str, plan: Execution) -> None:
+    """A cycle that holds a tile keeps its memory until some later collection."""
+    loss, x = LOSSES[name](), rows(10)
+    loss(x, LABELS, execution=plan).backward()
+    gc.disable()
+    gc.freeze()  # what is there already, garbage or not, is not looked at
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        loss(x, LABELS, execution=plan).backward()
+        gc.collect()
+        left = [tuple(found.shape) for found in gc.garbage if isinstance(found, Tensor)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.unfreeze()
+        gc.enable()
+    assert not left
