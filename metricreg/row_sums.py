@@ -49,7 +49,30 @@ def row_sums(
     left_out = None if weight is None else exclusion_of(weight)
     if low is None and high is None:
         return _without(values, weight, left_out).sum(1), number(values, weight)
-    total, count, _ = _RowSums.apply(values, weight, left_out, low, high)
+    total, count, _ = _RowSums.apply(values, weight, left_out, low, high, None, 1.0)
+    return total, count
+
+
+def shifted(values: Tensor, shift: Tensor | float, factor: float) -> Tensor:
+    """Values times a factor, 1 or -1, and something added: in one pass."""
+    if isinstance(shift, Tensor):
+        return torch.add(shift, values, alpha=factor)
+    return values + shift if factor > 0.0 else torch.rsub(values, shift)
+
+
+def hinge_row_sums(
+    values: Tensor, weight: Tensor, shift: Tensor | float, factor: float, least: float
+) -> tuple[Tensor, Tensor]:
+    """Sum `[A]` and count `[A]` (int64) of what is greater than a bound, of each row's values that count.
+
+    Args:
+        values: `[A, M]`.
+        weight: bool `[A, M]`, which count.
+        shift: what is added first to values times a factor; a number, or one an anchor, `[A, 1]`.
+        factor: that factor, 1 or -1.
+        least: the bound.
+    """
+    total, count, _ = _RowSums.apply(values, weight, exclusion_of(weight), least, None, shift, factor)
     return total, count
 
 
@@ -63,14 +86,27 @@ def _without(values: Tensor, weight: Tensor | None, left_out: Exclusion | None) 
     return found
 
 
-def _filled(values: Tensor, weight: Tensor | None, left_out: Exclusion | None, fill: float, rows: slice) -> Tensor:
-    """Some rows of the same with another value than 0, without a gradient. Not to be written to."""
+def _filled(
+    values: Tensor,
+    weight: Tensor | None,
+    left_out: Exclusion | None,
+    fill: float,
+    rows: slice,
+    shift: Tensor | float | None = None,
+    factor: float = 1.0,
+) -> Tensor:
+    """Some rows of the same with another value than 0, without a gradient. Not to be written to.
+
+    With a shift, of the values times a factor and shifted.
+    """
     some = part(values, rows)
+    if shift is not None:
+        some = shifted(some, part(shift, rows) if isinstance(shift, Tensor) else shift, factor)
     if weight is None:
         return some
     if left_out is None:
         return torch.where(weight if len(weight) == 1 else part(weight, rows), some, fill)
-    return left_out.fill_(some.clone(), rows, fill)
+    return left_out.fill_(some.clone() if shift is None else some, rows, fill)
 
 
 class _Without(Function):
@@ -98,19 +134,25 @@ class _Without(Function):
 
 
 class _RowSums(Function):
-    """The derivative is 1 of what is kept."""
+    """The derivative is the factor where a value is kept."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(
-        values: Tensor, weight: Tensor | None, left_out: Exclusion | None, low: float | None, high: float | None
+        values: Tensor,
+        weight: Tensor | None,
+        left_out: Exclusion | None,
+        low: float | None,
+        high: float | None,
+        shift: Tensor | float | None,
+        factor: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         outside = next(bound for bound in (low, high) if bound is not None)
         kept = torch.empty_like(values, memory_format=torch.contiguous_format)
         totals, counts = [], []
         for rows in strips(values):
-            some, dropped = _filled(values, weight, left_out, outside, rows), part(kept, rows)
+            some, dropped = _filled(values, weight, left_out, outside, rows, shift, factor), part(kept, rows)
             total = some
             if low is not None:
                 total = torch.threshold(total, low, 0.0)
@@ -120,31 +162,34 @@ class _RowSums(Function):
                 beyond = some.clone().ge_(high)
                 dropped = dropped.copy_(beyond) if low is None else dropped.add_(beyond)
             totals.append(total.sum(1))
-            inside = dropped.neg_().add_(1.0)
+            inside = dropped.sub_(1.0) if factor < 0.0 else dropped.neg_().add_(1.0)
             counts.append(inside.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None))
-        if len(totals) == 1:
-            return totals[0], counts[0].long(), kept
-        return torch.cat(totals), torch.cat(counts).long(), kept
+        total, count = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (totals, counts))
+        return total, count.abs().long(), kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
         _, count, kept = output
         ctx.mark_non_differentiable(count, kept)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(kept)
-        ctx.save_for_forward(kept)
+        ctx.save_for_backward(count, kept)
+        ctx.save_for_forward(count, kept)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
-        (kept,) = ctx.saved_tensors
+        count, kept = ctx.saved_tensors
         if gradient is None:
-            return None, None, None, None, None
-        return gradient[:, None] * kept, None, None, None, None
+            return None, None, None, None, None, None, None
+        of_shift = (gradient * count)[:, None] if ctx.needs_input_grad[5] else None
+        return gradient[:, None] * kept, None, None, None, None, of_shift, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> tuple[Tensor, None, None]:
-        (kept,) = ctx.saved_tensors
-        return (tangent * kept).sum(1), None, None
+    def jvp(ctx: Any, values: Tensor | None, *others: Any) -> tuple[Tensor, None, None]:
+        count, kept = ctx.saved_tensors
+        shift = others[4]
+        parts = [] if values is None else [(values * kept).sum(1)]
+        parts += [] if shift is None else [shift[:, 0] * count]
+        return sum(parts[1:], parts[0]), None, None
 
 
 def hinge_sums(x: Tensor, wx: Tensor, y: Tensor, wy: Tensor, low: float | None = None) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.losses.summed_term import Hinges
 from metricreg.reducers import AvgNonZeroReducer
-from metricreg.row_sums import summable
+from metricreg.row_sums import shifted, summable
 from metricreg.term import Term, TermKind
 
 RESOLUTION = 8.0
@@ -66,15 +66,16 @@ class ContrastiveLoss(Loss):
         """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
         d = self.distance(batch.anchors, batch.references)
         near, counts = self.distance.of_positives(batch, d)
-        pull, push = self.distance.margin(near, self.pos_margin), self.distance.margin(self.neg_margin, d)
+        sign = self.distance.sign
         return {
-            "pos_loss": self._hinges(pull, counts, self.pos_margin, "pos_pair"),
-            "neg_loss": self._hinges(push, batch.negatives, self.neg_margin, "neg_pair"),
+            "pos_loss": self._hinges(near, counts, "pos_pair", self.pos_margin, -sign),
+            "neg_loss": self._hinges(d, batch.negatives, "neg_pair", self.neg_margin, sign),
         }
 
-    def _hinges(self, excess: Tensor, weight: Tensor, margin: float, kind: TermKind) -> Term:
-        """0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm."""
-        least = RESOLUTION * torch.finfo(excess.dtype).eps * abs(margin)
+    def _hinges(self, d: Tensor, weight: Tensor, kind: TermKind, margin: float, factor: float) -> Term:
+        """[factor · (d - margin)]₊; 0 up to rounding: a zero row is 1 from each of unit norm."""
+        least = RESOLUTION * torch.finfo(d.dtype).eps * abs(margin)
         if self.power == 1.0 and summable(weight):
-            return Hinges(excess, weight, kind, least)
-        return Term(raised(torch.nn.functional.threshold(excess, least, 0.0), self.power), weight, kind)
+            return Hinges(d, weight, kind, -factor * margin, factor, least)
+        hinges = torch.nn.functional.threshold(shifted(d, -factor * margin, factor), least, 0.0)
+        return Term(raised(hinges, self.power), weight, kind)

@@ -18,7 +18,7 @@ from metricreg.labels import check_classes
 from metricreg.losses.summed_term import SummedTerm
 from metricreg.losses.triplet_margin import random_triplets
 from metricreg.reducers import DivisorReducer
-from metricreg.row_sums import number, row_sums, summable
+from metricreg.row_sums import hinge_row_sums, number, summable
 from metricreg.selection import Triplets
 from metricreg.term import Scalar, Term
 
@@ -95,8 +95,7 @@ class MarginLoss(Loss):
             term = Term(pull + push, kind="triplet", rows=rows, divisor=divisor)
         else:
             index, positives = batch.positive_index
-            pull, push = self._excess(d.gather(1, index), beta[:, None]), self._excess(beta[:, None], d)
-            term, count = _triplets(pull, positives, push, batch.negatives)
+            term, count = self._triplets(d.gather(1, index), positives, d, batch.negatives, beta[:, None])
             divisor = term.divisor
         if not self.learn_beta or self.num_classes is None:
             return {"margin_loss": term}
@@ -126,30 +125,29 @@ class MarginLoss(Loss):
     def _excess(self, x: Tensor, y: Tensor) -> Tensor:
         return self.distance.margin(x - self.distance.sign * self.margin, y)  # of the two, x is the smaller tensor
 
+    def _triplets(
+        self, near: Tensor, positives: Tensor, far: Tensor, negatives: Tensor, beta: Tensor
+    ) -> tuple[Term, Tensor]:
+        """What triplets cost, all pairs of a positive `[A, K]` with a negative `[A, M]`, and how many each anchor has.
 
-def _triplets(pull: Tensor, positives: Tensor, push: Tensor, negatives: Tensor) -> tuple[Term, Tensor]:
-    """What triplets cost, all pairs of a positive `[A, K]` with a negative `[A, M]`, and how many each anchor has.
+        Neither part of a cost is negative, so the sum over triplets follows from those over pairs.
+        """
+        sign = self.distance.sign
 
-    Neither part of a cost is negative, so the sum over triplets follows from those over pairs.
-    """
+        def made() -> HingeTriplets:
+            pull, push = self._excess(near, beta).relu(), self._excess(beta, far).relu()
+            return HingeTriplets(pull, positives, push, negatives, divisor)
 
-    def made() -> HingeTriplets:
-        return HingeTriplets(pull.relu(), positives, push.relu(), negatives, divisor)
-
-    if not summable(negatives):
-        of, against = positives.sum(1), negatives.sum(1)
-        divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
-        return made(), of * against
-    (pulls, pulled), (pushes, pushed) = row_sums(pull, positives, 0.0), row_sums(push, negatives, 0.0)
-    of, against = positives.sum(1), number(push, negatives)
-    divisor, count = pulled * against + pushed * of, of * against
-    size = pull.numel() + push.numel()
-    return SummedTerm(
-        made,
-        lambda: pulls * against + pushes * of,
-        count,
-        size,
-        "triplet",
-        divisor,
-        lambda a, b: made().per_anchor(a, b),
-    ), count
+        if not summable(negatives):
+            pull, push = self._excess(near, beta), self._excess(beta, far)
+            of, against = positives.sum(1), negatives.sum(1)
+            divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
+            return made(), of * against
+        pulls, pulled = hinge_row_sums(near, positives, self.margin + sign * beta, -sign, 0.0)
+        pushes, pushed = hinge_row_sums(far, negatives, self.margin - sign * beta, sign, 0.0)
+        of, against = positives.sum(1), number(far, negatives)
+        divisor, count = pulled * against + pushed * of, of * against
+        sums, size = pulls * against + pushes * of, near.numel() + far.numel()
+        return SummedTerm(
+            made, lambda: sums, count, size, "triplet", divisor, lambda low, high: made().per_anchor(low, high)
+        ), count

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from metricreg.row_sums import number, row_sums
+from metricreg.row_sums import hinge_row_sums, number, shifted
 from metricreg.term import Term, TermError, TermKind
 
 
@@ -85,27 +85,32 @@ class SummedTerm(Term):
 
 
 class Hinges(SummedTerm):
-    """[x]₊ of the pairs that count, summed without a pass for the hinge itself.
+    """[shift ± x]₊ of the pairs that count, summed without a pass for the hinge itself.
 
     Args:
-        excess: x, `[A, M]`.
+        values: x, `[A, M]`.
         weight: bool `[A, M]`, which count.
         kind: what a value belongs to.
-        least: an excess up to which a pair costs nothing, at least 0.
+        shift: what x is added to, or taken from: a number, or one an anchor, `[A, 1]`.
+        factor: 1 where it is added, -1 where it is taken.
+        least: what a pair costs up to which it costs nothing, at least 0.
     """
 
-    def __init__(self, excess: Tensor, weight: Tensor, kind: TermKind, least: float = 0.0) -> None:
-        super().__init__(
-            lambda: Term(torch.nn.functional.threshold(excess, least, 0.0), weight, kind),
-            lambda: row_sums(excess, weight, least)[0],
-            number(excess, weight),
-            excess.numel(),
-            kind,
-        )
-        self.excess, self.which, self.least = excess, weight, least
+    def __init__(
+        self, values: Tensor, weight: Tensor, kind: TermKind, shift: Tensor | float, factor: float, least: float = 0.0
+    ) -> None:
+        def sums(least: float) -> tuple[Tensor, Tensor]:
+            return hinge_row_sums(values, weight, shift, factor, least)
+
+        def make() -> Term:
+            hinges = torch.nn.functional.threshold(shifted(values, shift, factor), least, 0.0)
+            return Term(hinges, weight, kind)
+
+        super().__init__(make, lambda: sums(least)[0], number(values, weight), values.numel(), kind)
+        self._above, self.least = sums, least
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
         if low is None or low < 0.0 or high is not None:  # hinges of exactly zero may count
             return super().per_anchor(low, high)
-        return row_sums(self.excess, self.which, max(low, self.least))
+        return self._above(max(low, self.least))
