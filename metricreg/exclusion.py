@@ -46,7 +46,8 @@ class Exclusion:
     def number(self) -> Tensor:
         """How many columns each row leaves out: int64 `[A]`."""
         if self.counts is None:
-            return torch.full_like(self.index[:, :1], self.index.shape[1])[:, 0]
+            rows, width = self.index.shape
+            return torch.full((rows,), width, dtype=torch.int64, device=self.index.device)
         return self.counts.sum(1)
 
     def mask(self, width: int) -> Tensor:
@@ -55,6 +56,11 @@ class Exclusion:
         mask = mask.scatter_(1, self.index, False if self.none is None else self.none.expand_as(self.index))
         note(mask, self)
         return mask
+
+    def part(self, rows: slice) -> Exclusion:
+        """Of some rows of the mask."""
+        none, counts = (None if given is None else part(given, rows) for given in (self.none, self.counts))
+        return Exclusion(part(self.index, rows), none, counts)
 
     def filled(self, values: Tensor, fill: float) -> Tensor:
         """Values `[A, M]` with another in the place of what is left out; themselves if that is nothing."""

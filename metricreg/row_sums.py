@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metricreg.cache import part, strips
 from metricreg.exclusion import Exclusion, exclusion_of
-from metricreg.functions import Function
+from metricreg.functions import Function, transformed
 
 EXACT = 2**24
 """Columns that float32 counts exactly."""
@@ -49,7 +49,7 @@ def row_sums(
     left_out = None if weight is None else exclusion_of(weight)
     if low is None and high is None:
         return _without(values, weight, left_out).sum(1), number(values, weight)
-    total, count, _ = _RowSums.apply(values, weight, left_out, low, high, None, 1.0)
+    total, count, _ = _RowSums.apply(values, weight, *_tensors(left_out), low, high, None, 1.0)
     return total, count
 
 
@@ -72,7 +72,7 @@ def hinge_row_sums(
         factor: that factor, 1 or -1.
         least: the bound.
     """
-    total, count, _ = _RowSums.apply(values, weight, exclusion_of(weight), least, None, shift, factor)
+    total, count, _ = _RowSums.apply(values, weight, *_tensors(exclusion_of(weight)), least, None, shift, factor)
     return total, count
 
 
@@ -82,8 +82,13 @@ def _without(values: Tensor, weight: Tensor | None, left_out: Exclusion | None) 
         return values
     if left_out is None:
         return torch.where(weight, values, 0.0)
-    found: Tensor = _Without.apply(values, left_out)
+    found: Tensor = _Without.apply(values, *_tensors(left_out))
     return found
+
+
+def _tensors(left_out: Exclusion | None) -> tuple[Tensor | None, Tensor | None]:
+    """What a function needs of it, as inputs of its own: `torch.func` unwraps no others."""
+    return (None, None) if left_out is None else (left_out.index, left_out.none)
 
 
 def _filled(
@@ -106,6 +111,8 @@ def _filled(
         return some
     if left_out is None:
         return torch.where(weight if len(weight) == 1 else part(weight, rows), some, fill)
+    if transformed():  # torch.vmap of a gradient knows no scatter_
+        return left_out.part(rows).filled(some, fill)
     return left_out.fill_(some.clone() if shift is None else some, rows, fill)
 
 
@@ -115,22 +122,22 @@ class _Without(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(values: Tensor, left_out: Exclusion) -> Tensor:
-        return left_out.filled(values, 0.0)
+    def forward(values: Tensor, index: Tensor, none: Tensor | None) -> Tensor:
+        return Exclusion(index, none).filled(values, 0.0)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Exclusion], output: Tensor) -> None:
-        ctx.left_out = inputs[1]
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        found: Tensor = _Without.apply(gradient, ctx.left_out)
-        return found, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        found: Tensor = _Without.apply(gradient, *ctx.saved_tensors)
+        return found, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        left_out: Exclusion = ctx.left_out
-        return left_out.filled(tangent, 0.0)
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return Exclusion(*ctx.saved_tensors).filled(tangent, 0.0)
 
 
 class _RowSums(Function):
@@ -142,13 +149,20 @@ class _RowSums(Function):
     def forward(
         values: Tensor,
         weight: Tensor | None,
-        left_out: Exclusion | None,
+        index: Tensor | None,
+        none: Tensor | None,
         low: float | None,
         high: float | None,
         shift: Tensor | float | None,
         factor: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        left_out = None if index is None else Exclusion(index, none)
         outside = next(bound for bound in (low, high) if bound is not None)
+        if transformed():  # torch.vmap has no rule for comparisons in place
+            some = _filled(values, weight, left_out, outside, slice(0, len(values)), shift, factor)
+            dropped = torch.zeros_like(some, dtype=torch.bool) if low is None else some <= low
+            inside = ~(dropped if high is None else dropped | (some >= high))
+            return torch.where(inside, some, 0.0).sum(1), inside.sum(1), inside.to(some.dtype) * factor
         kept = torch.empty_like(values, memory_format=torch.contiguous_format)
         totals, counts = [], []
         for rows in strips(values):
@@ -179,14 +193,14 @@ class _RowSums(Function):
     def backward(ctx: Any, gradient: Tensor | None, *_: Tensor) -> tuple[Tensor | None, ...]:
         count, kept = ctx.saved_tensors
         if gradient is None:
-            return None, None, None, None, None, None, None
-        of_shift = (gradient * count)[:, None] if ctx.needs_input_grad[5] else None
-        return gradient[:, None] * kept, None, None, None, None, of_shift, None
+            return (None,) * 8
+        of_shift = (gradient * count)[:, None] if ctx.needs_input_grad[6] else None
+        return gradient[:, None] * kept, None, None, None, None, None, of_shift, None
 
     @staticmethod
     def jvp(ctx: Any, values: Tensor | None, *others: Any) -> tuple[Tensor, None, None]:
         count, kept = ctx.saved_tensors
-        shift = others[4]
+        shift = others[5]
         parts = [] if values is None else [(values * kept).sum(1)]
         parts += [] if shift is None else [shift[:, 0] * count]
         return sum(parts[1:], parts[0]), None, None

@@ -772,18 +772,52 @@ def test_blocks_of_a_symmetric_comparison_list_what_the_whole_lists(
     assert len(seen) > 10
 
 
+class Cubed:
+    """Mixed into a distance."""
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        found: Tensor = super().matrix(x, y) ** 3 * x[..., :1].exp()  # type: ignore[misc]
+        return found
+
+
+class CubedCosine(Cubed, D.CosineSimilarity):
+    """Neither an inner product, nor symmetric."""
+
+
+class Anchored(L.ContrastiveLoss):
+    """Symmetric but for what it divides by, which is a number of anchors."""
+
+    is_symmetric = True
+
+    def terms(self, batch: Batch) -> Any:
+        one = torch.ones(len(batch), dtype=torch.long)
+        return {k: Term(v.values, v.weight, divisor=one) for k, v in super().terms(batch).items()}
+
+
 @pytest.mark.parametrize(
     "loss",
     [
         FromTheAnchor(),
+        Anchored(reducer=R.DivisorReducer()),
+        Anchored(reducer=R.MultipleReducers({"neg_loss": R.DivisorReducer()})),
+        L.ContrastiveLoss(distance=CubedCosine()),
         L.ContrastiveLoss(reducer=FirstOfPair()),
         L.ContrastiveLoss(distance=Lopsided(normalize=False)),
         L.ContrastiveLoss(reducer=R.PerAnchorReducer()),
     ],
-    ids=["terms", "reducer", "distance", "per anchor"],
+    ids=["terms", "divisor", "one divisor", "mixin", "reducer", "distance", "per anchor"],
 )
 def test_who_overrides_what_was_promised_to_be_symmetric_promises_nothing(loss: Loss) -> None:
     assert_tiled_is_dense(loss, rows(20), torch.arange(20) // 2)
+
+
+def test_a_mixin_is_heeded_before_what_it_is_mixed_into() -> None:
+    assert D.CosineSimilarity().is_bilinear
+    assert not D.CosineSimilarity(power=2).is_bilinear
+    assert not CubedCosine().is_bilinear
+    assert not CubedCosine.is_symmetric
+    x, y, index = rows(5).detach(), rows(7, 1).detach(), torch.tensor([[0, 6]] * 5)
+    torch.testing.assert_close(CubedCosine().at(x, y, index), CubedCosine()(x, y).gather(1, index))
 
 
 def tensors_of(rows: int) -> int:

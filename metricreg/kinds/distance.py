@@ -43,16 +43,16 @@ class Distance(Component):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Forget promises and shortcuts that are about the distances of another class."""
         super().__init_subclass__(**keywords)
-        own = vars(cls).keys()
-        if {"forward", "matrix", "prepare"} & own and "is_symmetric" not in own:
+        matrix, forward = _origin(cls, "matrix"), _origin(cls, "forward")
+        if min(matrix, forward, _origin(cls, "prepare")) < _origin(cls, "is_symmetric"):
             cls.is_symmetric = False
-        if "matrix" in own:
-            for shortcut in {"forward", "at", "matrix_at", "paired"} - own:
-                setattr(cls, shortcut, getattr(Distance, shortcut))
-        elif "forward" in own and "at" not in own:
-            cls.at = Distance._at_by_forward  # type: ignore[method-assign]
-        if {"forward", "matrix"} & own and "is_bilinear" not in own:
+        if min(matrix, forward) < _origin(cls, "is_bilinear"):
             cls.is_bilinear = Distance.is_bilinear  # type: ignore[method-assign]
+        if forward < min(matrix, _origin(cls, "at")):
+            cls.at = Distance._at_by_forward  # type: ignore[method-assign]
+        for shortcut in ("forward", "at", "matrix_at", "paired"):
+            if matrix < _origin(cls, shortcut):
+                setattr(cls, shortcut, getattr(Distance, shortcut))
 
     def prepare(self, x: Tensor) -> Tensor:
         """What is done once to each embedding `[N, D]`, before any comparison."""
@@ -144,3 +144,8 @@ class Distance(Component):
     def nearest(self, x: Tensor, y: Tensor) -> Tensor:
         """The closer of two, entry by entry."""
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
+
+
+def _origin(cls: type, name: str) -> int:
+    """How far up a class gets an attribute from; a mixin is nearer than what it is mixed into."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))

@@ -65,8 +65,11 @@ class Loss(Component):
     class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
 
     is_symmetric: ClassVar[bool] = False
-    """Whether each value is of a pair, and the same with its samples exchanged where the distance is; and so is what a
-    term's divisor is made of, the share of each pair in it. False promises nothing, and costs time."""
+    """Whether each value is of a pair, and the same with its samples exchanged where the distance is. False promises
+    nothing, and costs time."""
+
+    divisor_is_symmetric: ClassVar[bool] = False
+    """Whether the divisors that terms state are sums over pairs in the same way, such as of each pair's share."""
 
     def __init__(
         self,
@@ -99,10 +102,11 @@ class Loss(Component):
         return reducer
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Forget a promise about the terms of another class."""
+        """Forget promises about the terms of another class."""
         super().__init_subclass__(**keywords)
-        if "terms" in vars(cls) and "is_symmetric" not in vars(cls):
-            cls.is_symmetric = False
+        for promise in ("is_symmetric", "divisor_is_symmetric"):
+            if "terms" in vars(cls) and promise not in vars(cls):
+                setattr(cls, promise, False)
 
     # -- what a loss says ---------------------------------------------------------------------------------------------
 
@@ -170,6 +174,7 @@ class Loss(Component):
             prepared = self._prepared(batch, Engine(tile, self, symmetric, execution.plan == "dense"))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             symmetric = symmetric and self.reducer.by_value
+            symmetric = symmetric and (self.divisor_is_symmetric or not self.reducer.needs_divisor)
             folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
             once = dense(self._once(prepared, batch, folded), self.reducer)
             values = {**folded.values, **once.values}

@@ -34,6 +34,9 @@ class Reducer(Component):
     needs_values: bool = True
     """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""
 
+    needs_divisor: bool = False
+    """Whether `statistics` sum divisors, too; they are halved with the values only where the loss says they may be."""
+
     @property
     def by_value(self) -> bool:
         """Whether the statistics are sums over single values, whatever anchors they are of; False promises nothing."""

@@ -74,8 +74,9 @@ class ContrastiveLoss(Loss):
 
     def _hinges(self, d: Tensor, weight: Tensor, kind: TermKind, margin: float, factor: float) -> Term:
         """[factor · (d - margin)]₊; 0 up to rounding: a zero row is 1 from each of unit norm."""
+        d = torch.as_tensor(d)
         least = RESOLUTION * torch.finfo(d.dtype).eps * abs(margin)
-        if self.power == 1.0 and summable(weight):
+        if self.power == 1.0 and summable(weight) and d.shape == weight.shape:
             return Hinges(d, weight, kind, -factor * margin, factor, least)
         hinges = torch.nn.functional.threshold(shifted(d, -factor * margin, factor), least, 0.0)
         return Term(raised(hinges, self.power), weight, kind)

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.distances import CosineSimilarity
-from metricreg.exclusion import Exclusion, exclusion_of
+from metricreg.exclusion import exclusion_of
 from metricreg.kinds import Distance, Loss, LossSlots
 from metricreg.kinds.loss import Terms
 from metricreg.losses.strips import Rowwise, Which
@@ -57,7 +57,10 @@ class IntraPairVarianceLoss(Loss):
         """The means over all pairs of either kind; and the distances, where there is room for all."""
         if batch.tile is None and type(self).prepare is IntraPairVarianceLoss.prepare:
             batch = batch.replace(row={"distances": self.distance(batch.anchors, batch.references)})
-        found = batch.totals(self._distances, symmetric=not self._sums_rows(batch))
+        if self._sums_rows(batch):
+            found = batch.totals(self._sums, symmetric=False)
+        else:
+            found = batch.totals(self._distances, symmetric=True)
         return batch.replace(whole={kind: total / count.clamp(min=1) for kind, (total, count) in found.items()})
 
     def terms(self, batch: Batch) -> Terms:
@@ -75,9 +78,6 @@ class IntraPairVarianceLoss(Loss):
 
     def _distances(self, part: Batch) -> dict[str, Term]:
         """Of positive and of negative pairs."""
-        left_out = exclusion_of(part.negatives) if self._sums_rows(part) else None
-        if left_out is not None:
-            return self._less(part, left_out)
         d = self._all(part)
         near, among = self.distance.of_positives(part, d)
         return {"positive": Term(near, among), "negative": Term(d, part.negatives)}
@@ -86,8 +86,11 @@ class IntraPairVarianceLoss(Loss):
         """Whether the distances to negatives are summed as those to all, less some, without a matrix."""
         return self.distance.is_bilinear and "distances" not in batch.row and self.distance.lists_positives(batch)
 
-    def _less(self, part: Batch, left_out: Exclusion) -> dict[str, Term]:
-        """The same, where negatives are all but a few."""
+    def _sums(self, part: Batch) -> dict[str, Term]:
+        """The same of anchors against all references, where negatives are all of those but a few."""
+        left_out = exclusion_of(part.negatives)
+        if left_out is None:
+            return self._distances(part)
 
         def sums() -> Tensor:
             prepared = self.distance.prepared(part.anchors), self.distance.prepared(part.references)

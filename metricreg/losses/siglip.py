@@ -40,6 +40,7 @@ class SigLIPLoss(Loss):
     """
 
     is_symmetric: ClassVar[bool] = True
+    divisor_is_symmetric: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -18,13 +18,14 @@ class DivisorReducer(Reducer):
     """
 
     needs_values = False
+    needs_divisor = True
 
     def __init__(self) -> None:
         super().__init__()
 
     @property
     def by_value(self) -> bool:
-        """Yes: of a loss that is symmetric the divisor is one of pairs, too."""
+        """True; what `needs_divisor` says besides."""
         return True
 
     def statistics(self, term: Term) -> tuple[Tensor, ...]:

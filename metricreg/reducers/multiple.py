@@ -38,7 +38,8 @@ class MultipleReducers(Reducer):
         super().__init__()
         self.reducers = modules_by_name("a reducer", reducers)
         self.default = MeanReducer() if default is None else default
-        self.needs_values = self.default.needs_values or any(r.needs_values for r in reducers.values())
+        every = [self.default, *reducers.values()]
+        self.needs_values, self.needs_divisor = any(r.needs_values for r in every), any(r.needs_divisor for r in every)
 
     @property
     def by_value(self) -> bool:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from metricreg import Batch
+from metricreg.distances import LpDistance
 from metricreg.losses import ContrastiveLoss
+from metricreg.term import TermError
 from tests.oracle import (
     ANY_DISTANCE,
     DISTANCES,
@@ -76,3 +79,13 @@ def test_a_distance_at_the_margin_costs_nothing_whatever_its_rounding(dtype: tor
     for name, plan in PLANS.items():
         got = value_and_gradients(ContrastiveLoss()(x, list(range(12)), execution=plan), [x])
         assert_close(got, want, 1e-5 if dtype is torch.float32 else 1e-12, name)
+
+
+@pytest.mark.parametrize("made", [lambda d: d[:, :3], lambda d: d[:5], lambda d: 3.0])
+def test_a_distance_of_another_shape_is_named_as_one(made: Any) -> None:
+    class Odd(LpDistance):
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Any:
+            return made(super().forward(x, y))
+
+    with pytest.raises(TermError, match="pos_loss"):
+        ContrastiveLoss(distance=Odd())(rows(10), torch.arange(10) // 2)

@@ -263,3 +263,27 @@ def test_no_step_leaves_tensors_to_the_garbage_collector(name: str, plan: Execut
         gc.unfreeze()
         gc.enable()
     assert not left
+
+
+@pair_losses
+@pytest.mark.parametrize("each", [20, 3])
+def test_a_block_may_be_without_positives(name: str, each: int) -> None:
+    """As of a batch sorted by classes, off the diagonal; with more references than have masks."""
+    loss, x, labels = PAIR_LOSSES[name](), rows(300), torch.arange(300) // each
+    found = [value_and_gradients(loss(x, labels, execution=plan), [x]) for plan in (DENSE, Execution("tiled", tile=50))]
+    assert_close(*found, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "margin", "snr_contrastive", "intra_pair_variance"])
+def test_gradients_of_many_batches_at_once_where_positives_are_listed(name: str) -> None:
+    loss, many, labels = (
+        LOSSES[name](),
+        torch.stack([rows(300).detach(), rows(300, 1).detach()]),
+        torch.arange(300) // 3,
+    )
+
+    def gradient(x: Tensor) -> Tensor:
+        found: Tensor = torch.func.grad(lambda z: loss(z, labels, execution=DENSE))(x)
+        return found
+
+    torch.testing.assert_close(torch.func.vmap(gradient)(many), torch.stack([gradient(x) for x in many]))

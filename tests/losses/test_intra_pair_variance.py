@@ -124,3 +124,16 @@ def test_means_of_inner_products_need_no_matrix(
             assert any(means) is not distance.is_bilinear
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("sizes", [[20] * 15, [100] + [2] * 100])
+def test_the_means_are_of_all_pairs_where_some_anchors_have_many_positives(sizes: list[int]) -> None:
+    """Blocks of a symmetric comparison may have few positives where the batch has many."""
+    labels = labels_of(sizes)[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
+    x = rows(300)
+    found = [
+        value_and_gradients(IntraPairVarianceLoss()(x, labels, execution=plan), [x])
+        for plan in (Execution("dense"), Execution("tiled", tile=7))
+    ]
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
