@@ -784,6 +784,30 @@ class CubedCosine(Cubed, D.CosineSimilarity):
     """Neither an inner product, nor symmetric."""
 
 
+class Weighed:
+    """Mixed into a loss: weighs by the anchor."""
+
+    def terms(self, batch: Batch) -> Any:
+        factor, terms = batch.anchors[:, :1].exp(), super().terms(batch)  # type: ignore[misc]
+        return {k: Term(v.values * factor, v.weight, divisor=v.divisor) for k, v in terms.items()}
+
+
+class WeighedSigLIP(Weighed, L.SigLIPLoss):
+    """Not symmetric."""
+
+
+class SquaredSums:
+    """Mixed into a reducer: a sum of squares over anchors."""
+
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        total, count = term.per_anchor()
+        return total.square().sum(), count.sum()
+
+
+class SquaredMean(SquaredSums, R.MeanReducer):
+    """Not by value."""
+
+
 class Anchored(L.ContrastiveLoss):
     """Symmetric but for what it divides by, which is a number of anchors."""
 
@@ -798,6 +822,8 @@ class Anchored(L.ContrastiveLoss):
     "loss",
     [
         FromTheAnchor(),
+        WeighedSigLIP().double(),
+        L.ContrastiveLoss(reducer=SquaredMean()),
         Anchored(reducer=R.DivisorReducer()),
         Anchored(reducer=R.MultipleReducers({"neg_loss": R.DivisorReducer()})),
         L.ContrastiveLoss(distance=CubedCosine()),
@@ -805,7 +831,17 @@ class Anchored(L.ContrastiveLoss):
         L.ContrastiveLoss(distance=Lopsided(normalize=False)),
         L.ContrastiveLoss(reducer=R.PerAnchorReducer()),
     ],
-    ids=["terms", "divisor", "one divisor", "mixin", "reducer", "distance", "per anchor"],
+    ids=[
+        "terms",
+        "terms of a mixin",
+        "statistics of a mixin",
+        "divisor",
+        "one divisor",
+        "mixin",
+        "reducer",
+        "distance",
+        "per anchor",
+    ],
 )
 def test_who_overrides_what_was_promised_to_be_symmetric_promises_nothing(loss: Loss) -> None:
     assert_tiled_is_dense(loss, rows(20), torch.arange(20) // 2)
@@ -818,6 +854,26 @@ def test_a_mixin_is_heeded_before_what_it_is_mixed_into() -> None:
     assert not CubedCosine.is_symmetric
     x, y, index = rows(5).detach(), rows(7, 1).detach(), torch.tensor([[0, 6]] * 5)
     torch.testing.assert_close(CubedCosine().at(x, y, index), CubedCosine()(x, y).gather(1, index))
+
+
+def test_what_a_class_makes_of_distances_and_margins_is_heeded() -> None:
+    class Doubled(D.LpDistance):
+        def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+            return torch.cdist(x, y)
+
+        def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+            return 2.0 * super().forward(x, y)
+
+    class Wide(D.LpDistance):
+        def margin(self, x: Tensor | float, y: Tensor | float) -> Tensor:
+            return 3.0 * super().margin(x, y)
+
+    x, y, index = rows(5).detach(), rows(7, 1).detach(), torch.tensor([[0, 6]] * 5)
+    torch.testing.assert_close(Doubled().at(x, y, index), Doubled()(x, y).gather(1, index))
+    x, labels = rows(10), torch.arange(10) // 2
+    torch.testing.assert_close(L.ContrastiveLoss(distance=Wide())(x, labels), 3.0 * L.ContrastiveLoss()(x, labels))
+    wide, plain = (L.MarginLoss(margin=m, distance=d, reducer=R.SumReducer()) for m, d in ((0.3, Wide()), (0.1, None)))
+    torch.testing.assert_close(wide(x, labels), 3.0 * plain(x, labels))
 
 
 def tensors_of(rows: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metricreg.at_zero import raised
 from metricreg.batch import Batch
-from metricreg.component import Component
+from metricreg.component import Component, origin
 from metricreg.errors import MetricregError
 from metricreg.operands import listed_rows, once_a_sweep
 
@@ -43,15 +43,15 @@ class Distance(Component):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Forget promises and shortcuts that are about the distances of another class."""
         super().__init_subclass__(**keywords)
-        matrix, forward = _origin(cls, "matrix"), _origin(cls, "forward")
-        if min(matrix, forward, _origin(cls, "prepare")) < _origin(cls, "is_symmetric"):
+        matrix, forward = origin(cls, "matrix"), origin(cls, "forward")
+        if min(matrix, forward, origin(cls, "prepare")) < origin(cls, "is_symmetric"):
             cls.is_symmetric = False
-        if min(matrix, forward) < _origin(cls, "is_bilinear"):
+        if min(matrix, forward) < origin(cls, "is_bilinear"):
             cls.is_bilinear = Distance.is_bilinear  # type: ignore[method-assign]
-        if forward < min(matrix, _origin(cls, "at")):
+        if forward <= matrix and forward < origin(cls, "at"):
             cls.at = Distance._at_by_forward  # type: ignore[method-assign]
         for shortcut in ("forward", "at", "matrix_at", "paired"):
-            if matrix < _origin(cls, shortcut):
+            if matrix < origin(cls, shortcut):
                 setattr(cls, shortcut, getattr(Distance, shortcut))
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -123,6 +123,11 @@ class Distance(Component):
         return found
 
     @property
+    def is_subtracted(self) -> bool:
+        """Whether `margin` is a difference of distances, as it is unless a class makes something else of it."""
+        return type(self).margin is Distance.margin
+
+    @property
     def is_bilinear(self) -> bool:
         """Whether this is the inner product of prepared embeddings, and nothing else; False promises nothing."""
         return False
@@ -144,8 +149,3 @@ class Distance(Component):
     def nearest(self, x: Tensor, y: Tensor) -> Tensor:
         """The closer of two, entry by entry."""
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
-
-
-def _origin(cls: type, name: str) -> int:
-    """How far up a class gets an attribute from; a mixin is nearer than what it is mixed into."""
-    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))

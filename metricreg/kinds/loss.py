@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.component import Component, create
+from metricreg.component import Component, create, origin
 from metricreg.errors import MetricregError, RegistrationError
 from metricreg.fold import Engine, Execution, Folded, dense, fold
 from metricreg.hints import mentions
@@ -105,7 +105,7 @@ class Loss(Component):
         """Forget promises about the terms of another class."""
         super().__init_subclass__(**keywords)
         for promise in ("is_symmetric", "divisor_is_symmetric"):
-            if "terms" in vars(cls) and promise not in vars(cls):
+            if origin(cls, "terms") < origin(cls, promise):
                 setattr(cls, promise, False)
 
     # -- what a loss says ---------------------------------------------------------------------------------------------

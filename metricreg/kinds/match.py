@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from metricreg.component import Component
+from metricreg.component import Component, origin
 
 
 class Match(Component):
@@ -25,7 +25,7 @@ class Match(Component):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Take it that pairs which a class finds in a way of its own are not just those of equal labels."""
         super().__init_subclass__(**keywords)
-        if {"positives", "related"} & vars(cls).keys() and "is_equality" not in vars(cls):
+        if min(origin(cls, "positives"), origin(cls, "related")) < origin(cls, "is_equality"):
             cls.is_equality = False
 
     def check(self, labels: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from metricreg.component import Component
+from metricreg.component import Component, origin
 from metricreg.errors import RegistrationError
 from metricreg.term import Term
 
@@ -26,10 +26,10 @@ class Reducer(Component):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Note which of the two ways a class implements last: a `reduce` of its own outdoes inherited statistics."""
         super().__init_subclass__(**keywords)
-        if {"statistics", "reduce"} & vars(cls).keys():
-            cls._sums = "statistics" in vars(cls)
-            if "by_value" not in vars(cls):  # a promise about the statistics of another class
-                cls.by_value = Reducer.by_value  # type: ignore[method-assign]
+        statistics, reduce = origin(cls, "statistics"), origin(cls, "reduce")
+        cls._sums = statistics <= reduce and cls.statistics is not Reducer.statistics
+        if min(statistics, reduce) < origin(cls, "by_value"):  # a promise about the statistics of another class
+            cls.by_value = Reducer.by_value  # type: ignore[method-assign]
 
     needs_values: bool = True
     """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""

@@ -16,7 +16,7 @@ from metricreg.kinds import Distance, Loss, LossSlots, Reducer
 from metricreg.kinds.loss import Terms
 from metricreg.losses.summed_term import Hinges
 from metricreg.reducers import AvgNonZeroReducer
-from metricreg.row_sums import shifted, summable
+from metricreg.row_sums import summable
 from metricreg.term import Term, TermKind
 
 RESOLUTION = 8.0
@@ -66,17 +66,21 @@ class ContrastiveLoss(Loss):
         """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
         d = self.distance(batch.anchors, batch.references)
         near, counts = self.distance.of_positives(batch, d)
-        sign = self.distance.sign
         return {
-            "pos_loss": self._hinges(near, counts, "pos_pair", self.pos_margin, -sign),
-            "neg_loss": self._hinges(d, batch.negatives, "neg_pair", self.neg_margin, sign),
+            "pos_loss": self._hinges(near, counts, "pos_pair", self.pos_margin, 1.0),
+            "neg_loss": self._hinges(d, batch.negatives, "neg_pair", self.neg_margin, -1.0),
         }
 
-    def _hinges(self, d: Tensor, weight: Tensor, kind: TermKind, margin: float, factor: float) -> Term:
-        """[factor · (d - margin)]₊; 0 up to rounding: a zero row is 1 from each of unit norm."""
+    def _hinges(self, d: Tensor, weight: Tensor, kind: TermKind, margin: float, side: float) -> Term:
+        """By how much distances are beyond a margin, on one side of it.
+
+        0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm.
+        """
         d = torch.as_tensor(d)
         least = RESOLUTION * torch.finfo(d.dtype).eps * abs(margin)
-        if self.power == 1.0 and summable(weight) and d.shape == weight.shape:
+        if self.power == 1.0 and self.distance.is_subtracted and summable(weight) and d.shape == weight.shape:
+            factor = -self.distance.sign * side
             return Hinges(d, weight, kind, -factor * margin, factor, least)
-        hinges = torch.nn.functional.threshold(shifted(d, -factor * margin, factor), least, 0.0)
+        excess = self.distance.margin(d, margin) if side > 0.0 else self.distance.margin(margin, d)
+        hinges = torch.nn.functional.threshold(excess, least, 0.0)
         return Term(raised(hinges, self.power), weight, kind)

@@ -123,7 +123,7 @@ class MarginLoss(Loss):
         return beta[batch.anchor_labels.long()]
 
     def _excess(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.distance.margin(x - self.distance.sign * self.margin, y)  # of the two, x is the smaller tensor
+        return self.distance.margin(x, y) + self.margin
 
     def _triplets(
         self, near: Tensor, positives: Tensor, far: Tensor, negatives: Tensor, beta: Tensor
@@ -138,7 +138,7 @@ class MarginLoss(Loss):
             pull, push = self._excess(near, beta).relu(), self._excess(beta, far).relu()
             return HingeTriplets(pull, positives, push, negatives, divisor)
 
-        if not summable(negatives):
+        if not (summable(negatives) and self.distance.is_subtracted):
             pull, push = self._excess(near, beta), self._excess(beta, far)
             of, against = positives.sum(1), negatives.sum(1)
             divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
