@@ -57,11 +57,6 @@ class Exclusion:
         note(mask, self)
         return mask
 
-    def part(self, rows: slice) -> Exclusion:
-        """Of some rows of the mask."""
-        none, counts = (None if given is None else part(given, rows) for given in (self.none, self.counts))
-        return Exclusion(part(self.index, rows), none, counts)
-
     def filled(self, values: Tensor, fill: float) -> Tensor:
         """Values `[A, M]` with another in the place of what is left out; themselves if that is nothing."""
         if not self.index.shape[1]:

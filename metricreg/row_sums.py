@@ -111,8 +111,6 @@ def _filled(
         return some
     if left_out is None:
         return torch.where(weight if len(weight) == 1 else part(weight, rows), some, fill)
-    if transformed():  # torch.vmap of a gradient knows no scatter_
-        return left_out.part(rows).filled(some, fill)
     return left_out.fill_(some.clone() if shift is None else some, rows, fill)
 
 
@@ -158,8 +156,12 @@ class _RowSums(Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         left_out = None if index is None else Exclusion(index, none)
         outside = next(bound for bound in (low, high) if bound is not None)
-        if transformed():  # torch.vmap has no rule for comparisons in place
-            some = _filled(values, weight, left_out, outside, slice(0, len(values)), shift, factor)
+        if transformed():  # torch.vmap has no rule for what is done in place
+            some = values if shift is None else shifted(values, shift, factor)
+            if left_out is not None:
+                some = left_out.filled(some, outside)
+            elif weight is not None:
+                some = torch.where(weight, some, outside)
             dropped = torch.zeros_like(some, dtype=torch.bool) if low is None else some <= low
             inside = ~(dropped if high is None else dropped | (some >= high))
             return torch.where(inside, some, 0.0).sum(1), inside.sum(1), inside.to(some.dtype) * factor

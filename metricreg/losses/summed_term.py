@@ -91,13 +91,13 @@ class Hinges(SummedTerm):
         values: x, `[A, M]`.
         weight: bool `[A, M]`, which count.
         kind: what a value belongs to.
-        shift: what x is added to, or taken from: a number, or one an anchor, `[A, 1]`.
+        shift: what x is added to, or taken from.
         factor: 1 where it is added, -1 where it is taken.
         least: what a pair costs up to which it costs nothing, at least 0.
     """
 
     def __init__(
-        self, values: Tensor, weight: Tensor, kind: TermKind, shift: Tensor | float, factor: float, least: float = 0.0
+        self, values: Tensor, weight: Tensor, kind: TermKind, shift: float, factor: float, least: float = 0.0
     ) -> None:
         def sums(least: float) -> tuple[Tensor, Tensor]:
             return hinge_row_sums(values, weight, shift, factor, least)
@@ -107,10 +107,10 @@ class Hinges(SummedTerm):
             return Term(hinges, weight, kind)
 
         super().__init__(make, lambda: sums(least)[0], number(values, weight), values.numel(), kind)
-        self._above, self.least = sums, least
+        self._above, self._least = sums, least
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
         if low is None or low < 0.0 or high is not None:  # hinges of exactly zero may count
             return super().per_anchor(low, high)
-        return self._above(max(low, self.least))
+        return self._above(max(low, self._least))
