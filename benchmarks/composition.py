@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import metricreg
+from metricreg.bench.inputs import Inputs
+from metricreg.bench.process import Subject
+from metricreg.bench.step import ObjectiveStep
 from metricreg.distances import LpDistance
 from metricreg.losses import ContrastiveLoss, MultiSimilarityLoss, SupConLoss, TripletMarginLoss
-from metricreg.measurement.inputs import Inputs
-from metricreg.measurement.process import Subject
-from metricreg.measurement.step import ObjectiveStep
 from metricreg.miners import MultiSimilarityMiner
 from metricreg.reducers import MeanReducer, MultipleReducers, ThresholdReducer
 from metricreg.regularizers import ZeroMeanRegularizer

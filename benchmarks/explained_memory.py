@@ -26,8 +26,8 @@ from typing import Any
 import torch
 
 import metricreg
-from metricreg.explaining.subject import Sizes, Subject
-from metricreg.measurement.resident import peak_of
+from metricreg.bench.resident import peak_of
+from metricreg.explanation.subject import Sizes, Subject
 from metricreg.registry import default_registry
 
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MKL_DISABLE_FAST_MM": "1"}

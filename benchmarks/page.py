@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.peers import case_of
 from benchmarks.table import Row, cell, loss, number, table, whole
-from metricreg.measurement.growth import exponent
-from metricreg.measurement.machine import slug
+from metricreg.bench.growth import exponent
+from metricreg.bench.machine import slug
 
 FOLDER = Path(__file__).parent / "results"
 HOW = """What a forward and a backward pass takes, on random embeddings, on the machines named below. The tables are

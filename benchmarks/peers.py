@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from metricreg.measurement.given import fitted
-from metricreg.measurement.inputs import Inputs
-from metricreg.measurement.process import Subject
-from metricreg.measurement.step import ObjectiveStep
+from metricreg.bench.given import fitted
+from metricreg.bench.inputs import Inputs
+from metricreg.bench.process import Subject
+from metricreg.bench.step import ObjectiveStep
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from benchmarks import composition
 from benchmarks.peers import inputs_of, ours, peer, pml_version
 from benchmarks.result_file import FOLDER, ResultFile
 from benchmarks.suites import SUITES, Row, quick
+from metricreg.bench.inputs import Inputs
+from metricreg.bench.machine import Machine
+from metricreg.bench.measurement import Measurement, Plan, measure
+from metricreg.bench.process import Limits, StoppedError, WorkerProcess
+from metricreg.bench.turns import Series, in_turn, ratios, spread
 from metricreg.errors import MetricregError
-from metricreg.measurement.inputs import Inputs
-from metricreg.measurement.machine import Machine
-from metricreg.measurement.measurement import Measurement, Plan, measure
-from metricreg.measurement.process import Limits, StoppedError, WorkerProcess
-from metricreg.measurement.turns import Series, in_turn, ratios, spread
 
 KEYS = ("loss", "n", "dim", "per_class", "classes", "dtype", "device")
 COMPOSITION = "composition"

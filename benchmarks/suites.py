@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from benchmarks.peers import case_of, counterparts
 from metricreg import default_registry
-from metricreg.losses.proxy import ProxyLoss
-from metricreg.measurement.inputs import Inputs
+from metricreg.bench.inputs import Inputs
+from metricreg.components.proxy_loss import ProxyLoss
 
 FACES = ["arcface", "cosface", "normalized_softmax", "proxy_anchor", "proxy_nca"]
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metricreg.description import Description, describe
 from metricreg.registry import KINDS, default_registry
+from metricreg.spec.describe import Description, describe
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig

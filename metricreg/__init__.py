@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import metricreg.plugins  # noqa: F401 - injects the loader of the default registry; imports no torch
+import metricreg.registry.entry_points  # noqa: F401 - injects the loader of the default registry; imports no torch
 
 if TYPE_CHECKING:
     from metricreg import distances as distances
@@ -15,57 +15,57 @@ if TYPE_CHECKING:
     from metricreg import reducers as reducers
     from metricreg import regularizers as regularizers
     from metricreg.batch import Batch as Batch
-    from metricreg.component import create as create
-    from metricreg.component import register as register
-    from metricreg.document import load as load
+    from metricreg.batch.hinge_triplets import HingeTriplets as HingeTriplets
+    from metricreg.batch.terms import Scalar as Scalar
+    from metricreg.batch.terms import Term as Term
+    from metricreg.batch.tuples import Pairs as Pairs
+    from metricreg.batch.tuples import Triplets as Triplets
+    from metricreg.components import Distance as Distance
+    from metricreg.components import Loss as Loss
+    from metricreg.components import LossSlots as LossSlots
+    from metricreg.components import Match as Match
+    from metricreg.components import Miner as Miner
+    from metricreg.components import MinerSlots as MinerSlots
+    from metricreg.components import OwnDistanceMinerSlots as OwnDistanceMinerSlots
+    from metricreg.components import Reducer as Reducer
+    from metricreg.components import Regularizer as Regularizer
+    from metricreg.components import RegularizerSlots as RegularizerSlots
+    from metricreg.components import UnmatchedLossSlots as UnmatchedLossSlots
+    from metricreg.components.component import create as create
+    from metricreg.components.component import register as register
+    from metricreg.engine.fold import Execution as Execution
     from metricreg.errors import InputError as InputError
     from metricreg.errors import MetricregError as MetricregError
     from metricreg.errors import PluginError as PluginError
     from metricreg.errors import Problem as Problem
     from metricreg.errors import RegistrationError as RegistrationError
     from metricreg.errors import SpecError as SpecError
-    from metricreg.explaining.explainer import explain as explain
-    from metricreg.explaining.explanation import Explanation as Explanation
-    from metricreg.fold import Execution as Execution
-    from metricreg.hinge_triplets import HingeTriplets as HingeTriplets
-    from metricreg.hookspecs import hookimpl as hookimpl
-    from metricreg.kinds import Distance as Distance
-    from metricreg.kinds import Loss as Loss
-    from metricreg.kinds import LossSlots as LossSlots
-    from metricreg.kinds import Match as Match
-    from metricreg.kinds import Miner as Miner
-    from metricreg.kinds import MinerSlots as MinerSlots
-    from metricreg.kinds import OwnDistanceMinerSlots as OwnDistanceMinerSlots
-    from metricreg.kinds import Reducer as Reducer
-    from metricreg.kinds import Regularizer as Regularizer
-    from metricreg.kinds import RegularizerSlots as RegularizerSlots
-    from metricreg.kinds import UnmatchedLossSlots as UnmatchedLossSlots
+    from metricreg.explanation.explainer import explain as explain
+    from metricreg.explanation.explanation import Explanation as Explanation
     from metricreg.layer_regularization import LayerRegularization as LayerRegularization
     from metricreg.pipeline import Pipeline as Pipeline
     from metricreg.pipeline import build as build
-    from metricreg.plugins import PluginReport as PluginReport
-    from metricreg.plugins import plugin_reports as plugin_reports
     from metricreg.registry import Registry as Registry
     from metricreg.registry import default_registry as default_registry
-    from metricreg.schema import json_schema as json_schema
-    from metricreg.selection import Pairs as Pairs
-    from metricreg.selection import Triplets as Triplets
-    from metricreg.spec import validate as validate
-    from metricreg.term import Scalar as Scalar
-    from metricreg.term import Term as Term
+    from metricreg.registry.entry_points import PluginReport as PluginReport
+    from metricreg.registry.entry_points import plugin_reports as plugin_reports
+    from metricreg.registry.hookspecs import hookimpl as hookimpl
+    from metricreg.spec.document import load as load
+    from metricreg.spec.json_schema import json_schema as json_schema
+    from metricreg.spec.spec import validate as validate
 
 _FAMILIES = ("distances", "losses", "matches", "miners", "reducers", "regularizers")
 _HOMES = {
     "batch": ("Batch",),
-    "component": ("create", "register"),
-    "document": ("load",),
+    "components.component": ("create", "register"),
+    "spec.document": ("load",),
     "errors": ("InputError", "MetricregError", "PluginError", "Problem", "RegistrationError", "SpecError"),
-    "explaining.explainer": ("explain",),
-    "explaining.explanation": ("Explanation",),
-    "fold": ("Execution",),
-    "hinge_triplets": ("HingeTriplets",),
-    "hookspecs": ("hookimpl",),
-    "kinds": (
+    "explanation.explainer": ("explain",),
+    "explanation.explanation": ("Explanation",),
+    "engine.fold": ("Execution",),
+    "batch.hinge_triplets": ("HingeTriplets",),
+    "registry.hookspecs": ("hookimpl",),
+    "components": (
         "Distance",
         "Loss",
         "LossSlots",
@@ -80,12 +80,12 @@ _HOMES = {
     ),
     "layer_regularization": ("LayerRegularization",),
     "pipeline": ("Pipeline", "build"),
-    "plugins": ("PluginReport", "plugin_reports"),
+    "registry.entry_points": ("PluginReport", "plugin_reports"),
     "registry": ("Registry", "default_registry"),
-    "schema": ("json_schema",),
-    "selection": ("Pairs", "Triplets"),
-    "spec": ("validate",),
-    "term": ("Scalar", "Term"),
+    "spec.json_schema": ("json_schema",),
+    "batch.tuples": ("Pairs", "Triplets"),
+    "spec.spec": ("validate",),
+    "batch.terms": ("Scalar", "Term"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

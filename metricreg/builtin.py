@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metricreg.hookspecs import hookimpl
+from metricreg.registry.hookspecs import hookimpl
 
 
 @hookimpl

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from metricreg.bench.command import bench
 from metricreg.errors import MetricregError, PluginWarning, Problem
-from metricreg.explaining.command import explain
-from metricreg.measurement.command import bench
+from metricreg.explanation.command import explain
 from metricreg.registry import KINDS, default_registry
 
 app = typer.Typer(
@@ -117,7 +117,7 @@ def list_(
 def describe(kind: str, name: str, as_json: Json = False) -> None:
     """Describe a component: what it computes, its parameters with types, ranges and defaults, and a spec of it."""
     with _errors():
-        from metricreg.description import describe as described
+        from metricreg.spec.describe import describe as described
 
         found = described(kind, name)
         if as_json:
@@ -142,9 +142,9 @@ def validate(
 ) -> None:
     """Check specs, and list every problem with its JSON pointer. Exits with 1 if there is any."""
     with _errors():
-        from metricreg.document import load
         from metricreg.errors import SpecError
-        from metricreg.spec import validate as check
+        from metricreg.spec.document import load
+        from metricreg.spec.spec import validate as check
 
         found: dict[str, list[Problem]] = {}
         notes: dict[str, list[Problem]] = {}
@@ -189,7 +189,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of specs, with every installed component; for editors."""
     with _errors():
-        from metricreg.schema import json_schema
+        from metricreg.spec.json_schema import json_schema
 
         text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
         if output is None:

@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictStr, Validat
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from metricreg.component import specs_of
-from metricreg.composition import Node, Resolution, cause_of
-from metricreg.document import plain
+from metricreg.components import Regularizer
+from metricreg.components.component import specs_of
+from metricreg.components.problems import nearest, pointer, problems_of
+from metricreg.components.resolve import Node, Resolution, cause_of
 from metricreg.errors import MetricregError, Problem, SpecError
-from metricreg.kinds import Regularizer
-from metricreg.problems import nearest, pointer, problems_of
 from metricreg.registry import Registry, default_registry
+from metricreg.spec.document import plain
 
 Penalty = Callable[[Tensor], Any]
 Slot = Literal["kernel", "bias", "activity"]

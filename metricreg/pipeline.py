@@ -7,14 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
-from metricreg.component import Component, specs_of
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Loss, Miner
+from metricreg.components.component import Component, specs_of
+from metricreg.engine.fold import Execution
 from metricreg.errors import InputError, SpecError
-from metricreg.fold import Execution
-from metricreg.kinds import Loss, Miner
-from metricreg.plugins import require_plugins
 from metricreg.registry import Registry, default_registry
-from metricreg.spec import VERSION, parse
-from metricreg.term import Scalar, Term
+from metricreg.registry.entry_points import require_plugins
+from metricreg.spec.spec import VERSION, parse
 
 
 class Pipeline(nn.Module):

@@ -34,11 +34,11 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import metricreg
-import metricreg.registry
+import metricreg.registry.registry
 from metricreg.cli import app
-from metricreg.document import load
-from metricreg.plugins import load_entry_points
 from metricreg.registry import Registry
+from metricreg.registry.entry_points import load_entry_points
+from metricreg.spec.document import load
 from metricreg.training.experiment import Experiment
 
 try:
@@ -125,7 +125,7 @@ class Page:
 
     def _forget(self) -> None:
         """A registry that has yet to look at what is installed."""
-        self.monkeypatch.setattr(metricreg.registry, "_default", Registry(load_entry_points))
+        self.monkeypatch.setattr(metricreg.registry.registry, "_default", Registry(load_entry_points))
 
     def _checked(self, block: Block) -> None:
         try:
@@ -251,7 +251,7 @@ class Page:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            patch.setattr(metricreg.registry, "_default", Registry(load_entry_points))
+            patch.setattr(metricreg.registry.registry, "_default", Registry(load_entry_points))
             return known[program](arguments, expected) or ""
 
     def _metricreg(self, arguments: list[str], expected: int) -> str:

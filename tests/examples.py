@@ -14,7 +14,7 @@ from torch import Tensor
 
 import metricreg
 from metricreg import Execution, InputError, Loss
-from metricreg.description import describe
+from metricreg.spec.describe import describe
 from tests.oracle import BALANCED, DIM, LOSSES, rows
 
 

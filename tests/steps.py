@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from metricreg.measurement.inputs import SMALL, Inputs
+from metricreg.bench.inputs import SMALL, Inputs
 
 FINE = "tests.steps:fine"
 SLEEPY = "tests.steps:sleepy"

@@ -19,9 +19,9 @@ from benchmarks.peers import counterparts, inputs_of, loss_of, of_pml, ours, pee
 from benchmarks.result_file import ResultFile
 from benchmarks.suites import SUITES, Row, losses, pairs, quick
 from metricreg import InputError, build
-from metricreg.measurement.inputs import Inputs
-from metricreg.measurement.measurement import Measurement
-from metricreg.measurement.step import ObjectiveStep, of_spec
+from metricreg.bench.inputs import Inputs
+from metricreg.bench.measurement import Measurement
+from metricreg.bench.step import ObjectiveStep, of_spec
 from tests.parity.counterparts import LOSSES
 
 pytestmark = [

@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 import metricreg
 import metricreg.registry
 from metricreg.cli import app
-from metricreg.plugins import load_entry_points
 from metricreg.registry import KINDS, Registry
+from metricreg.registry.entry_points import load_entry_points
 
 DISTS = Path(__file__).parent / "dists"
 DIGITS = Path(__file__).parent.parent / "examples" / "digits.json"

@@ -31,14 +31,14 @@ from metricreg import (
     create,
     register,
 )
-from metricreg.component import Component
-from metricreg.description import describe
+from metricreg.components.component import Component
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.errors import RegistrationError
-from metricreg.kinds.loss import Terms
 from metricreg.losses import ArcFaceLoss, ContrastiveLoss, MultipleLosses, NTXentLoss, ProxyAnchorLoss
-from metricreg.plugins import load_entry_points
 from metricreg.reducers import ClassWeightedReducer, MeanReducer, MultipleReducers, ThresholdReducer
+from metricreg.registry.entry_points import load_entry_points
+from metricreg.spec.describe import describe
 
 
 class Scaled(Reducer):

@@ -17,9 +17,9 @@ from typing_extensions import Unpack
 
 import metricreg
 from metricreg import Distance, Loss, LossSlots, Reducer, Registry, SpecError, Term, build, register, validate
-from metricreg.composition import MAX_COMPONENTS
-from metricreg.kinds.loss import Terms
-from metricreg.plugins import load_entry_points
+from metricreg.components.loss import Terms
+from metricreg.components.resolve import MAX_COMPONENTS
+from metricreg.registry.entry_points import load_entry_points
 
 
 class Sum(Reducer):

@@ -10,9 +10,9 @@ import pytest
 from pydantic import Field
 
 import metricreg
-from metricreg.description import describe
 from metricreg.errors import RegistrationError, SpecError
 from metricreg.registry import KINDS, Registry, default_registry
+from metricreg.spec.describe import describe
 
 EVERY = [(kind, name) for kind in KINDS for name in default_registry().names(kind)]
 
@@ -189,6 +189,6 @@ def test_what_is_unknown_cannot_be_described() -> None:
 
 def test_what_cannot_be_loaded_cannot_be_described() -> None:
     registry = Registry()
-    registry.add(metricreg.registry.Entry("loss", "gone", "metricreg_gone:Gone", "acme"))  # type: ignore[attr-defined]
+    registry.add(metricreg.registry.registry.Entry("loss", "gone", "metricreg_gone:Gone", "acme"))  # type: ignore[attr-defined]
     with pytest.raises(RegistrationError, match="cannot be imported"):
         describe("loss", "gone", registry)

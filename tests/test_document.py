@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from metricreg import SpecError, load
-from metricreg.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, plain
+from metricreg.spec.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, plain
 
 try:
     import tomllib  # noqa: F401
@@ -288,7 +288,7 @@ def test_bombs_of_yaml_anchors_and_merges_stay_small(write: Callable[..., Path])
 def test_yaml_of_too_many_values_is_not_read_to_its_end(
     write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.document.MAX_NODES", 1000)
+    monkeypatch.setattr("metricreg.spec.document.MAX_NODES", 1000)
     assert len(load(write("x.yaml", "a: [" + "0," * 990 + "]"))["a"]) == 990
     start = time.process_time()
     with pytest.raises(SpecError, match="more than 1,000 values"):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 import metricreg
 from metricreg import Execution, InputError, SpecError, Term
+from metricreg.components.signature import parameters_of
 from metricreg.registry import KINDS, default_registry
-from metricreg.signature import parameters_of
 from tests.checks import CHECKS, read, record, shipped
 from tests.examples import Example, component, example
 from tests.oracle import DISTANCES, LARGE_LABELS, LOSSES, NO_DERIVATIVE, REDUCERS, assert_close, rows

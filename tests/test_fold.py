@@ -17,9 +17,9 @@ from metricreg import Batch, Distance, Execution, InputError, Loss, MetricregErr
 from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import reducers as R
-from metricreg.fold import CPU_VALUES, LARGER, ROWS
-from metricreg.pairing import SHORT
-from metricreg.sweep import Sweep
+from metricreg.batch.positives import SHORT
+from metricreg.engine.fold import CPU_VALUES, LARGER, ROWS
+from metricreg.engine.sweep import Sweep
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
     AT_ONCE,
@@ -345,7 +345,7 @@ def test_a_reducer_that_is_not_additive_sees_the_whole_term(reducer: Callable[[]
 
 
 def test_do_nothing_returns_the_whole_terms_in_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.samples.LISTED", 9)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 9)
     loss = L.ContrastiveLoss(reducer=R.DoNothingReducer())
     for plan in (DENSE, tiles(3)):
         terms: Any = loss(rows(10), LABELS, execution=plan)
@@ -622,7 +622,7 @@ def test_terms_of_a_wrong_shape_are_refused_by_name(
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in AT_ONCE])
 def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Batch.map, "__defaults__", (8,))
-    monkeypatch.setattr("metricreg.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
     monkeypatch.setattr("metricreg.losses.npairs.LISTED", 0)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(256, DIM, generator=generator).requires_grad_()
@@ -696,7 +696,7 @@ class Counting(L.ContrastiveLoss):
 
 @pytest.mark.parametrize(("each", "calls"), [(2, 4), (16, 8)])
 def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.samples.LISTED", 63)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 63)
     x, labels = rows(64), torch.arange(64) // each
     loss = Counting()
     total = loss(x, labels, execution=tiles(16))
@@ -740,7 +740,7 @@ class Lopsided(D.LpDistance):
 
 
 def test_half_of_a_symmetric_comparison_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.samples.LISTED", 63)  # positives are few: one sweep
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 63)  # positives are few: one sweep
     x, labels, loss = rows(64), torch.arange(64) // 2, Promising()
     want = value_and_gradients(L.ContrastiveLoss()(x, labels, execution=DENSE), [x])
     assert_close(value_and_gradients(loss(x, labels, execution=tiles(16)), [x]), want, 1e-12)
@@ -763,7 +763,7 @@ def test_a_symmetric_comparison_is_cut_into_blocks_of_no_more_values_than_a_tile
 def test_blocks_of_a_symmetric_comparison_list_what_the_whole_lists(
     loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.samples.LISTED", 19)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 19)
     x, labels, seen = rows(60), torch.arange(60).flip(0) % 20, []
     terms = loss.terms
     monkeypatch.setattr(loss, "terms", lambda batch: seen.append(batch.lists_positives) or terms(batch))

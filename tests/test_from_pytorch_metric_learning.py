@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from metricreg.components.signature import parameters_of
 from metricreg.registry import default_registry
-from metricreg.signature import parameters_of
 from tests.checks import shipped
 from tests.documentation import ROOT
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from metricreg import Execution
-from metricreg.component import create
-from metricreg.explaining.ledger import Ledger
-from metricreg.losses import proxy_softmax
+from metricreg.components import proxy_softmax_loss as proxy_softmax
+from metricreg.components.component import create
+from metricreg.explanation.ledger import Ledger
 
 OF_CLASSES = {"num_classes": 20, "embedding_size": 8}
 LOSSES = {
@@ -31,7 +31,7 @@ LOSSES = {
 
 @pytest.fixture(autouse=True)
 def no_collection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("metricreg.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
     monkeypatch.setattr(proxy_softmax, "MANY", 1)
     gc.collect()
     gc.disable()

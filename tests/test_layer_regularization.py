@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 
 import metricreg
 from metricreg import InputError, LayerRegularization, MetricregError, Registry, Regularizer, Scalar, SpecError
-from metricreg.plugins import load_entry_points
+from metricreg.registry.entry_points import load_entry_points
 from metricreg.regularizers import L1Regularizer, L2Regularizer
 
 

@@ -14,16 +14,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metricreg import InputError, SpecError, build
-from metricreg.measurement.given import given_spec
-from metricreg.measurement.growth import exponent
-from metricreg.measurement.inputs import SMALL, Inputs
-from metricreg.measurement.machine import Machine, cpu
-from metricreg.measurement.measurement import Plan, measure
-from metricreg.measurement.process import Limits, StoppedError, Subject, WorkerProcess
-from metricreg.measurement.resident import available, peak_of, resident
-from metricreg.measurement.step import ObjectiveStep, ProductsStep
-from metricreg.measurement.turns import Series, in_turn, spread
-from metricreg.measurement.worker import Worker, failure
+from metricreg.bench.given import given_spec
+from metricreg.bench.growth import exponent
+from metricreg.bench.inputs import SMALL, Inputs
+from metricreg.bench.machine import Machine, cpu
+from metricreg.bench.measurement import Plan, measure
+from metricreg.bench.process import Limits, StoppedError, Subject, WorkerProcess
+from metricreg.bench.resident import available, peak_of, resident
+from metricreg.bench.step import ObjectiveStep, ProductsStep
+from metricreg.bench.turns import Series, in_turn, spread
+from metricreg.bench.worker import Worker, failure
 from tests.steps import DYING, FINE, HUNGRY, LOUD, REFUSED, SLEEPY
 
 LARGE = Inputs(2 * SMALL, 4)

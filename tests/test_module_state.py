@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 import metricreg
 from metricreg import Batch, Distance, Execution, Loss, MetricregError, Term
-from metricreg.kinds.loss import Terms
+from metricreg.components.loss import Terms
+from metricreg.engine.module_state import ModuleState, part_from_buffers
 from metricreg.losses import ContrastiveLoss, NTXentLoss
-from metricreg.module_state import ModuleState, part_from_buffers
 from metricreg.reducers import ClassWeightedReducer
 
 

@@ -16,8 +16,15 @@ import pytest
 
 import metricreg
 from metricreg.errors import MetricregError, PluginError, PluginWarning, RegistrationError, SpecError
-from metricreg.plugins import GROUP, PluginReport, load, load_entry_points, plugin_reports, require_plugins
 from metricreg.registry import Registry, default_registry
+from metricreg.registry.entry_points import (
+    GROUP,
+    PluginReport,
+    load,
+    load_entry_points,
+    plugin_reports,
+    require_plugins,
+)
 
 DISTS = Path(__file__).parent / "dists"
 OWN = next(r.components for r in plugin_reports() if r.name == "metricreg")
@@ -264,7 +271,7 @@ def test_a_development_version_counts_as_its_base_too(
     )
     (info / "entry_points.txt").write_text("[metricreg]\nasks = acme_lazy\n")
     monkeypatch.syspath_prepend(str(DISTS / "strings"))
-    monkeypatch.setattr("metricreg.plugins._own_version", lambda: running)
+    monkeypatch.setattr("metricreg.registry.entry_points._own_version", lambda: running)
     registry = Registry()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)
@@ -412,8 +419,8 @@ def test_entry_points_that_cannot_be_read_are_named_and_the_rest_is_read(monkeyp
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
     paths = [str(DISTS / case) for case in ("damaged_entry_points", "strings", "classes")]
-    monkeypatch.setattr("metricreg.plugins.entry_points", unreadable)
-    monkeypatch.setattr("metricreg.plugins.distributions", lambda: distributions(path=paths))
+    monkeypatch.setattr("metricreg.registry.entry_points.entry_points", unreadable)
+    monkeypatch.setattr("metricreg.registry.entry_points.distributions", lambda: distributions(path=paths))
     for path in paths:
         monkeypatch.syspath_prepend(path)
     registry = Registry(loader=load_entry_points)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from metricreg.problems import nearest, pointer, problems_of, shown
+from metricreg.components.problems import nearest, pointer, problems_of, shown
 
 
 class Point(BaseModel):

@@ -10,9 +10,9 @@ import pytest
 
 import metricreg
 from metricreg.errors import RegistrationError, SpecError
-from metricreg.plugins import PluginReport
 from metricreg.reducers import MeanReducer, SumReducer
 from metricreg.registry import KINDS, Entry, Registry, import_path
+from metricreg.registry.entry_points import PluginReport
 
 MEAN = "metricreg.reducers.mean:MeanReducer"
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import metricreg
 from metricreg import Registry, json_schema, register, validate
-from metricreg.plugins import load_entry_points
+from metricreg.registry.entry_points import load_entry_points
 from tests.test_signature import Everything
 from tests.test_spec import EXAMPLE, WRONG, changed, plausible
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from metricreg import InputError, Pairs, Triplets
-from metricreg.selection import selection_of
+from metricreg.batch.tuples import selection_of
 
 CPU = torch.device("cpu")
 I = torch.tensor([2, 0, 1, 0])  # noqa: E741

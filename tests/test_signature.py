@@ -18,11 +18,11 @@ from torch import Tensor
 from typing_extensions import NotRequired, Required, Unpack
 
 from metricreg import Distance, Loss, LossSlots, Reducer, Registry, SpecError, Term, register
-from metricreg.component import Component
+from metricreg.components.component import Component
+from metricreg.components.signature import parameter_docs, parameters_model, parameters_of, summary
 from metricreg.distances import LpDistance
 from metricreg.errors import RegistrationError
 from metricreg.reducers import MeanReducer
-from metricreg.signature import parameter_docs, parameters_model, parameters_of, summary
 
 
 class Sum(Reducer):

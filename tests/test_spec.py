@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import metricreg
 from metricreg import Problem, SpecError, build, validate
 from metricreg.registry import KINDS
-from metricreg.spec import Report
+from metricreg.spec.spec import Report
 
 EXAMPLE: dict[str, Any] = {
     "version": 1,
@@ -246,7 +246,7 @@ def test_an_unmet_requirement_is_located_and_says_what_to_install(name: str, ver
 
 @pytest.mark.parametrize("found", [None, "no version"])
 def test_a_distribution_of_no_known_version_meets_no_requirement(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.spec.version", lambda name: found)
+    monkeypatch.setattr("metricreg.spec.spec.version", lambda name: found)
     (problem,) = validate({"loss": "contrastive", "requires": {"numpy": ">=1"}})
     assert f"numpy {found} is installed, and this spec needs >=1" in problem.message
 
@@ -328,7 +328,7 @@ def test_hostile_documents_are_refused_quickly_with_pointers_that_resolve(case: 
 
 def test_nothing_is_imported_but_the_components_that_the_spec_names(monkeypatch: pytest.MonkeyPatch) -> None:
     imported: list[str] = []
-    monkeypatch.setattr("metricreg.registry.importlib.import_module", lambda name: imported.append(name))
+    monkeypatch.setattr("metricreg.registry.registry.importlib.import_module", lambda name: imported.append(name))
     for name in ("os:system", "os.path:join", "acme/os:system", "metricreg.losses.ntxent:NTXentLoss", "builtins"):
         assert len(validate({"loss": name})) == 1
         assert len(validate({"loss": {"name": name, "argument": "x"}})) == 1

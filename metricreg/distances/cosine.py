@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import unit_rows
-from metricreg.kinds import Distance
-from metricreg.operands import product
+from metricreg.components import Distance
+from metricreg.engine.operands import product
+from metricreg.functional.safe import unit_rows
 
 
 class CosineSimilarity(Distance):

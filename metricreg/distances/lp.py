@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import Above, root, slope_times, unit_rows
-from metricreg.functions import Function, has_tangent, transformed
-from metricreg.kinds import Distance
-from metricreg.operands import in_sweep, listed_rows, once_a_sweep, product
+from metricreg.components import Distance
+from metricreg.engine.operands import in_sweep, listed_rows, once_a_sweep, product
+from metricreg.functional.functions import Function, has_tangent, transformed
+from metricreg.functional.safe import Above, root, slope_times, unit_rows
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""

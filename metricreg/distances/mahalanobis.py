@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from metricreg.components import Distance
 from metricreg.distances.lp import LpDistance
 from metricreg.errors import InputError
-from metricreg.kinds import Distance
 
 
 class MahalanobisDistance(Distance):

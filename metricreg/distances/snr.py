@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.at_zero import unit_rows
+from metricreg.components import Distance
 from metricreg.distances.lp import squared_euclidean
-from metricreg.kinds import Distance
+from metricreg.functional.safe import unit_rows
 
 
 class SNRDistance(Distance):

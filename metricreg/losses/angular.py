@@ -11,13 +11,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
-from metricreg.losses.strips import Rowwise
-from metricreg.operands import listed_rows, product, same_rows
-from metricreg.term import Term
+from metricreg.engine.operands import listed_rows, product, same_rows
+from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
+from metricreg.functional.strips import Rowwise
 
 ROOM = 0.75
 """The part of the range of exponents that is used."""

@@ -9,15 +9,15 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.at_zero import raised
 from metricreg.batch import Batch
+from metricreg.batch.summed_term import Hinges
+from metricreg.batch.terms import Term, TermKind
+from metricreg.components import Distance, Loss, LossSlots, Reducer
+from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, LossSlots, Reducer
-from metricreg.kinds.loss import Terms
-from metricreg.losses.summed_term import Hinges
+from metricreg.functional.row_sums import summable
+from metricreg.functional.safe import raised
 from metricreg.reducers import AvgNonZeroReducer
-from metricreg.row_sums import summable
-from metricreg.term import Term, TermKind
 
 RESOLUTION = 8.0
 """A pair whose distance is within so many rounding errors of its margin costs nothing, as at the margin."""

@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Loss, Miner
+from metricreg.components.loss import Terms
+from metricreg.engine.fold import Execution
 from metricreg.errors import InputError
-from metricreg.fold import Execution
-from metricreg.kinds import Loss, Miner
-from metricreg.kinds.loss import Terms
 from metricreg.losses.embedding_queue import EmbeddingQueue
 from metricreg.losses.made_of_losses import MadeOfLosses
-from metricreg.term import Scalar, Term
 
 _OTHERWISE = {
     "own rows": "has rows of its own",

@@ -11,13 +11,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar
+from metricreg.components import Distance
+from metricreg.components.loss import Terms
+from metricreg.components.proxy_loss import ProxySlots
+from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance
-from metricreg.kinds.loss import Terms
-from metricreg.losses.angle import with_margin
-from metricreg.losses.proxy import ProxySlots
-from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
-from metricreg.term import Scalar
+from metricreg.functional.angles import with_margin
 
 
 class CurricularFaceLoss(ProxySoftmaxLoss):

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.losses.proxy import ProxySlots
+from metricreg.components.proxy_loss import ProxySlots
 from metricreg.losses.subcenter_arcface import SubCenterArcFaceLoss
 
 Degrees = Annotated[float, Field(ge=0, le=180)]

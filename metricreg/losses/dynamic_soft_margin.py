@@ -10,15 +10,15 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.cache import strips
-from metricreg.kinds import Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.strips import Rowwise, Which
-from metricreg.losses.summed_term import SummedTerm
-from metricreg.losses.two_views import two_views
-from metricreg.row_sums import number
-from metricreg.selection import Pairs, Triplets
-from metricreg.term import Scalar, Term
+from metricreg.batch.summed_term import SummedTerm
+from metricreg.batch.terms import Scalar, Term
+from metricreg.batch.tuples import Pairs, Triplets
+from metricreg.components import Loss, LossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.two_views import two_views
+from metricreg.functional.cache import strips
+from metricreg.functional.row_sums import number
+from metricreg.functional.strips import Rowwise, Which
 
 
 class DynamicSoftMarginLoss(Loss):

@@ -8,11 +8,11 @@ from pydantic import Field
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.soft_histogram import SoftHistograms
-from metricreg.term import Term
+from metricreg.functional.soft_histogram import SoftHistograms
 
 
 class FastAPLoss(Loss):

@@ -6,11 +6,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.kinds import LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import LogSumExp, masked_logsumexp
-from metricreg.losses.negatives import NegativesLoss
-from metricreg.term import Term
+from metricreg.batch.terms import Term
+from metricreg.components import LossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.functional.logsumexp import LogSumExp, masked_logsumexp
 
 
 class GeneralizedLiftedStructureLoss(NegativesLoss):

@@ -11,13 +11,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar
+from metricreg.batch.tuples import Pairs
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.soft_histogram import SoftHistograms
-from metricreg.row_sums import number
-from metricreg.selection import Pairs
-from metricreg.term import Scalar
+from metricreg.functional.row_sums import number
+from metricreg.functional.soft_histogram import SoftHistograms
 
 LEAST = 2.0**-60
 """Width of a bin that is still a number of bins which fits in 64 bits."""

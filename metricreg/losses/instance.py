@@ -10,13 +10,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, LossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.negatives_loss import NEGATIVES, NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.leaves import mirrors
-from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
-from metricreg.losses.negatives import NEGATIVES, NegativesLoss
-from metricreg.term import Term
+from metricreg.engine.leaves import mirrors
+from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
 
 
 class InstanceLoss(NegativesLoss):

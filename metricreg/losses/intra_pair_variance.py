@@ -10,15 +10,15 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.summed_term import SummedTerm
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
-from metricreg.exclusion import exclusion_of
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.strips import Rowwise, Which
-from metricreg.losses.summed_term import SummedTerm
-from metricreg.operands import product_with_sum
-from metricreg.row_sums import number
-from metricreg.term import Term
+from metricreg.engine.operands import product_with_sum
+from metricreg.functional.exclusion import exclusion_of
+from metricreg.functional.row_sums import number
+from metricreg.functional.strips import Rowwise, Which
 
 
 class IntraPairVarianceLoss(Loss):

@@ -10,11 +10,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.components import Distance
+from metricreg.components.proxy_loss import ProxySlots
+from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance
-from metricreg.losses.angle import multiplied
-from metricreg.losses.proxy import ProxySlots
-from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+from metricreg.functional.angles import multiplied
 
 
 class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):

@@ -7,12 +7,12 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.kinds import LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import LogSumExp, which
-from metricreg.losses.negatives import NegativesLoss
-from metricreg.selection import Pairs
-from metricreg.term import Term
+from metricreg.batch.terms import Term
+from metricreg.batch.tuples import Pairs
+from metricreg.components import LossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.functional.logsumexp import LogSumExp, which
 
 
 class LiftedStructureLoss(NegativesLoss):

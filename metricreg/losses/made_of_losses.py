@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from metricreg.components import Distance, Loss, Reducer
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, Reducer
 from metricreg.reducers import MeanReducer
 
 

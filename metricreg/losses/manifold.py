@@ -9,15 +9,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from metricreg.at_zero import unit_rows
 from metricreg.batch import Batch
+from metricreg.batch.labels import check_classes
+from metricreg.batch.terms import Scalar
+from metricreg.components import Distance, Loss, UnmatchedLossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
-from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.labels import check_classes
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
-from metricreg.term import Scalar
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.functional.safe import unit_rows
 
 SCALE = 0.5
 """Of similarities in the weights of the graph."""

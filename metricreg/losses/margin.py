@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.hinge_triplets import HingeTriplets
+from metricreg.batch.labels import check_classes
+from metricreg.batch.summed_term import SummedTerm
+from metricreg.batch.terms import Scalar, Term
+from metricreg.batch.tuples import Triplets
+from metricreg.components import Loss, LossSlots, Reducer
+from metricreg.components.loss import Terms
 from metricreg.errors import InputError
-from metricreg.hinge_triplets import HingeTriplets
-from metricreg.kinds import Loss, LossSlots, Reducer
-from metricreg.kinds.loss import Terms
-from metricreg.labels import check_classes
-from metricreg.losses.summed_term import SummedTerm
+from metricreg.functional.row_sums import hinge_row_sums, number, summable
 from metricreg.losses.triplet_margin import random_triplets
 from metricreg.reducers import DivisorReducer
-from metricreg.row_sums import hinge_row_sums, number, summable
-from metricreg.selection import Triplets
-from metricreg.term import Scalar, Term
 
 
 class MarginLoss(Loss):

@@ -9,12 +9,12 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, LossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
-from metricreg.losses.negatives import NegativesLoss
-from metricreg.term import Term
+from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
 
 
 class MultiSimilarityLoss(NegativesLoss):

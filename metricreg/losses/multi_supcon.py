@@ -8,16 +8,16 @@ from pydantic import Field
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, Reducer, UnmatchedLossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
-from metricreg.kinds import Distance, Loss, Reducer, UnmatchedLossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import masked_logsumexp, which
+from metricreg.functional.logsumexp import masked_logsumexp, which
 from metricreg.losses.supcon import number_of_positives, positive_cross_entropy
 from metricreg.matches import JaccardMatch
 from metricreg.matches.label_sets import jaccard_similarity
 from metricreg.reducers import AvgNonZeroReducer
-from metricreg.term import Term
 
 
 class MultiSupConLoss(Loss):

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Loss, Miner
+from metricreg.components.loss import Terms
+from metricreg.components.problems import nearest
+from metricreg.engine.fold import Execution
 from metricreg.errors import InputError
-from metricreg.fold import Execution
-from metricreg.kinds import Loss, Miner
-from metricreg.kinds.loss import Terms
 from metricreg.losses.made_of_losses import MadeOfLosses
-from metricreg.problems import nearest
 from metricreg.reducers.multiple import modules_by_name
-from metricreg.term import Scalar, Term
 
 
 class MultipleLosses(MadeOfLosses):

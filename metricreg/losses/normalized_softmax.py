@@ -8,12 +8,12 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.at_zero import unit_rows
 from metricreg.batch import Batch
+from metricreg.components import Distance
+from metricreg.components.proxy_loss import ProxySlots
+from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import DotProductSimilarity
-from metricreg.kinds import Distance
-from metricreg.losses.proxy import ProxySlots
-from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
+from metricreg.functional.safe import unit_rows
 
 
 class NormalizedSoftmaxLoss(ProxySoftmaxLoss):

@@ -7,16 +7,16 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.labels import check_single
+from metricreg.batch.samples import LISTED
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, UnmatchedLossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
+from metricreg.engine.leaves import mirrors
 from metricreg.errors import InputError
-from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.labels import check_single
-from metricreg.leaves import mirrors
-from metricreg.losses.logsumexp import LogSumExp, log_one_plus_exp
-from metricreg.losses.strips import AllButOne
-from metricreg.samples import LISTED
-from metricreg.term import Term
+from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp
+from metricreg.functional.strips import AllButOne
 
 
 class NPairsLoss(Loss):

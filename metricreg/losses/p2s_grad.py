@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 from typing_extensions import Unpack
 
-from metricreg.at_zero import unit_rows
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar
+from metricreg.components import Distance, UnmatchedLossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, UnmatchedLossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.proxy import ProxyLoss
-from metricreg.term import Scalar
+from metricreg.functional.safe import unit_rows
 
 
 class P2SGradLoss(ProxyLoss):

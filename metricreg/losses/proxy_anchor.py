@@ -10,13 +10,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Reducer
+from metricreg.components.loss import Terms
+from metricreg.components.proxy_loss import ProxyLoss, ProxySlots, WeightInit
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Reducer
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import log_one_plus_exp, masked_logsumexp
-from metricreg.losses.proxy import ProxyLoss, ProxySlots, WeightInit
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import DivisorReducer
-from metricreg.term import Term
 
 
 class ProxyAnchorLoss(ProxyLoss):

@@ -10,11 +10,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.kinds import Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import PER_E, which
-from metricreg.losses.strips import Rowwise, Which
-from metricreg.term import Term
+from metricreg.batch.terms import Term
+from metricreg.components import Loss, LossSlots
+from metricreg.components.loss import Terms
+from metricreg.functional.logsumexp import PER_E, which
+from metricreg.functional.strips import Rowwise, Which
 
 NOTHING = -1e4
 """An excess of which the weight is 0, in any precision."""

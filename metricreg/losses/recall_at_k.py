@@ -9,11 +9,11 @@ from pydantic import Field
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.ranks import soft_ranks
-from metricreg.term import Term
+from metricreg.functional.soft_ranks import soft_ranks
 
 
 class RecallAtKLoss(Loss):

@@ -10,15 +10,15 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.summed_term import SummedTerm
+from metricreg.batch.terms import Term
+from metricreg.batch.tuples import Triplets
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import PER_E, log_one_plus_exp, log_one_plus_exp_sums_
-from metricreg.losses.strips import Rowwise, Which
-from metricreg.losses.summed_term import SummedTerm
-from metricreg.row_sums import number
-from metricreg.selection import Triplets
-from metricreg.term import Term
+from metricreg.functional.logsumexp import PER_E, log_one_plus_exp, log_one_plus_exp_sums_
+from metricreg.functional.row_sums import number
+from metricreg.functional.strips import Rowwise, Which
 
 RESOLUTION = 16.0
 """A negative that is nearer than the positive by less than this many rounding errors is as near."""

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Loss
+from metricreg.components.loss import Terms
+from metricreg.engine.fold import Execution
 from metricreg.errors import InputError
-from metricreg.fold import Execution
-from metricreg.kinds import Loss
-from metricreg.kinds.loss import Terms
 from metricreg.losses.made_of_losses import MadeOfLosses
-from metricreg.term import Scalar, Term
 
 
 class SelfSupervisedLoss(MadeOfLosses):

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.summed_term import SummedTerm
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, LossSlots, Reducer
+from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots, Reducer
-from metricreg.kinds.loss import Terms
-from metricreg.losses.logsumexp import PER_E, log_one_plus_exp, log_one_plus_exp_sums_
-from metricreg.losses.strips import Rowwise, Which
-from metricreg.losses.summed_term import SummedTerm
+from metricreg.functional.logsumexp import PER_E, log_one_plus_exp, log_one_plus_exp_sums_
+from metricreg.functional.row_sums import number
+from metricreg.functional.strips import Rowwise, Which
 from metricreg.reducers import DivisorReducer
-from metricreg.row_sums import number
-from metricreg.term import Term
 
 
 class SigLIPLoss(Loss):

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from typing_extensions import Unpack
 
+from metricreg.components import Distance, LossSlots
 from metricreg.distances import SNRDistance
-from metricreg.kinds import Distance, LossSlots
 from metricreg.losses.contrastive import ContrastiveLoss
 
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.components import Distance
+from metricreg.components.proxy_loss import ProxySlots, WeightInit
+from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance
-from metricreg.losses.logsumexp import PER_E
-from metricreg.losses.proxy import ProxySlots, WeightInit
-from metricreg.losses.proxy_softmax import ProxySoftmaxLoss
-from metricreg.losses.strips import Rowwise
+from metricreg.functional.logsumexp import PER_E
+from metricreg.functional.strips import Rowwise
 
 
 class SoftTripleLoss(ProxySoftmaxLoss):

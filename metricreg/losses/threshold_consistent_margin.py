@@ -10,11 +10,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar
+from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
-from metricreg.kinds import Distance, Loss, LossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.strips import Rowwise, Which
-from metricreg.term import Scalar
+from metricreg.functional.strips import Rowwise, Which
 
 
 class ThresholdConsistentMarginLoss(Loss):

@@ -9,16 +9,16 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.at_zero import raised
 from metricreg.batch import Batch
+from metricreg.batch.hinge_triplets import HingeTriplets
+from metricreg.batch.terms import Term
+from metricreg.batch.tuples import Triplets
+from metricreg.components import Distance, Loss, LossSlots, Reducer
+from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.fold import CPU_VALUES
-from metricreg.hinge_triplets import HingeTriplets
-from metricreg.kinds import Distance, Loss, LossSlots, Reducer
-from metricreg.kinds.loss import Terms
+from metricreg.engine.fold import CPU_VALUES
+from metricreg.functional.safe import raised
 from metricreg.reducers import AvgNonZeroReducer
-from metricreg.selection import Triplets
-from metricreg.term import Term
 
 
 class TripletMarginLoss(Loss):

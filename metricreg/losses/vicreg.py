@@ -10,11 +10,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Distance, Loss, UnmatchedLossSlots
+from metricreg.components.loss import Terms
+from metricreg.components.two_views import two_views
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Loss, UnmatchedLossSlots
-from metricreg.kinds.loss import Terms
-from metricreg.losses.two_views import two_views
-from metricreg.term import Scalar, Term
 
 
 class VICRegLoss(Loss):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.kinds import Match
+from metricreg.components import Match
 from metricreg.matches.label_sets import check_label_sets, jaccard_similarity
 
 

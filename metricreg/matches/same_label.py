@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from metricreg.components import Match
 from metricreg.errors import InputError
-from metricreg.kinds import Match
 
 
 class SameLabelMatch(Match):

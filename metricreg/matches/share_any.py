@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from metricreg.kinds import Match
+from metricreg.components import Match
 from metricreg.matches.label_sets import check_label_sets, shared
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.tuples import Triplets
+from metricreg.components import Miner, OwnDistanceMinerSlots
 from metricreg.distances import LpDistance
-from metricreg.kinds import Miner, OwnDistanceMinerSlots
-from metricreg.selection import Triplets
 
 
 class AngularMiner(Miner):

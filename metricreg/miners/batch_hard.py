@@ -6,9 +6,9 @@ import torch
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.tuples import Triplets
+from metricreg.components import Distance, Miner, MinerSlots
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner, MinerSlots
-from metricreg.selection import Triplets
 
 
 class BatchHardMiner(Miner):

@@ -11,9 +11,9 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.tuples import Pairs
+from metricreg.components import Distance, Miner, MinerSlots
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner, MinerSlots
-from metricreg.selection import Pairs
 
 
 class HDCMiner(Miner):

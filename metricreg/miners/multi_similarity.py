@@ -6,9 +6,9 @@ import torch
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.tuples import Pairs
+from metricreg.components import Distance, Miner, MinerSlots
 from metricreg.distances import CosineSimilarity
-from metricreg.kinds import Distance, Miner, MinerSlots
-from metricreg.selection import Pairs
 
 
 class MultiSimilarityMiner(Miner):

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from metricreg.batch import Batch
+from metricreg.batch.tuples import Triplets
+from metricreg.components import Miner
 from metricreg.distances import LpDistance
 from metricreg.errors import InputError
-from metricreg.kinds import Miner
-from metricreg.selection import Triplets
 
 
 class PackagedTripletsMiner(Miner):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.batch.tuples import Pairs
+from metricreg.components import Distance, Miner, MinerSlots
 from metricreg.distances import LpDistance
-from metricreg.kinds import Distance, Miner, MinerSlots
-from metricreg.selection import Pairs
 
 
 class PairMarginMiner(Miner):

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from metricreg.batch.labels import check_classes
+from metricreg.batch.terms import Term
+from metricreg.components import Reducer
 from metricreg.errors import InputError
-from metricreg.kinds import Reducer
-from metricreg.labels import check_classes
-from metricreg.term import Term
 
 
 class ClassWeightedReducer(Reducer):

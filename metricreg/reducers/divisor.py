@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from metricreg.batch.terms import Term
+from metricreg.components import Reducer
 from metricreg.errors import InputError
-from metricreg.kinds import Reducer
-from metricreg.term import Term
 
 
 class DivisorReducer(Reducer):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metricreg.kinds import Reducer
-from metricreg.term import Term
+from metricreg.batch.terms import Term
+from metricreg.components import Reducer
 
 
 class DoNothingReducer(Reducer):

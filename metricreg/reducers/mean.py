@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from metricreg.kinds import Reducer
-from metricreg.term import Term
+from metricreg.batch.terms import Term
+from metricreg.components import Reducer
 
 
 class MeanReducer(Reducer):

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from torch import nn
 
+from metricreg.batch.terms import Term
+from metricreg.components import Reducer
+from metricreg.components.problems import nearest
 from metricreg.errors import InputError
-from metricreg.kinds import Reducer
-from metricreg.problems import nearest
 from metricreg.reducers.mean import MeanReducer
-from metricreg.term import Term
 
 
 def modules_by_name(what: str, modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from metricreg.kinds import Reducer
+from metricreg.batch.terms import Term
+from metricreg.components import Reducer
 from metricreg.reducers.mean import MeanReducer
-from metricreg.term import Term
 
 
 class PerAnchorReducer(Reducer):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.kinds import Regularizer
-from metricreg.term import Scalar, Term
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Regularizer
 
 
 class L1L2Regularizer(Regularizer):

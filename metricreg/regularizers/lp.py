@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.at_zero import raised
-from metricreg.kinds import Regularizer, RegularizerSlots
-from metricreg.term import Scalar, Term
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Regularizer, RegularizerSlots
+from metricreg.functional.safe import raised
 
 
 class LpRegularizer(Regularizer):

@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from metricreg.at_zero import unit_rows
-from metricreg.kinds import Regularizer
-from metricreg.term import Scalar, Term
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Regularizer
+from metricreg.functional.safe import unit_rows
 
 TILE_VALUES = 2**21
 

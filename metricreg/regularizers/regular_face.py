@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Distance, Regularizer, RegularizerSlots
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
-from metricreg.kinds import Distance, Regularizer, RegularizerSlots
-from metricreg.term import Scalar, Term
 
 TILE_VALUES = 2**21
 

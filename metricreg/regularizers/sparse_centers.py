@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.at_zero import root
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Reducer, Regularizer, RegularizerSlots
 from metricreg.distances import CosineSimilarity
 from metricreg.distances.lp import squared_euclidean
 from metricreg.errors import InputError
-from metricreg.kinds import Reducer, Regularizer, RegularizerSlots
+from metricreg.functional.safe import root
 from metricreg.reducers import DivisorReducer
-from metricreg.term import Scalar, Term
 
 
 class SparseCentersRegularizer(Regularizer):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 from typing_extensions import Unpack
 
-from metricreg.kinds import Regularizer, RegularizerSlots
-from metricreg.term import Scalar, Term
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components import Regularizer, RegularizerSlots
 
 
 class ZeroMeanRegularizer(Regularizer):

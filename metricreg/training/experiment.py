@@ -47,7 +47,7 @@ class Experiment(Section):
     @classmethod
     def parse(cls, document: Any) -> Experiment:
         """Check a whole document, the pipeline spec included; raises `SpecError` with every problem found."""
-        from metricreg.spec import validate
+        from metricreg.spec.spec import validate
 
         problems: list[Problem] = []
         experiment = None

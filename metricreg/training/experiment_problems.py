@@ -8,8 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from metricreg.components.problems import nearest, pointer, shown
 from metricreg.errors import Problem
-from metricreg.problems import nearest, pointer, shown
 
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 

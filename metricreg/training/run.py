@@ -47,7 +47,7 @@ def run(
     """
     started = time.perf_counter()
     require(*ALWAYS)
-    from metricreg.document import load
+    from metricreg.spec.document import load
     from metricreg.training.experiment import Experiment
 
     _check_file(experiment)

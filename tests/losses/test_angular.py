@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from metricreg import SpecError
-from metricreg.fold import Execution
+from metricreg.engine.fold import Execution
 from metricreg.losses import AngularLoss
 from tests.oracle import DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, check, pair_loss, rows, value_and_gradients
 from tests.reference.angular import angular

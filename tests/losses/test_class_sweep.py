@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from metricreg import Execution, MetricregError, Pairs
-from metricreg.component import create
-from metricreg.losses import proxy_softmax
+from metricreg.components import proxy_softmax_loss as proxy_softmax
+from metricreg.components.component import create
 from tests.largest_tensor import LargestTensor
 from tests.oracle import DIM, assert_close, rows, value_and_gradients
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from metricreg import Batch
+from metricreg.batch.terms import TermError
 from metricreg.distances import LpDistance
 from metricreg.losses import ContrastiveLoss
-from metricreg.term import TermError
 from tests.oracle import (
     ANY_DISTANCE,
     DISTANCES,

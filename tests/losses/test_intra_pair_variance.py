@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from metricreg import Batch
+from metricreg.components import Distance
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
-from metricreg.fold import Execution
-from metricreg.kinds import Distance
+from metricreg.engine.fold import Execution
 from metricreg.losses import IntraPairVarianceLoss
 from tests.oracle import (
     ANY_DISTANCE,
@@ -96,7 +96,7 @@ def labels_of(sizes: list[int]) -> Tensor:
 def test_means_of_inner_products_need_no_matrix(
     references: bool, distance: Distance, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
     made, means = [], []  # anchors whose distances were made; how many, for the means of each tile
 
     class Seen(IntraPairVarianceLoss):

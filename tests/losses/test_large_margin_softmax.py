@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from metricreg.functional.angles import multiplied
 from metricreg.losses import LargeMarginSoftmaxLoss
-from metricreg.losses.angle import multiplied
 from tests.oracle import DIM, FEW_PLANS, PROXY_SCENARIOS, REDUCERS, SCENARIOS, check, proxy_loss
 from tests.reference.large_margin_softmax import large_margin_softmax, psi
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg.at_zero import SHORTEST, root, unit_rows
-from metricreg.losses.logsumexp import LogSumExp, masked_logsumexp
+from metricreg.functional.logsumexp import LogSumExp, masked_logsumexp
+from metricreg.functional.safe import SHORTEST, root, unit_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 WEIGHT = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)

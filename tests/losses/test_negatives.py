@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from metricreg import Batch, Execution, MetricregError, Pairs, Term, distances
-from metricreg.component import create
-from metricreg.kinds.loss import Terms
-from metricreg.losses import negatives
-from metricreg.losses.logsumexp import LogSumExp
-from metricreg.losses.negatives import NegativesLoss
+from metricreg.components import negatives_loss as negatives
+from metricreg.components.component import create
+from metricreg.components.loss import Terms
+from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.functional.logsumexp import LogSumExp
 from metricreg.losses.ntxent import NTXentLoss
 from tests.largest_tensor import LargestTensor
 from tests.oracle import assert_close, rows, value_and_gradients
@@ -38,7 +38,7 @@ TILES = [1, 7, 16, 1000]
 
 @pytest.fixture(autouse=True)
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
 
 
 @pytest.fixture

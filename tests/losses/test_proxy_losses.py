@@ -9,8 +9,8 @@ import torch
 from torch.func import functional_call
 
 from metricreg import Execution
+from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.errors import InputError
-from metricreg.losses.proxy import ProxyLoss
 from metricreg.regularizers import LpRegularizer
 from tests.oracle import BALANCED, DIM, FEW_PLANS, PROXY_LOSSES, SCENARIOS, batch, rows, value_and_gradients
 

@@ -11,8 +11,8 @@ import metricreg
 from metricreg import Batch, Execution, InputError, Loss, Registry, SpecError, Term
 from metricreg import losses as L
 from metricreg import miners as M
-from metricreg.kinds.loss import Terms
-from metricreg.plugins import load_entry_points
+from metricreg.components.loss import Terms
+from metricreg.registry.entry_points import load_entry_points
 from tests.checks import record
 from tests.oracle import (
     DISTANCES,

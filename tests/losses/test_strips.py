@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metricreg import Execution, cache, create
-from metricreg.losses.strips import Rowwise
+from metricreg.functional.strips import Rowwise
 from tests.oracle import assert_close, rows, value_and_gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
@@ -50,7 +50,7 @@ class Powers(Rowwise):
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "STRIP", 7 * 80)
-    monkeypatch.setattr("metricreg.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
 
 
 @pytest.mark.parametrize("power", [-3, 0])  # embeddings as they are, and all but equal

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from metricreg import InputError, MetricregError, Regularizer, Scalar, SpecError
 from metricreg import regularizers as G
+from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, DotProductSimilarity, LpDistance
-from metricreg.kinds.loss import Terms
 from metricreg.losses import ContrastiveLoss
 from metricreg.reducers import DivisorReducer, DoNothingReducer, PerAnchorReducer, SumReducer
 from tests.oracle import BALANCED, FEW_PLANS, assert_close, rows, value_and_gradients

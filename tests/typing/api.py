@@ -15,7 +15,7 @@ from metricreg import Batch, Pipeline, Problem, Registry, Scalar, Term
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.losses import ArcFaceLoss, ContrastiveLoss, MultipleLosses
 from metricreg.reducers import MeanReducer, MultipleReducers
-from metricreg.spec import Report
+from metricreg.spec.spec import Report
 
 # -- construction -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,247 @@
+"""Component: a class whose `__init__` signature is its whole declaration."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from abc import ABCMeta
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast, get_args, get_type_hints
+
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import core_schema
+
+from metricreg.components.hints import Declared, mentions
+from metricreg.components.problems import pointer, problems_of
+from metricreg.components.resolve import Node, Resolution, cause_of, construct, resolve, validated
+from metricreg.components.signature import call_signature, parameters_model
+from metricreg.errors import MetricregError, RegistrationError, SpecError
+from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
+
+C = TypeVar("C", bound="Component")
+KIND_MARK = "x-metricreg-kind"
+
+
+class ComponentMeta(ABCMeta):
+    """Validates the arguments of a component against its signature, constructs it, and records them."""
+
+    def __call__(cls: type[C], *args: Any, **kwargs: Any) -> C:  # type: ignore[misc] # a type of C is a ComponentMeta
+        """Construct from arguments that are checked once, and remembered for `to_spec`.
+
+        Raises:
+            SpecError: a value does not fit its hint, or a rule across parameters is broken.
+            TypeError: too many, too few or unknown arguments.
+        """
+        try:
+            model = parameters_model(cls)
+        except RegistrationError:  # not declarable: fine for use by hand, refused by `register` and `to_spec`
+            return cast(C, ABCMeta.__call__(cls, *args, **kwargs))
+        given = _bind(cls, model, args, kwargs)
+        try:
+            values = validated(model, given, None)
+        except ValidationError as error:
+            raise SpecError(problems_of(error, given), f"invalid arguments of {cls.__name__}") from None
+        try:
+            return construct(cls, values)
+        except MetricregError:
+            raise
+        except ValueError as error:
+            raise SpecError(str(error), f"invalid arguments of {cls.__name__}") from error
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What `help` and editors show: the signature of `__init__`, not of the metaclass's `__call__`."""
+        return call_signature(cls)
+
+
+def _bind(
+    cls: type[Component], model: type[BaseModel], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    if args:
+        try:
+            bound = call_signature(cls).bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}: {error}") from None
+        given: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            given |= value if name not in model.model_fields else {name: value}
+    else:
+        given = kwargs
+    unknown = [name for name in given if name not in model.model_fields]
+    missing = [name for name, f in model.model_fields.items() if f.is_required() and name not in given]
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__} got an unexpected argument '{unknown[0]}'; it takes {', '.join(model.model_fields)}"
+        )
+    if missing:
+        raise TypeError(f"{cls.__name__} misses the argument{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}")
+    return given
+
+
+class Component(Declared, metaclass=ComponentMeta):
+    """Base of everything that a spec can name: an `nn.Module` whose `__init__` has type hints.
+
+    The parameters' schema, their validation, the JSON Schema, `metricreg describe` and the round trip through
+    `to_spec` all come from the signature; nothing is declared twice.
+    """
+
+    _construction: tuple[type[Declared], dict[str, Any], dict[str, Any]]
+
+    @classmethod
+    def check_declaration(cls, kind: str) -> None:
+        """Refuse, with the reason, what cannot be registered as a component of this kind.
+
+        Raises:
+            RegistrationError: another kind, an abstract class, or a signature that JSON could not give.
+        """
+        if cls.kind != kind:
+            raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} is a {cls.kind or 'Component'}, not a {kind}")
+        if inspect.isabstract(cls):
+            absent = ", ".join(sorted(cls.__abstractmethods__))
+            raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} is abstract: it does not implement {absent}")
+        parameters_model(cls)
+        cls._check_slots()
+
+    @classmethod
+    def _check_slots(cls) -> None:
+        """Refuse what hides a component that every component of the kind has, or stands in its place."""
+        base = next(c for c in cls.__mro__ if "kind" in vars(c))
+        for slot, hint in get_type_hints(base.__init__).items():  # type: ignore[misc] # a class has one
+            wanted = next((c for c in get_args(hint) if isinstance(c, type) and issubclass(c, Declared)), None)
+            field = parameters_model(cls).model_fields.get(slot)
+            if wanted and (hasattr(cls, slot) or (field and not mentions(field.annotation, wanted))):
+                raise RegistrationError(
+                    f"{cls.__module__}.{cls.__qualname__} has a '{slot}' of its own, which in every {cls.kind} is the "
+                    f"{wanted.__name__} that it was given, or None; choose another name"
+                )
+
+    def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
+        """The spec this component was constructed from: `{"name": ..., <the arguments given>}`.
+
+        Args:
+            defaults: give every parameter, also those left at their defaults.
+            registry: whose names are used; the default registry if None.
+
+        Raises:
+            SpecError: a class that is not registered, or one component with state that stands in two places.
+        """
+        return _Describer(registry, defaults).spec(self, ())
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """A hint of this class accepts an instance or, in a spec, a name or an object with a name."""
+        return core_schema.with_info_plain_validator_function(lambda value, info: resolve(cls, value, info))
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """In a JSON Schema, a mark that `json_schema` makes a reference to the definition of the kind."""
+        return {KIND_MARK: cls.kind}
+
+
+class _Describer:
+    """Writes the spec of a tree of components."""
+
+    def __init__(self, registry: Registry | None, defaults: bool) -> None:
+        self.registry, self.defaults = default_registry() if registry is None else registry, defaults
+        self.seen: dict[int, tuple[str | int, ...]] = {}
+
+    def spec(self, component: Component, path: tuple[str | int, ...]) -> dict[str, Any]:
+        recorded = vars(component).get("_construction")
+        if recorded is None:
+            parameters_model(type(component))  # says why it cannot be described
+            raise SpecError(f"{type(component).__name__} at '{pointer(path)}' was not constructed by calling its class")
+        cls, values, effective = recorded
+        name = self.registry.name_of(cls.kind, cls)
+        if name is None:
+            raise SpecError(
+                f"{cls.__module__}.{cls.__qualname__} at '{pointer(path)}' is not registered; a spec cannot name it. "
+                f"Ship it as a plugin, or call metricreg.register({cls.__name__})"
+            )
+        if any(True for _ in component.parameters()) or any(True for _ in component.buffers()):
+            first = self.seen.setdefault(id(component), path)
+            if first != path:
+                raise SpecError(
+                    f"one {name} with parameters or buffers stands at '{pointer(first)}' and at '{pointer(path)}'; "
+                    "a spec is a tree and cannot say that two places share it"
+                )
+        if self.defaults:
+            fields = parameters_model(cls).model_fields
+            values = {name: field.default for name, field in fields.items()} | values
+            values |= {k: v for k, v in effective.items() if k in fields and values[k] is None}
+        return {"name": name} | {key: self.value(value, (*path, key)) for key, value in values.items()}
+
+    def value(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        if isinstance(value, Component):
+            spec = self.spec(value, path)
+            return spec if self.defaults or len(spec) > 1 else spec["name"]
+        if isinstance(value, dict):
+            return {key: self.value(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item, (*path, i)) for i, item in enumerate(value)]
+        return value.value if isinstance(value, enum.Enum) else value
+
+
+def specs_of(parts: Mapping[str, Component], registry: Registry | None, defaults: bool) -> dict[str, Any]:
+    """The specs of components that stand side by side, among which no state may be shared either."""
+    describer = _Describer(registry, defaults)
+    return {key: describer.value(component, (key,)) for key, component in parts.items()}
+
+
+def origin(cls: type, name: str) -> int:
+    """How far up a class gets an attribute from: 0 for its own; a mixin is nearer than what it is mixed into."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
+
+
+def create(kind: str, name: str, /, *, registry: Registry | None = None, **parameters: Any) -> Any:
+    """Construct one registered component; parameters are values, instances, or specs of components.
+
+    Example:
+        `metricreg.create("loss", "contrastive", neg_margin=0.5, distance="cosine")`
+
+    Raises:
+        SpecError: an unknown kind, name or parameter, or a value that does not fit.
+        RegistrationError: the name stands for something that cannot be imported, or is no component.
+    """
+    registry = default_registry() if registry is None else registry
+    cls: type[Component] = registry.get(kind, name)
+    context = Resolution(registry, check=False)
+    try:
+        return Node(cls, validated(parameters_model(cls), parameters, context)).construct()
+    except SpecError as error:
+        raise SpecError(error.problems, f"invalid parameters of the {kind} '{name}'") from error.__cause__
+    except ValidationError as error:
+        context.classes[id(parameters)] = cls
+        problems = problems_of(error, parameters, context.known_keys)
+        raise SpecError(problems, f"invalid parameters of the {kind} '{name}'") from cause_of(error)
+
+
+def register(cls: type[C], name: str | None = None, *, registry: Registry | None = None) -> type[C]:
+    """Register a class for this process as `local/<name>`; usable as a decorator.
+
+    Registering the same class again, as running a notebook cell twice does, replaces it.
+
+    Args:
+        cls: a component class.
+        name: `[a-z][a-z0-9_]*`; by default the class's name in snake case without its kind: `ClippedMeanReducer`,
+            or `ClippedMean`, becomes `local/clipped_mean`.
+        registry: the default registry if None.
+
+    Raises:
+        RegistrationError: the class cannot be declared, or another class has the name.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Component)) or cls.kind not in KINDS:
+        raise RegistrationError(f"{cls!r} is not a component; derive it from metricreg.Loss, Reducer, Distance, ...")
+    registry = default_registry() if registry is None else registry
+    if name is None:
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+        name = snake.removesuffix("_" + cls.kind)
+    if not NAME.fullmatch(name):
+        raise RegistrationError(f"'{name}' is no name for a component; a name is [a-z][a-z0-9_]*, without a namespace")
+    cls.check_declaration(cls.kind)
+    entry = Entry(cls.kind, f"{LOCAL_NAMESPACE}/{name}", cls, "this process")
+    same = any(e.kind == cls.kind and e.name == entry.name and e.path == entry.path for e in registry)
+    registry.add(entry, replace=same)
+    return cls

@@ -1,0 +1,259 @@
+"""Loss: what the unreduced values are, for some anchors against all references."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.batch.terms import Scalar, Term
+from metricreg.components.component import Component, create, origin
+from metricreg.components.distance import Distance
+from metricreg.components.hints import mentions
+from metricreg.components.match import Match
+from metricreg.components.reducer import Reducer
+from metricreg.components.regularizer import Regularizer
+from metricreg.components.signature import parameters_model
+from metricreg.engine.fold import Engine, Execution, Folded, dense, fold
+from metricreg.engine.module_state import part_from_buffers
+from metricreg.engine.reduction import Terms as Terms
+from metricreg.engine.reduction import bound, described
+from metricreg.errors import MetricregError, RegistrationError
+
+
+class UnmatchedLossSlots(TypedDict, total=False):
+    """What a loss takes besides its own parameters that has no use for a match, such as one with class vectors."""
+
+    distance: Distance | None
+    reducer: Reducer | None
+    embedding_regularizer: Regularizer | None
+    embedding_reg_weight: Annotated[float, Field(default=1.0)]
+
+
+class LossSlots(UnmatchedLossSlots, total=False):
+    """What a loss takes besides its own parameters."""
+
+    match: Match | None
+
+
+class Loss(Component):
+    """A training objective on embeddings.
+
+    A subclass implements `terms`; memory tiling, gradients, reducers and regularizers come from the engine. It may
+    implement `prepare`, `once` and `commit` too.
+
+    Args:
+        distance: how embeddings are compared; if None, what the loss names as its default.
+        reducer: how each term becomes a scalar; if None, what the loss names as its default.
+        embedding_regularizer: a penalty on the embeddings, added to the loss.
+        embedding_reg_weight: the factor of that penalty.
+        match: which samples belong together, by their labels; those with the same label if None.
+    """
+
+    kind: ClassVar[str] = "loss"
+
+    distances: ClassVar[tuple[type[Distance], ...]] = ()
+    """The distances this loss is defined for; any if empty."""
+
+    compared_with: ClassVar[Literal["references", "paired references", "own rows", "own labels"]] = "references"
+    """What a batch is compared with: any references; those of the same row number; rows that the loss holds, such as
+    class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
+
+    is_symmetric: ClassVar[bool] = False
+    """Whether each value is of a pair, and the same with its samples exchanged where the distance is. False promises
+    nothing, and costs time."""
+
+    divisor_is_symmetric: ClassVar[bool] = False
+    """Whether the divisors that terms state are sums over pairs in the same way, such as of each pair's share."""
+
+    def __init__(
+        self,
+        distance: Distance | None = None,
+        reducer: Reducer | None = None,
+        embedding_regularizer: Regularizer | None = None,
+        embedding_reg_weight: float = 1.0,
+        match: Match | None = None,
+    ) -> None:
+        super().__init__()
+        self.distance = self.default_distance() if distance is None else distance
+        self.reducer = self.default_reducer() if reducer is None else reducer
+        self.embedding_regularizer = embedding_regularizer
+        self.embedding_reg_weight = embedding_reg_weight
+        self.match = match
+        if self.distances and not isinstance(self.distance, self.distances):
+            allowed = " or ".join(d.__name__ for d in self.distances)
+            raise ValueError(f"{type(self).__name__} works with {allowed}, not with {type(self.distance).__name__}")
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """The distance where none is given: the registered `lp`."""
+        distance: Distance = create("distance", "lp")
+        return distance
+
+    @classmethod
+    def default_reducer(cls) -> Reducer:
+        """The reducer where none is given: the registered `mean`."""
+        reducer: Reducer = create("reducer", "mean")
+        return reducer
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Forget promises about the terms of another class."""
+        super().__init_subclass__(**keywords)
+        for promise in ("is_symmetric", "divisor_is_symmetric"):
+            if origin(cls, "terms") < origin(cls, promise):
+                setattr(cls, promise, False)
+
+    # -- what a loss says ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def terms(self, batch: Batch) -> Terms:
+        """The unreduced values of some anchors.
+
+        Pure: no state written, nothing random, nothing changed in place; it may see any anchors, any number of times.
+        """
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Once a step, in ordinary autograd: other rows (proxies, a memory), sampling, statistics of other rows."""
+        return batch
+
+    def once(self, batch: Batch) -> Terms:
+        """Once a step, in ordinary autograd: terms that are no sum over anchors."""
+        return {}
+
+    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+        """Once a step, after everything: update running state from the total statistics of each Scalar, detached.
+
+        Those of a Term are not among them: they are what the reducer that a user chose makes of it.
+        """
+
+    def width(self, batch: Batch) -> int:
+        """How many values an anchor needs at a time; what tiles are sized by."""
+        return len(batch.references)
+
+    # -- what the engine makes of it ----------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        embeddings: Tensor | Batch,
+        labels: Any = None,
+        *,
+        tuples: Any = None,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+        execution: Execution | None = None,
+    ) -> Tensor:
+        """The loss of a batch: a scalar, or with the reducer `do_nothing` the terms themselves.
+
+        Args:
+            embeddings: `[N, D]`; or a `Batch`, which has the next four.
+            labels: `[N]` integers, or what the match compares, such as label sets `[N, L]`.
+            tuples: the pairs or triplets that are meant; all if None.
+            ref_embeddings: `[M, D]`, a separate set to compare with; the batch itself if None.
+            ref_labels: `[M]` like `labels`.
+            execution: dense or tiled; by size if None.
+
+        Raises:
+            InputError: arguments that do not fit together.
+        """
+        execution = Execution() if execution is None else execution
+        if isinstance(embeddings, Batch):
+            return self.evaluate(embeddings, execution)
+        batch = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        return self.evaluate(batch, execution)
+
+    def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
+        """The loss of a batch that is already made. Losses made of losses override this."""
+        with _full_precision(batch.anchors.device.type):
+            symmetric = self.is_symmetric and self.distance.is_symmetric
+            tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
+            prepared = self._prepared(batch, Engine(tile, self, symmetric, execution.plan == "dense"))
+            tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
+            symmetric = symmetric and self.reducer.by_value
+            symmetric = symmetric and (self.divisor_is_symmetric or not self.reducer.needs_divisor)
+            folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
+            once = dense(self._once(prepared, batch, folded), self.reducer)
+            values = {**folded.values, **once.values}
+            self.reducer.check_terms(values)
+            if type(self).commit is not Loss.commit:
+                part_from_buffers(self)  # which the backward pass looks at
+                self.commit(_OfScalars({**folded.statistics, **once.statistics}))
+            if any(not isinstance(value, Tensor) for value in values.values()):
+                return cast(Tensor, values)
+            # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
+            return _total(list(values.values()), batch) + batch.poison()
+
+    def _prepared(self, batch: Batch, engine: Engine | None = None) -> Batch:
+        batch = self.matched(batch)
+        prepared = self.prepare(batch if engine is None else batch.by(engine))
+        if not isinstance(prepared, Batch):
+            raise MetricregError(f"{type(self).__name__}.prepare returned {described(prepared)}; expected a Batch")
+        return prepared
+
+    def matched(self, batch: Batch) -> Batch:
+        """The batch in which this loss's match says what belongs together, if it has one."""
+        return batch if self.match is None else batch.matched(self.match)
+
+    def _once(self, prepared: Batch, batch: Batch, folded: Folded) -> Terms:
+        terms = {**bound(self.once(prepared), prepared, self.once), **self.penalties(batch)}
+        twice = terms.keys() & folded.values.keys()
+        if twice:
+            raise MetricregError(f"{type(self).__name__} gives the term '{min(twice)}' in both terms and once")
+        return terms
+
+    def penalties(self, batch: Batch) -> dict[str, Scalar]:
+        """The weighted penalty on the embeddings, if there is a regularizer."""
+        if self.embedding_regularizer is None:
+            return {}
+        penalty = self.embedding_reg_weight * self.embedding_regularizer(batch.anchors)
+        return {"embedding_reg_loss": Scalar((penalty,), lambda value: value)}
+
+    def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
+        """Every term of a batch, unreduced, dense; penalties included."""
+        with _full_precision(batch.anchors.device.type):
+            prepared = self._prepared(batch)
+            found = dict(bound(self.terms(prepared), prepared, self.terms))
+            found |= dict(bound(self.once(prepared), prepared, self.once)) | self.penalties(batch)
+            return {name: term for name, term in found.items() if isinstance(term, Term) or term.finalize is not None}
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The slots in use."""
+        return {slot: getattr(self, slot) for slot in ("distance", "reducer", "embedding_regularizer", "match")}
+
+    @classmethod
+    def check_declaration(cls, kind: str) -> None:
+        """Refuse a loss made of losses that leaves their prepare, reducers and penalties out."""
+        super().check_declaration(kind)
+        held = [name for name, f in parameters_model(cls).model_fields.items() if mentions(f.annotation, Loss)]
+        if held and cls.evaluate is Loss.evaluate:
+            raise RegistrationError(
+                f"{cls.__module__}.{cls.__qualname__} is made of losses ('{held[0]}') and does not implement evaluate, "
+                "which is where each of them is evaluated, with its own prepare, reducer and penalties"
+            )
+
+
+def _full_precision(device: str) -> AbstractContextManager[Any]:
+    """No autocast. A context that changes nothing is left out: it takes as long as several small operations."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+
+
+class _OfScalars(dict[str, tuple[Tensor, ...]]):
+    """The statistics that `commit` gets."""
+
+    def __missing__(self, name: str) -> tuple[Tensor, ...]:
+        raise MetricregError(
+            f"commit gets the statistics of Scalars, here {list(self)}, and '{name}' is none; the statistics of a Term "
+            "depend on the reducer in use, so give what commit needs as a Scalar"
+        )
+
+
+def _total(values: list[Tensor], batch: Batch) -> Tensor:
+    scalars = [value.reshape(()) if value.ndim else value for value in values]
+    total = sum(scalars[1:], scalars[0]) if scalars else batch.anchors.new_zeros(())
+    if torch.is_grad_enabled() and batch.anchors.requires_grad and not total.requires_grad:
+        total = total + batch.anchors[:0].sum()  # a graph, with gradient 0, where no value depended on the batch
+    return total

@@ -1,0 +1,134 @@
+"""Miner: which pairs or triplets of a batch are worth learning from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.batch.tuples import Pairs, Selection, Triplets, checked
+from metricreg.components.component import Component, create
+from metricreg.components.distance import Distance
+from metricreg.components.match import Match
+from metricreg.engine.fold import CPU_VALUES
+from metricreg.engine.reduction import described
+from metricreg.errors import MetricregError, RegistrationError
+
+
+class OwnDistanceMinerSlots(TypedDict, total=False):
+    """What a miner takes besides its own parameters that has a distance of its own."""
+
+    match: Match | None
+    tuples_per_anchor: Annotated[Annotated[int, Field(gt=0)] | Literal["all"], Field(default="all")]
+
+
+class MinerSlots(OwnDistanceMinerSlots, total=False):
+    """What a miner takes besides its own parameters."""
+
+    distance: Distance | None
+
+
+class Miner(Component):
+    """Selects pairs or triplets, without gradient.
+
+    A subclass implements `select`, which is asked for some anchors at a time; or `mine`, if it has to see all at once.
+
+    Args:
+        distance: what hard and easy are measured by; if None, what the miner names as its default.
+        match: which samples belong together, by their labels; if None, what the loss has, or those with the same label.
+        tuples_per_anchor: how many of an anchor's triplets, or of its positive and of its negative pairs, are kept at
+            most, drawn by torch's random numbers; or `"all"`.
+    """
+
+    kind: ClassVar[str] = "miner"
+
+    def __init__(
+        self,
+        distance: Distance | None = None,
+        match: Match | None = None,
+        tuples_per_anchor: int | Literal["all"] = "all",
+    ) -> None:
+        super().__init__()
+        self.distance = self.default_distance() if distance is None else distance
+        self.match = match
+        self.tuples_per_anchor = tuples_per_anchor
+
+    @classmethod
+    def default_distance(cls) -> Distance:
+        """The distance where none is given: the registered `lp`."""
+        distance: Distance = create("distance", "lp")
+        return distance
+
+    def select(self, batch: Batch) -> Selection:
+        """Pairs or triplets of some anchors; their rows are counted from this batch's first anchor on."""
+        raise NotImplementedError(f"{type(self).__name__} implements neither select nor mine")
+
+    def mine(self, batch: Batch) -> Selection:
+        """Pairs or triplets of all anchors: `select` of each tile, put together."""
+        parts = [self._selected(part).shifted(first) for first, part in self.tiles(batch)]
+        if len({type(part) for part in parts}) > 1:
+            raise MetricregError(
+                f"{type(self).__name__}.select returned Pairs for some anchors and Triplets for others"
+            )
+        columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
+        if isinstance(parts[0], Pairs):
+            return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))
+        return Triplets(*columns)
+
+    def width(self, batch: Batch) -> int:
+        """How many values an anchor needs at a time in `select`; what its tiles are sized by."""
+        return len(batch.references)
+
+    def tiles(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Runs of anchors sized by `width`, each with the row it starts at; one empty run of an empty batch."""
+        size = max(1, CPU_VALUES // max(self.width(batch), 1))
+        return ((i, batch.rows(i, j)) for i, j in batch.tiles(size))
+
+    def _selected(self, batch: Batch) -> Selection:
+        found = self.select(batch)
+        if not isinstance(found, Pairs | Triplets):
+            raise MetricregError(
+                f"{type(self).__name__}.select returned {described(found)}; expected Pairs or Triplets"
+            )
+        return checked(found, len(batch), len(batch.references), f"{type(self).__name__}.select")
+
+    @torch.no_grad()
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Any,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
+    ) -> Selection:
+        """Mine a batch; see `Batch.of` for the arguments.
+
+        Returns:
+            `Pairs` or `Triplets`, to be passed as `tuples=` to a loss.
+        """
+        return self.selection(Batch.of(embeddings, labels, ref_embeddings=ref_embeddings, ref_labels=ref_labels))
+
+    @torch.no_grad()
+    def selection(self, batch: Batch) -> Selection:
+        """Mine a batch that is already made."""
+        with torch.autocast(batch.anchors.device.type, enabled=False):
+            found = self.mine(batch if self.match is None else batch.matched(self.match))
+        if not isinstance(found, Pairs | Triplets):
+            raise MetricregError(f"{type(self).__name__}.mine returned {described(found)}; expected Pairs or Triplets")
+        if type(self).mine is not Miner.mine:
+            found = checked(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
+        return found if self.tuples_per_anchor == "all" else found.at_most(int(self.tuples_per_anchor))
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """The slots in use."""
+        return {"distance": self.distance, "match": self.match, "tuples_per_anchor": self.tuples_per_anchor}
+
+    @classmethod
+    def check_declaration(cls, kind: str) -> None:
+        """Refuse a miner that implements neither way."""
+        super().check_declaration(kind)
+        if cls.select is Miner.select and cls.mine is Miner.mine:
+            raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} mines nothing: implement select, or mine")

@@ -1,0 +1,246 @@
+"""Composition: from the names in a spec to validated components, and from those to instances."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import torch
+from pydantic import BaseModel, ValidationError, ValidationInfo
+from pydantic_core import PydanticCustomError
+from torch.overrides import TorchFunctionMode
+
+from metricreg.components.hints import Declared
+from metricreg.components.problems import pointer
+from metricreg.components.signature import parameters_model
+from metricreg.errors import Problem, RegistrationError, SpecError, cut
+from metricreg.registry import Registry
+
+D = TypeVar("D", bound=Declared)
+MAX_COMPONENTS = 1000
+
+
+@dataclass
+class Resolution:
+    """The context in which a spec's names are resolved.
+
+    Args:
+        registry: where names are looked up.
+        requires: distributions the spec says it needs; named in the error for an unknown namespace.
+        check: construct each component on the meta device, to see that its `__init__` accepts its arguments.
+        components: how many were named so far.
+        classes: the class that an object of the document, by its id, names.
+    """
+
+    registry: Registry
+    requires: Mapping[str, str] = field(default_factory=dict)
+    check: bool = True
+    components: int = 0
+    classes: dict[int, type[Declared]] = field(default_factory=dict)
+
+    def known_keys(self, node: Any) -> list[str] | None:
+        """The keys that may stand in an object of the document, if it names a component."""
+        cls = self.classes.get(id(node))
+        return None if cls is None else list(parameters_model(cls).model_fields)
+
+
+@dataclass
+class Node:
+    """A validated component of a spec, not yet constructed.
+
+    Args:
+        cls: its class.
+        values: its arguments, with nodes for the components among them.
+        specimen: it, constructed on the meta device; None if that was not tried or not possible.
+        unchecked: why it was not possible.
+    """
+
+    cls: type[Declared]
+    values: dict[str, Any]
+    specimen: Declared | None = None
+    unchecked: str | None = None
+
+    def check(self) -> None:
+        """Construct on the meta device, which allocates nothing.
+
+        Raises:
+            ValueError: `__init__` refuses its arguments.
+            RegistrationError: `__init__` leaves out what every component has to do.
+        """
+        specimens = {key: _specimens(value) for key, value in self.values.items()}
+        if any(node.specimen is None for node, _ in nodes_in(self.values)):
+            return  # the unchecked one is reported
+        try:
+            with torch.device("meta"), _Undrawn():
+                self.specimen = construct(self.cls, specimens)
+        except (ValueError, RegistrationError):
+            raise
+        except Exception as error:
+            self.unchecked = f"{self.cls.__name__} cannot be checked without constructing it: {_reason(error)}"
+
+    def construct(self, path: tuple[str | int, ...] = ()) -> Declared:
+        """Construct this component and those inside it.
+
+        Raises:
+            SpecError: an `__init__` raised; the problem is located and has the exception as its cause.
+        """
+        values = _filled(self.values, path)
+        try:
+            return construct(self.cls, values)
+        except Exception as error:
+            problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
+            raise SpecError([problem]) from error
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the drawing of random values on the meta device, for which torch would import its compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        drawn = args[0] if args else kwargs.get("tensor")  # torch.nn.init passes it by name
+        if getattr(func, "__name__", "") in _DRAWS and isinstance(drawn, torch.Tensor) and drawn.is_meta:
+            return drawn
+        return func(*args, **kwargs)
+
+
+_DRAWS = frozenset({"normal_", "uniform_", "random_", "exponential_", "bernoulli_", "cauchy_", "log_normal_"})
+
+
+def nodes_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Node, tuple[str | int, ...]]]:
+    """The components in a value and in those components, with their paths in the document."""
+    if isinstance(value, Node):
+        yield value, path
+        value = value.values
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from nodes_in(item, (*path, key))
+
+
+def _filled(value: Any, path: tuple[str | int, ...]) -> Any:
+    if isinstance(value, Node):
+        return value.construct(path)
+    if isinstance(value, dict):
+        return {key: _filled(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_filled(item, (*path, i)) for i, item in enumerate(value))
+    return value
+
+
+def _specimens(value: Any) -> Any:
+    if isinstance(value, Node):
+        return value.specimen
+    if isinstance(value, dict):
+        return {key: _specimens(item) for key, item in value.items()}
+    return type(value)(map(_specimens, value)) if isinstance(value, list | tuple) else value
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SpecError):
+        return "; ".join(problem.message for problem in error.problems)
+    return str(error) if isinstance(error, ValueError | RegistrationError) else f"{type(error).__name__}: {error}"
+
+
+def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
+    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": cause})
+
+
+def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
+    """The validator of every hint that is a kind: an instance, or what a spec says in its place."""
+    if isinstance(value, cls):
+        return value
+    context = info.context
+    if isinstance(value, Declared):
+        raise _custom("component_kind", f"should be a {cls.kind}, and {type(value).__name__} is a {value.kind}")
+    if not isinstance(context, Resolution):
+        raise _custom(
+            "component_instance",
+            f"should be a {cls.__name__} instance; names and objects are for specs: "
+            f"metricreg.create('{cls.kind}', {_as_arguments(value)})",
+        )
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        name, parameters = value["name"], {k: v for k, v in value.items() if k != "name"}
+    elif isinstance(value, str):
+        name, parameters = value, {}
+    else:
+        raise _custom(
+            "component_name", f"should be the name of a {cls.kind}, or an object with 'name' and its parameters"
+        )
+    return _node(cls, name, parameters, value, context)
+
+
+def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution) -> Node:
+    registry = context.registry
+    context.components += 1
+    if context.components > MAX_COMPONENTS:
+        raise _custom("component_limit", f"a spec names at most {MAX_COMPONENTS:,} components")
+    if name not in registry.names(cls.kind):
+        message = registry.explain_unknown(cls.kind, name, context.requires)
+        raise _custom("component_unknown", message, registry.failure(name))
+    try:
+        found: type[Declared] = registry.get(cls.kind, name)
+    except RegistrationError as error:
+        raise _custom("component_refused", str(error), error) from error
+    if not issubclass(found, cls):
+        raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
+    context.classes[id(value)] = found
+    try:
+        node = Node(found, validated(parameters_model(found), parameters, context))
+    except ValidationError:
+        raise
+    except Exception as error:  # a validator in a hint may raise anything
+        raise _custom("component_rule", f"{found.__name__} cannot be checked: {_reason(error)}", error) from error
+    if context.check:
+        try:
+            node.check()
+        except (ValueError, RegistrationError) as error:
+            raise _custom("component_rule", _reason(error), error) from error
+    return node
+
+
+def _as_arguments(value: Any) -> str:
+    if isinstance(value, str):
+        return cut(repr(value))
+    return f"{cut(str(value['name']))!r}, ..." if isinstance(value, dict) and "name" in value else "..."
+
+
+def cause_of(error: ValidationError) -> BaseException | None:
+    """The first exception that a component or plugin raised behind a validation error."""
+    contexts = (line.get("ctx") or {} for line in error.errors(include_url=False, include_input=False))
+    return next((ctx["cause"] for ctx in contexts if isinstance(ctx.get("cause"), BaseException)), None)
+
+
+# -- construction ---------------------------------------------------------------------------------------------------
+
+
+def validated(model: type[BaseModel], given: Mapping[str, Any], context: Resolution | None) -> dict[str, Any]:
+    """The arguments given, as the model of the parameters makes them; raises pydantic's ValidationError."""
+    parameters = model.__pydantic_validator__.validate_python(dict(given), context=context)
+    return {name: getattr(parameters, name) for name in given}
+
+
+def construct(cls: type[D], values: dict[str, Any]) -> D:
+    """Construct behind the check of the arguments, and record them."""
+    recorded = _copied(values)
+    self = cast(D, ABCMeta.__call__(cls, **values))
+    if "_modules" not in vars(self):
+        raise RegistrationError(
+            f"{cls.__name__}.__init__ does not call super().__init__(), which torch.nn.Module needs"
+        )
+    effective = self.effective_arguments()
+    unused = [name for name in effective if recorded.get(name) is not None and effective[name] is not recorded[name]]
+    if unused:
+        raise RegistrationError(
+            f"{cls.__name__}.__init__ takes '{unused[0]}' and does not use it; hand it on: super().__init__(**slots)"
+        )
+    object.__setattr__(self, "_construction", (cls, recorded, effective))
+    return self
+
+
+def _copied(value: Any) -> Any:
+    """Containers copied, so that what a component does with its arguments does not change its spec."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value

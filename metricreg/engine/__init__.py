@@ -1,0 +1,1 @@
+"""The same value and gradient in the memory of a tile."""

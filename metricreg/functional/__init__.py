@@ -1,0 +1,1 @@
+"""Functions of tensors that know nothing of batches or components, like `torch.nn.functional`."""
