@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metricreg import reducers as reducers
     from metricreg import regularizers as regularizers
     from metricreg.batch import Batch as Batch
-    from metricreg.batch.hinge_triplets import HingeTriplets as HingeTriplets
+    from metricreg.batch.terms import HingeTriplets as HingeTriplets
     from metricreg.batch.terms import Scalar as Scalar
     from metricreg.batch.terms import Term as Term
     from metricreg.batch.tuples import Pairs as Pairs
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from metricreg.components import Regularizer as Regularizer
     from metricreg.components import RegularizerSlots as RegularizerSlots
     from metricreg.components import UnmatchedLossSlots as UnmatchedLossSlots
+    from metricreg.components import by_value as by_value
+    from metricreg.components import symmetric as symmetric
     from metricreg.components.component import create as create
     from metricreg.components.component import register as register
-    from metricreg.engine.fold import Execution as Execution
+    from metricreg.engine.execution import Execution as Execution
     from metricreg.errors import InputError as InputError
     from metricreg.errors import MetricregError as MetricregError
     from metricreg.errors import PluginError as PluginError
@@ -62,8 +64,7 @@ _HOMES = {
     "errors": ("InputError", "MetricregError", "PluginError", "Problem", "RegistrationError", "SpecError"),
     "explanation.explainer": ("explain",),
     "explanation.explanation": ("Explanation",),
-    "engine.fold": ("Execution",),
-    "batch.hinge_triplets": ("HingeTriplets",),
+    "engine.execution": ("Execution",),
     "registry.hookspecs": ("hookimpl",),
     "components": (
         "Distance",
@@ -77,6 +78,8 @@ _HOMES = {
         "Regularizer",
         "RegularizerSlots",
         "UnmatchedLossSlots",
+        "by_value",
+        "symmetric",
     ),
     "layer_regularization": ("LayerRegularization",),
     "pipeline": ("Pipeline", "build"),
@@ -85,7 +88,7 @@ _HOMES = {
     "spec.json_schema": ("json_schema",),
     "batch.tuples": ("Pairs", "Triplets"),
     "spec.spec": ("validate",),
-    "batch.terms": ("Scalar", "Term"),
+    "batch.terms": ("HingeTriplets", "Scalar", "Term"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

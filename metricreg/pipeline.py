@@ -10,7 +10,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
-from metricreg.engine.fold import Execution
+from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry_points import require_plugins

@@ -1,26 +1,29 @@
-"""Batch: some anchors against all references, and what a loss may ask about them."""
+"""Batch: some anchors against some references, and what a loss may ask about them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from metricreg.batch.embeddings import check_rows, check_tensors, not_finite
-from metricreg.batch.inputs import read_inputs
+from metricreg.batch.inputs import check_rows, check_tensors, not_finite, read_inputs
 from metricreg.batch.labels import Matching
-from metricreg.batch.listing import are_own_columns
-from metricreg.batch.samples import Samples
+from metricreg.batch.positives import Pairing, Ragged
 from metricreg.batch.tuples import Pairs, Selection, Triplets
 from metricreg.errors import InputError, MetricregError
+from metricreg.functional.masked import Mask
+
+T = TypeVar("T")
+Rowwise = Callable[[Tensor], Tensor]
+"""A function of each row of a tensor by itself."""
 
 
-class Engine(Protocol):
-    """What goes over a batch in tiles."""
+class Plan(Protocol):
+    """How the batch of a step is gone over: by the engine, which knows whether in tiles."""
 
     @property
     def tile(self) -> int | None:
@@ -30,8 +33,17 @@ class Engine(Protocol):
     def dense(self) -> bool:
         """Whether plain autograd is asked for."""
 
+    def lists_positives(self, batch: Batch) -> bool:
+        """As `Batch.lists_positives`."""
+
+    def cache(self) -> Cache:
+        """A new one, for other embeddings."""
+
     def map(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """As `Batch.map`."""
+
+    def pair_sums(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
+        """As `Batch.pair_sums`."""
 
     def totals(
         self, batch: Batch, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool
@@ -39,8 +51,21 @@ class Engine(Protocol):
         """As `Batch.totals`."""
 
 
+class Cache(Protocol):
+    """What is made of the references once a step."""
+
+    def both(self, batch: Batch, key: Hashable, make: Rowwise) -> tuple[Tensor, Tensor]:
+        """As `Batch.prepared`."""
+
+    def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Batch.prepared_at`."""
+
+    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """As `Batch.of_references`."""
+
+
 @dataclass(frozen=True, eq=False)
-class Batch(Samples):
+class Batch:
     """Anchors against references. What follows from them is made when asked for, and kept.
 
     Args:
@@ -54,11 +79,25 @@ class Batch(Samples):
         selection: the pairs or triplets that are meant; None for all.
         match: says by their labels which samples belong together; those with the same label if None.
         weights: `[A]`, how much each anchor's loss counts, or None.
-        row: further tensors with a row an anchor, `[A, ...]`, put there by `Loss.prepare`.
-        whole: further tensors about the whole batch, put there by `Loss.prepare`.
+        per_anchor: further tensors with a row an anchor, `[A, ...]`, put there by `Loss.prepare`.
+        shared: further tensors about the whole batch, put there by `Loss.prepare`.
     """
 
-    _engine: Engine | None = field(default=None, init=False, repr=False)
+    anchors: Tensor
+    references: Tensor
+    anchor_labels: Tensor | None = None
+    reference_labels: Tensor | None = None
+    self_index: Tensor | None = None
+    selection: Selection | None = None
+    match: Matching | None = None
+    weights: Tensor | None = None
+    per_anchor: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Tensor] = field(default_factory=dict)
+    _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _diagonal: bool = field(default=False, init=False, repr=False)  # self_index is 0, 1, ..., known without a look
+    _lists: bool | None = field(default=None, init=False, repr=False)
+    _plan: Plan | None = field(default=None, init=False, repr=False)
+    _cache: Cache | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(
@@ -74,17 +113,302 @@ class Batch(Samples):
 
         Args:
             embeddings: `[N, D]`, floating point.
-            labels: `[N]` integers, or `[N, L]` integers or bool for a match to compare; a tensor on any device, an
-                array or a list.
-            tuples: `Pairs`, `Triplets`, or index tuples; see `selection_of`.
-            ref_embeddings: `[M, D]`, a separate reference set; the batch itself if None, or if it is the very tensor
-                `embeddings`, and then no row is compared with itself.
-            ref_labels: `[M]` or `[M, L]`, like `labels`.
+            labels: `[N]` integers, or what a match compares, such as label sets `[N, L]`; not needed with tuples.
+            tuples: `Pairs`, `Triplets`, or index tuples: (anchors, positives, negatives) or (anchors, positives,
+                anchors, negatives).
+            ref_embeddings: `[M, D]`, a separate set to compare with; the embeddings themselves if None.
+            ref_labels: `[M]` like `labels`.
 
         Raises:
             InputError: shapes, types or lengths that do not fit together.
         """
-        return cls(**read_inputs(embeddings, labels, tuples, ref_embeddings, ref_labels))
+        made = cls(**read_inputs(embeddings, labels, tuples, ref_embeddings, ref_labels))
+        return made._with(_diagonal=made.self_index is not None)
+
+    @classmethod
+    def with_itself(cls, embeddings: Tensor, labels: Tensor | None = None, **others: Any) -> Batch:
+        """Embeddings `[N, D]` compared with each other; nothing is checked.
+
+        Args:
+            embeddings: `[N, D]`.
+            labels: `[N]`, or None.
+            others: further fields.
+        """
+        own = torch.arange(len(embeddings), device=embeddings.device)
+        return cls(embeddings, embeddings, labels, labels, own, **others)._with(_diagonal=True)
+
+    def __len__(self) -> int:
+        """The number of anchors."""
+        return self.anchors.shape[0]
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        # not functools.cached_property: its lock breaks torch.compile(fullgraph=True) on Python 3.11
+        if key not in self._memo:
+            self._memo[key] = make()
+        value: T = self._memo[key]
+        return value
+
+    # -- which pairs count --------------------------------------------------------------------------------------------
+
+    @property
+    def is_self_comparison(self) -> bool:
+        """Whether the anchors are the references."""
+        return self.anchors is self.references
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether each pair is there a second time with its samples exchanged, and counts there, too."""
+        plain = self.selection is None and self.match is None and self.weights is None and not self.per_anchor
+        own = self.self_index is None or self._diagonal
+        return plain and own and self.is_self_comparison and self.anchor_labels is self.reference_labels
+
+    @property
+    def _pairing(self) -> Pairing:
+        labels = self.anchor_labels, self.reference_labels
+        return self._once("pairing", lambda: Pairing(*labels, self.self_index, self.match))
+
+    @property
+    def positives(self) -> Tensor:
+        """Which references are positives of which anchor, `[A, M]`: bool, or counts where a selection repeats pairs."""
+        return self._once("positives", self._positives)
+
+    def _positives(self) -> Tensor:
+        if self.selection is not None:
+            return self.selection.positives(len(self), len(self.references))
+        return self._pairing.positives()
+
+    @property
+    def negatives(self) -> Tensor:
+        """Which references are negatives of which anchor, `[A, M]`: bool, or counts where a selection repeats pairs."""
+        if self.selection is None:
+            return self.negative_mask.as_bool()
+        return self._once("negatives", lambda: self.selection.negatives(len(self), len(self.references)))  # type: ignore[union-attr]
+
+    @property
+    def negative_mask(self) -> Mask:
+        """Which references are negatives of which anchor, those that a selection repeats once; quicker than a mask."""
+        return self._once("negative_mask", self._negative_mask)
+
+    @property
+    def known_negatives(self) -> Mask | None:
+        """`negative_mask`, if something has asked for it."""
+        return self._memo.get("negative_mask")
+
+    def _negative_mask(self) -> Mask:
+        if self.selection is None:
+            return self._pairing.negatives(self.lists_positives)
+        return Mask.of(self.negatives if self.negatives.dtype is torch.bool else self.negatives != 0)
+
+    @property
+    def positive_index(self) -> tuple[Tensor, Tensor]:
+        """Each anchor's positives as columns `[A, K]`, and which of those entries are valid, bool `[A, K]`.
+
+        A pair that a selection repeats stands in as many columns. O(A·K) memory, from sorted labels; with a match, the
+        memory of a tile besides. Finding K waits for the device, if it is one.
+        """
+        found = self._once("positive_index", self._positive_index)
+        return found.index, found.valid
+
+    def _positive_index(self) -> Ragged:
+        if self.selection is None:
+            return self._pairing.positive_index()
+        keys, columns = self.selection.anchor, self.selection.positive
+        return Ragged.by_key(keys, columns, torch.arange(len(self), device=keys.device))
+
+    @property
+    def lists_positives(self) -> bool:
+        """Whether what is only about positives looks at K columns, not at M; the engine decides."""
+        if self._lists is None:
+            return False if self._plan is None else self._plan.lists_positives(self)
+        return self._lists
+
+    def at_positives(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Of values `[A, M]`, or `[1, M]`, those of positives, `[A, K]`, and which of them count, in their shape.
+
+        Where positives are not listed, all of them, and `positives`.
+        """
+        if not self.lists_positives:
+            return values, self.positives
+        index, valid = self.positive_index
+        return (values.gather(1, index) if len(values) == len(self) else values[0][index]), valid
+
+    def row_weights(self) -> Tensor | None:
+        """How often each anchor occurs in the selection, over the most frequent one's count; None without selection.
+
+        Where the batch is compared with itself, occurrences as a positive or negative count too.
+        """
+        if self.selection is None:
+            return self.weights
+        counts = self.selection.occurrences(len(self), self.is_self_comparison).to(self.anchors.dtype)
+        return counts / counts.max().clamp(min=1.0) if len(counts) else counts
+
+    def nan_if_not_finite(self) -> Tensor:
+        """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
+        return not_finite(self.anchors, self.references)
+
+    # -- what is made of the embeddings once a step -------------------------------------------------------------------
+
+    def prepared(self, key: Hashable, make: Rowwise) -> tuple[Tensor, Tensor]:
+        """`make(anchors)` and `make(references)`, made once a step for all tiles.
+
+        Args:
+            key: what is made: equal for the same function.
+            make: a pure function of each row by itself.
+        """
+        if self._cache is not None:
+            return self._cache.both(self, key, make)
+        x = make(self.anchors)
+        return x, x if self.is_self_comparison else make(self.references)
+
+    def prepared_at(self, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
+        """`make(anchors)`, and the rows of `make(references)` that an index `[A, K]` lists, `[A, K, ...]`."""
+        if self._cache is not None:
+            return self._cache.listed(self, key, make, index)
+        x, y = self.prepared(key, make)
+        return x, y[index]
+
+    def of_references(self, key: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """`make` of all references of the step, whichever this batch has; made once."""
+        return make(self.references) if self._cache is None else self._cache.whole(self, key, make)
+
+    # -- what `prepare` may ask of all anchors ------------------------------------------------------------------------
+
+    def map(self, function: Callable[[Batch], Tensor], size: int = 512) -> Tensor:
+        """`function` of each run of anchors, concatenated: `[A, ...]` in the memory of a tile.
+
+        For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `per_anchor` or
+        `shared`. Each run is computed again in the backward pass instead of being stored.
+        """
+        if self._plan is not None:
+            return self._plan.map(self, function)
+        parts = [self.rows(i, j) for i, j in self.tiles(size)]
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # a compiler decides itself what is stored
+            return torch.cat([function(part) for part in parts])
+        return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
+
+    def pair_sums(self, function: Callable[[Batch], Tensor]) -> Tensor:
+        """The sums `[A]` over references of a function of pairs `[A, M]`, the same with their samples exchanged.
+
+        Of a batch compared with itself, each pair is looked at once.
+        """
+        return function(self).sum(1) if self._plan is None else self._plan.pair_sums(self, function)
+
+    def totals(
+        self, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool = False
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Sum and count of each of some terms, over all anchors, in the memory of a tile.
+
+        For what a loss needs to know of the *whole* batch: call it in `prepare` and keep the result in `shared`.
+
+        Args:
+            terms: a pure function as `Loss.terms`.
+            symmetric: whether each value is of a pair, and the same with its samples exchanged.
+        """
+        if self._plan is not None:
+            return self._plan.totals(self, terms, symmetric)
+        return {
+            name: (term.bind(name, len(self), self.anchor_labels).sum(), term.count())
+            for name, term in terms(self).items()
+        }
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether it is of a step of the engine."""
+        return self._plan is not None
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
+        return self._plan is not None and not self._plan.dense and not torch.compiler.is_compiling()
+
+    @property
+    def tile(self) -> int | None:
+        """How many anchors the engine takes at a time; None for all at once."""
+        return None if self._plan is None else self._plan.tile
+
+    # -- other views --------------------------------------------------------------------------------------------------
+
+    def rows(self, i: int, j: int) -> Batch:
+        """The same batch with only anchors i to j."""
+        part = self._with(
+            anchors=self.anchors[i:j],
+            anchor_labels=None if self.anchor_labels is None else self.anchor_labels[i:j],
+            self_index=None if self.self_index is None else self.self_index[i:j],
+            selection=None if self.selection is None else self.selection.rows(i, j),
+            weights=None if self.weights is None else self.weights[i:j],
+            per_anchor={key: value[i:j] for key, value in self.per_anchor.items()},
+            _lists=self.lists_positives,
+        )
+        if "pairing" in self._memo:
+            part._memo["pairing"] = self._pairing.view(slice(i, j), None, part.self_index)
+        if "positive_index" in self._memo:
+            part._memo["positive_index"] = self._memo["positive_index"].rows(slice(i, j))
+        return part
+
+    def block(self, rows: slice, columns: slice) -> Batch:
+        """Some anchors of a symmetric batch against some of its references: the same rows, or others."""
+        own = torch.arange(rows.stop - rows.start, device=self.anchors.device) if rows == columns else None
+        labels = self.reference_labels
+        part = self._with(
+            anchors=self.anchors[rows],
+            references=self.references[columns],
+            anchor_labels=None if labels is None else labels[rows],
+            reference_labels=None if labels is None else labels[columns],
+            self_index=None if self.self_index is None else own,
+            _lists=self.lists_positives,
+        )
+        if "pairing" in self._memo:
+            part._memo["pairing"] = self._pairing.view(rows, columns, part.self_index)
+        return part
+
+    def list_once(self) -> None:
+        """Make the lists that the pairs of this batch follow from for all anchors, if they are short."""
+        single = self.anchor_labels is not None and self.anchor_labels.ndim == 1 and self.reference_labels is not None
+        if single and self.match is None and self.lists_positives:
+            self._pairing.list_once()
+
+    def tiles(self, size: int) -> Iterator[tuple[int, int]]:
+        """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""
+        return ((i, min(i + size, len(self))) for i in range(0, max(len(self), 1), size))
+
+    def planned(self, plan: Plan) -> Batch:
+        """The same batch, for one step of a plan."""
+        return self._with(_memo=self._memo, _plan=plan, _cache=plan.cache())
+
+    def with_tensors(self, **changes: Any) -> Batch:
+        """The same batch on other tensors of the same values: what is known of its pairs stays known."""
+        return self._with(_memo=self._memo, _lists=self._lists, **changes)
+
+    def _with(self, **changes: Any) -> Batch:
+        """A copy with some fields changed, of whose pairs nothing is known yet."""
+        if "self_index" in changes:
+            changes = {"_diagonal": False} | changes
+        if not changes.keys().isdisjoint(("anchors", "references")):
+            changes = {"_cache": None if self._plan is None else self._plan.cache()} | changes
+        values = {f.name: getattr(self, f.name) for f in _FIELDS} | {"_memo": {}, "_lists": None} | changes
+        made = Batch(*(values[f.name] for f in _FIELDS if f.init))
+        for f in _FIELDS:
+            if not f.init:
+                object.__setattr__(made, f.name, values[f.name])
+        return made
+
+    def replace(self, **changes: Any) -> Batch:
+        """A copy with some fields changed; `per_anchor` and `shared` are added to.
+
+        Raises:
+            MetricregError: another field; or what is put in `per_anchor` or `shared` is no tensor, or in `per_anchor`
+                has not a row an anchor.
+        """
+        known = [f.name for f in _FIELDS if f.init]
+        if not changes.keys() <= set(known):
+            raise MetricregError(f"a batch has the fields {', '.join(known)}; got {', '.join(changes)}")
+        for key in ("per_anchor", "shared"):
+            if key in changes:
+                changes[key] = getattr(self, key) | changes[key]
+        same_pairs = changes.keys() <= {"per_anchor", "shared"}
+        made = self.with_tensors(**changes) if same_pairs else self._with(**changes)
+        check_tensors(changes, len(made))
+        return made
 
     def matched(self, match: Matching) -> Batch:
         """The same batch, in which a match says which samples belong together.
@@ -100,139 +424,6 @@ class Batch(Samples):
                 )
         return self._with(match=None if match.is_equality else match)
 
-    def poison(self) -> Tensor:
-        """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
-        return not_finite(self.anchors, self.references)
-
-    # -- other views ----------------------------------------------------------------------------------------------
-
-    def rows(self, i: int, j: int) -> Batch:
-        """The same batch with only anchors i to j."""
-        part = self._with(
-            anchors=self.anchors[i:j],
-            anchor_labels=None if self.anchor_labels is None else self.anchor_labels[i:j],
-            self_index=None if self.self_index is None else self.self_index[i:j],
-            selection=None if self.selection is None else self.selection.rows(i, j),
-            weights=None if self.weights is None else self.weights[i:j],
-            row={key: value[i:j] for key, value in self.row.items()},
-        )
-        part._knows(self._of_references)
-        if "pairing" in self._memo:
-            part._memo["pairing"] = self._pairing.rows(i, j)
-        if "positive_index" in self._memo:
-            index, counts = self.positive_index
-            part._memo["positive_index"] = index[i:j], counts[i:j]
-        return part
-
-    def paired_as(self, other: Batch, columns: slice) -> Batch:
-        """The same batch, whose references are some of another's, with what is known of the pairs of that."""
-        object.__setattr__(self, "_lists", other.lists_positives)
-        if "pairing" in other._memo:
-            self._memo["pairing"] = other._pairing.window(columns, self.self_index)
-        return self
-
-    def standing_in(self, **changes: Any) -> Batch:
-        """The same batch on other tensors of the same values: what is known of it stays known."""
-        made = self.replace(**changes)
-        made._knows(self._of_references)
-        made._memo.update(self._memo)
-        return made
-
-    def tiles(self, size: int) -> Iterator[tuple[int, int]]:
-        """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""
-        return ((i, min(i + size, len(self))) for i in range(0, max(len(self), 1), size))
-
-    def map(self, function: Callable[[Batch], Tensor], size: int = 512) -> Tensor:
-        """`function` of each run of anchors, concatenated: `[A, ...]` in the memory of a tile.
-
-        For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `row` or `whole`.
-        Each run is computed again in the backward pass instead of being stored.
-        """
-        if self._engine is not None:
-            return self._engine.map(self, function)
-        parts = [self.rows(i, j) for i, j in self.tiles(size)]
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # a compiler decides itself what is stored
-            return torch.cat([function(part) for part in parts])
-        return torch.cat([checkpoint(function, part, use_reentrant=False) for part in parts])
-
-    def totals(
-        self, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool = False
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Sum and count of each of some terms, over all anchors, in the memory of a tile.
-
-        For what a loss needs to know of the *whole* batch: call it in `prepare` and keep the result in `whole`.
-
-        Args:
-            terms: a pure function as `Loss.terms`.
-            symmetric: whether each value is of a pair, and the same with its samples exchanged.
-        """
-        if self._engine is not None:
-            return self._engine.totals(self, terms, symmetric)
-        return {
-            name: (term.bind(name, len(self), self.anchor_labels).sum(), term.count())
-            for name, term in terms(self).items()
-        }
-
-    def by(self, engine: Engine) -> Batch:
-        """The same batch, for which an engine does `map` and `totals`."""
-        return self._with(_memo=self._memo, _of_references=self._of_references, _lists=self._lists, _engine=engine)
-
-    @property
-    def tile(self) -> int | None:
-        """How many anchors the engine takes at a time; None for all at once."""
-        return None if self._engine is None else self._engine.tile
-
-    @property
-    def in_tiles(self) -> bool:
-        """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
-        return self._engine is not None and not self._engine.dense and not torch.compiler.is_compiling()
-
-    def grouped(self) -> Batch:
-        """The same samples in another order, those of a class together, where that is for tiles of the batch itself.
-
-        For a loss that looks at what its positives are compared with, in `prepare`.
-        """
-        labels, engine = self.anchor_labels, self._engine
-        single = labels is not None and labels.ndim == 1 and self.reference_labels is labels and not self.row
-        if engine is None or engine.tile is None or not single or self.anchors is not self.references:
-            return self
-        if self.selection is not None or self.match is not None or not are_own_columns(self.self_index):
-            return self
-        assert labels is not None
-        order = labels.sort(stable=True).indices
-        some, labels = self.anchors[order], labels[order]
-        weights = None if self.weights is None else self.weights[order]
-        return self.replace(
-            anchors=some, references=some, anchor_labels=labels, reference_labels=labels, weights=weights
-        )
-
-    def _with(self, **changes: Any) -> Batch:
-        """A copy with some fields changed, of which nothing is known yet. dataclasses.replace takes far longer."""
-        made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, _memo={}, _of_references={}, _lists=None, _engine=None)
-        made.__dict__.update(changes)
-        return made
-
-    def replace(self, **changes: Any) -> Batch:
-        """A copy with some fields changed; `row` and `whole` are added to.
-
-        Raises:
-            MetricregError: another field; or what is put in `row` or `whole` is no tensor, or in `row` has not a row an
-                anchor.
-        """
-        known = [f.name for f in fields(self) if f.init]
-        if not changes.keys() <= set(known):
-            raise MetricregError(f"a batch has the fields {', '.join(known)}; got {', '.join(changes)}")
-        for key in ("row", "whole"):
-            if key in changes:
-                changes[key] = getattr(self, key) | changes[key]
-        made = self._with(**changes, _engine=self._engine)
-        check_tensors(changes, len(made))
-        if changes.keys() <= {"row", "whole"}:  # the pairs are the same
-            made._knows(self._of_references)
-            made._memo.update(self._memo)
-        return made
-
     def against(self, references: Tensor, labels: Tensor) -> Batch:
         """These anchors against other rows, such as class proxies. A selection becomes `weights`.
 
@@ -240,7 +431,7 @@ class Batch(Samples):
             InputError: the caller gave a reference set, which would not be looked at, or embeddings of another size.
             MetricregError: not a label a row.
         """
-        if self.references is not self.anchors:
+        if not self.is_self_comparison:
             raise InputError("this objective compares embeddings with rows of its own and takes no ref_embeddings")
         check_rows(self.anchors, self.anchor_labels, references, labels)
         weights = self.row_weights()
@@ -248,15 +439,45 @@ class Batch(Samples):
             references=references, reference_labels=labels, self_index=None, selection=None, weights=weights
         )
 
-    def row_weights(self) -> Tensor | None:
-        """How often each anchor occurs in the selection, over the most frequent one's count; None without selection.
+    # -- as tensors ---------------------------------------------------------------------------------------------------
 
-        Where the batch is compared with itself, occurrences as a positive or negative count too.
-        """
-        if self.selection is None:
-            return self.weights
-        counts = self.selection.occurrences(len(self), self.anchors is self.references).to(self.anchors.dtype)
-        return counts / counts.max().clamp(min=1.0) if len(counts) else counts
+    def tensors(self) -> dict[tuple[str, str], Tensor]:
+        """Every tensor of the batch by field and key, the same one once."""
+        found = {(name, ""): getattr(self, name) for name in _TENSORS}
+        found |= {(name, key): value for name in ("per_anchor", "shared") for key, value in getattr(self, name).items()}
+        columns: Sequence[Tensor] = [] if self.selection is None else self.selection.columns()
+        found |= {("selection", str(k)): column for k, column in enumerate(columns)}
+        if self.is_self_comparison:
+            del found["anchors", ""]
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
+    def without_tensors(self) -> Callable[[Mapping[tuple[str, str], Tensor]], Batch]:
+        """How to make the batch again of its tensors, or of others like them; holds none itself."""
+        alone, match, diagonal, lists = self.is_self_comparison, self.match, self._diagonal, self.lists_positives
+        same_labels = self.anchor_labels is self.reference_labels
+        empty = None
+        if self.selection is not None:
+            empty = self.selection.with_columns([column[:0] for column in self.selection.columns()])
+
+        def make(tensors: Mapping[tuple[str, str], Tensor]) -> Batch:
+            values: dict[str, Any] = {name: tensors.get((name, "")) for name in _TENSORS}
+            values |= {
+                name: {key: tensor for (owner, key), tensor in tensors.items() if owner == name}
+                for name in ("per_anchor", "shared")
+            }
+            if alone:
+                values["anchors"] = values["references"]
+            if same_labels:
+                values["anchor_labels"] = values["reference_labels"]
+            if empty is not None:
+                columns = [tensor for (owner, _), tensor in tensors.items() if owner == "selection"]
+                values["selection"] = empty.with_columns(columns)
+            return Batch(**values, match=match)._with(_diagonal=diagonal, _lists=lists)
+
+        return make
+
+
+_FIELDS = fields(Batch)
+_TENSORS = ("references", "anchors", "anchor_labels", "reference_labels", "self_index", "weights")
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

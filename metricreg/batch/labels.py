@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ _UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 class Matching(Protocol):
     """What a batch asks of a match."""
 
-    is_equality: ClassVar[bool]
+    @property
+    def is_equality(self) -> bool:
+        """Whether it is the equality of labels."""
 
     def check(self, labels: Tensor) -> object:
         """Refuse labels that it cannot compare; nothing is returned."""

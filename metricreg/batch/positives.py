@@ -2,35 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from metricreg.batch.labels import Matching, check_single, related
-from metricreg.batch.listing import Runs, are_own_columns
 from metricreg.errors import InputError
-from metricreg.functional.exclusion import FEW, Exclusion
+from metricreg.functional.masked import Mask
 
 MATCH_THEM = (
     'Sets of labels need a match that compares them: "match": "share_any" or "jaccard" in a spec, in the loss, and '
     "in a miner used alone or beside a loss made of losses"
 )
+SPARSE = 4
+"""Classmates are listed where there are so many times more references."""
 SHORT = 16
 """Columns of a list that is made once for all anchors."""
 TILE = 512
 """Anchors that a match compares at a time, where columns are listed."""
 
 
+@dataclass(frozen=True)
+class Ragged:
+    """A list of columns for each row, as a matrix.
+
+    Args:
+        index: `[A, K]`, columns; what is listed first, then anything.
+        valid: bool `[A, K]`, which entries are listed.
+    """
+
+    index: Tensor
+    valid: Tensor
+
+    @classmethod
+    def by_key(cls, keys: Tensor, columns: Tensor, wanted: Tensor) -> Ragged:
+        """Of each wanted key the columns under it. Finding K waits for the device, if it is one.
+
+        Args:
+            keys: `[T]`, sorted.
+            columns: `[T]`, what is listed under each key.
+            wanted: `[A]`, the key of each row.
+        """
+        start, stop = torch.searchsorted(keys, wanted), torch.searchsorted(keys, wanted, right=True)
+        # a compiler wants to know that there is more than one column, which the data alone would tell
+        least = 2 if torch.compiler.is_compiling() else 0
+        width = int((stop - start).max().clamp(min=least)) if len(wanted) else 0
+        if torch.compiler.is_compiling():
+            torch._check(width >= least)  # type: ignore[no-untyped-call]
+        return cls._of(columns, start, stop, width)
+
+    @classmethod
+    def _of(cls, columns: Tensor, start: Tensor, stop: Tensor, width: int) -> Ragged:
+        padded = torch.nn.functional.pad(columns, (0, 1))  # what entries after the last lead to, and do not count
+        entry = start[:, None] + torch.arange(width, device=columns.device)
+        return cls(padded[entry.clamp(max=len(columns))], entry < stop[:, None])
+
+    def rows(self, rows: slice) -> Ragged:
+        """The lists of some rows."""
+        return Ragged(self.index[rows], self.valid[rows])
+
+    def columns(self, columns: slice) -> Ragged:
+        """What is listed of some columns, counted from the first of those."""
+        inside = self.valid & (self.index >= columns.start) & (self.index < columns.stop)
+        return Ragged((self.index - columns.start).clamp(0, columns.stop - columns.start - 1), inside)
+
+    def without(self, left_out: Tensor) -> Ragged:
+        """The lists without one column of each row, `[A]`; a column shorter, if no row needs the last then."""
+        own = self.valid & (self.index == left_out[:, None])
+        width = self.index.shape[1]
+        if torch.compiler.is_compiling() or not width or not bool((own.any(1) | ~self.valid[:, -1]).all()):
+            return Ragged(self.index, self.valid & ~own)
+        at = torch.where(own.any(1), own.int().argmax(1), width - 1)[:, None]
+        kept = torch.arange(width - 1, device=self.index.device)[None]
+        kept = kept + (kept >= at)
+        return Ragged(self.index.gather(1, kept), self.valid.gather(1, kept))
+
+
 class Pairing:
-    """What labels say of the pairs of a batch.
+    """What labels say of the pairs of a batch. What is asked for is made once.
 
     Args:
         labels: `[A]` or `[A, L]`, the anchors'; None if there are none.
         ref_labels: `[M]` or `[M, L]`, the references'.
         self_index: `[A]`, the column that is the anchor itself, or -1; None if none is.
         match: what compares labels; equality if None.
-        of_references: what is known of the references, of whichever anchors.
+        classmates: the columns of each anchor's own label, itself included, if they are known.
+        by_label: the reference labels in order, and their columns, if they are known.
     """
 
     def __init__(
@@ -39,96 +97,90 @@ class Pairing:
         ref_labels: Tensor | None,
         self_index: Tensor | None,
         match: Matching | None,
-        of_references: dict[str, Any],
+        classmates: Ragged | None = None,
+        by_label: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         if labels is None or ref_labels is None:
             raise InputError("this objective needs labels (and ref_labels with ref_embeddings), or tuples")
         if match is None:
             check_single(labels, "this objective", MATCH_THEM)
         self.labels, self.ref_labels, self.self_index, self.match = labels, ref_labels, self_index, match
-        self._of_references = of_references
-        self._alike: Runs | None = None
-        self._listed: tuple[Tensor, Tensor] | None = None
+        self._classmates, self._by_label = classmates, by_label
         self._related: tuple[Tensor, Tensor] | None = None
 
     def positives(self) -> Tensor:
-        """`[A, M]`, without the anchors themselves."""
+        """Bool `[A, M]`, without the anchors themselves."""
         if self.match is not None:
             return self._by_match()[0]
-        alike = self.labels[:, None] == self.ref_labels
-        if self.self_index is not None and are_own_columns(self.self_index):
-            return alike.fill_diagonal_(False)
-        return self._without_self(alike)
+        return self._without_self(self.labels[:, None] == self.ref_labels)
 
-    def negatives(self, lists: bool) -> Tensor:
-        """`[A, M]`.
+    def negatives(self, lists: bool) -> Mask:
+        """Which pairs are negatives, `[A, M]`.
 
         Args:
-            lists: whether the mask may be made of the columns that it leaves out, if those are few.
+            lists: whether those that are not may be listed, if they are few.
         """
+        shape = len(self.labels), len(self.ref_labels)
         if self.match is not None:
-            return self._by_match()[1]
-        left_out = self.left_out() if lists else None
-        return self.labels[:, None] != self.ref_labels if left_out is None else left_out.mask(len(self.ref_labels))
+            return Mask(shape, None, self._by_match()[1])
+        if lists and self._sparse():
+            rows, place = self.classmates.valid.nonzero(as_tuple=True)
+            return Mask(shape, (rows, self.classmates.index[rows, place]))
+        return Mask(shape, None, self.labels[:, None] != self.ref_labels)
 
-    def left_out(self) -> Exclusion | None:
-        """The columns that are no negatives, if they are few."""
-        if self.match is not None:
-            return None
-        if self._listed is not None:
-            return Exclusion.of(*self._listed)
-        return Exclusion.of(*self._runs().matrix()) if self._runs().width * FEW <= len(self.ref_labels) else None
-
-    def positive_index(self) -> tuple[Tensor, Tensor]:
-        """The columns of each anchor's positives `[A, K]`, and which of those entries count."""
+    def positive_index(self) -> Ragged:
+        """The columns of each anchor's positives."""
         if self.match is None:
-            index, counts = self._runs().matrix() if self._listed is None else self._listed
-            return (index, counts) if self.self_index is None else _without(index, counts, self.self_index[:, None])
+            return self.classmates if self.self_index is None else self.classmates.without(self.self_index)
         parts = []
         for i in range(0, max(len(self.labels), 1), TILE):
             own = None if self.self_index is None else self.self_index[i : i + TILE]
-            part = Pairing(self.labels[i : i + TILE], self.ref_labels, own, self.match, {})
+            part = Pairing(self.labels[i : i + TILE], self.ref_labels, own, self.match)
             rows, columns = part.positives().nonzero().T
             parts.append(torch.stack([rows + i, columns]))
         keys, columns = torch.cat(parts, 1)
-        return Runs.of(keys, columns, torch.arange(len(self.labels), device=keys.device)).matrix()
+        return Ragged.by_key(keys, columns, torch.arange(len(self.labels), device=keys.device))
 
-    def list_once(self) -> bool:
-        """List the columns of each anchor's own label, if they are few, for all views of some of the anchors."""
-        if self._runs().width <= SHORT and self._runs().width * FEW <= len(self.ref_labels):
-            self._listed = self._runs().matrix()
-        return self._listed is not None
+    @property
+    def classmates(self) -> Ragged:
+        """The columns of each anchor's own label, itself included if it is among them."""
+        if self._classmates is None:
+            self._classmates = Ragged.by_key(*self.by_label, self.labels.long())
+        return self._classmates
 
-    def rows(self, i: int, j: int) -> Pairing:
-        """The same of anchors i to j."""
-        own = None if self.self_index is None else self.self_index[i:j]
-        part = Pairing(self.labels[i:j], self.ref_labels, own, self.match, self._of_references)
-        if self._listed is not None:
-            part._listed = self._listed[0][i:j], self._listed[1][i:j]
-        return part
+    @property
+    def by_label(self) -> tuple[Tensor, Tensor]:
+        """The reference labels in order, `[M]`, and their columns."""
+        if self._by_label is None:
+            keys, columns = self.ref_labels.long().sort(stable=True)
+            self._by_label = keys, columns
+        return self._by_label
 
-    def window(self, columns: slice, self_index: Tensor | None) -> Pairing:
-        """The same of some references.
+    def list_once(self) -> None:
+        """List the classmates of all anchors, for all views of some of them, if they are few."""
+        if self.match is None and len(self.labels):
+            _, number = torch.unique_consecutive(self.by_label[0], return_counts=True)
+            longest = int(number.max()) if len(number) else 0
+            if longest <= SHORT and longest * SPARSE <= len(self.ref_labels):
+                self.classmates  # noqa: B018 - kept
+
+    def view(self, rows: slice, columns: slice | None, self_index: Tensor | None) -> Pairing:
+        """The same of some anchors, and of some references.
 
         Args:
-            columns: which.
-            self_index: the column among those that is the anchor itself; None if none is.
+            rows: which anchors.
+            columns: which references; all if None.
+            self_index: the column of each of those anchors among those references.
         """
-        part = Pairing(self.labels, self.ref_labels[columns], self_index, self.match, {})
-        if self._listed is not None:
-            index, counts = self._listed
-            inside = counts & (index >= columns.start) & (index < columns.stop)
-            part._listed = (index - columns.start).clamp(0, len(part.ref_labels) - 1), inside
-        return part
+        classmates = self._classmates if self._classmates is None else self._classmates.rows(rows)
+        ref_labels = self.ref_labels if columns is None else self.ref_labels[columns]
+        if classmates is not None and columns is not None:
+            classmates = classmates.columns(columns)
+        by_label = self._by_label if columns is None else None
+        return Pairing(self.labels[rows], ref_labels, self_index, self.match, classmates, by_label)
 
-    def _runs(self) -> Runs:
-        """The columns of each anchor's own label, itself included if it is among them."""
-        if self._alike is None:
-            if "sorted_labels" not in self._of_references:
-                self._of_references["sorted_labels"] = self.ref_labels.long().sort(stable=True)
-            keys, columns = self._of_references["sorted_labels"]
-            self._alike = Runs.of(keys, columns, self.labels.long())
-        return self._alike
+    def _sparse(self) -> bool:
+        return self.classmates.index.shape[1] * SPARSE <= len(self.ref_labels)
 
     def _by_match(self) -> tuple[Tensor, Tensor]:
         if self._related is None:
@@ -143,15 +195,3 @@ class Pairing:
             return mask
         column = self.self_index.clamp(min=0)[:, None]
         return mask.scatter(1, column, mask.gather(1, column) & (self.self_index < 0)[:, None])
-
-
-def _without(index: Tensor, counts: Tensor, left_out: Tensor) -> tuple[Tensor, Tensor]:
-    """A list of columns `[A, K]` without one `[A, 1]` of each row; a column shorter, if no row needs the last then."""
-    own = counts & (index == left_out)
-    width = index.shape[1]
-    if torch.compiler.is_compiling() or not width or not bool((own.any(1) | ~counts[:, -1]).all()):
-        return index, counts & ~own
-    at = torch.where(own.any(1), own.int().argmax(1), width - 1)[:, None]
-    kept = torch.arange(width - 1, device=index.device)[None]
-    kept = kept + (kept >= at)
-    return index.gather(1, kept), counts.gather(1, kept)

@@ -190,11 +190,6 @@ def specs_of(parts: Mapping[str, Component], registry: Registry | None, defaults
     return {key: describer.value(component, (key,)) for key, component in parts.items()}
 
 
-def origin(cls: type, name: str) -> int:
-    """How far up a class gets an attribute from: 0 for its own; a mixin is nearer than what it is mixed into."""
-    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
-
-
 def create(kind: str, name: str, /, *, registry: Registry | None = None, **parameters: Any) -> Any:
     """Construct one registered component; parameters are values, instances, or specs of components.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.components.component import Component, origin
-from metricreg.engine.operands import listed_rows, once_a_sweep
+from metricreg.components.component import Component
+from metricreg.components.promises import promises
 from metricreg.errors import MetricregError
-from metricreg.functional.safe import raised
+from metricreg.functional.safe import safe_pow
 
 FEW = 2
 """Distances to positives are made by themselves where their embeddings have so many times fewer entries than there are
@@ -22,8 +22,9 @@ references."""
 class Distance(Component):
     """All distances between two sets of embeddings, as a matrix.
 
-    A subclass implements `matrix`, and `prepare` where something is done once to each embedding, such as
-    normalising. A similarity sets `is_inverted = True`.
+    A subclass implements `matrix`, and `prepare` where something is done once to each embedding, such as normalising.
+    A similarity sets `is_inverted = True`. Where a pair has the same distance with its embeddings exchanged, mark
+    `matrix` with `@metricreg.symmetric`: half of the pairs of a batch are then enough for some losses.
 
     Args:
         power: exponent that is applied to each entry of the matrix.
@@ -33,34 +34,13 @@ class Distance(Component):
     is_inverted: ClassVar[bool] = False
     """Whether larger means closer, as in a similarity."""
 
-    is_symmetric: ClassVar[bool] = False
-    """Whether a pair has the same distance with its embeddings exchanged. False promises nothing, and costs time."""
-
     def __init__(self, power: float = 1.0) -> None:
         super().__init__()
         self.power = power
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Forget promises and shortcuts that are about the distances of another class."""
-        super().__init_subclass__(**keywords)
-        matrix, forward = origin(cls, "matrix"), origin(cls, "forward")
-        if min(matrix, forward, origin(cls, "prepare")) < origin(cls, "is_symmetric"):
-            cls.is_symmetric = False
-        if min(matrix, forward) < origin(cls, "is_bilinear"):
-            cls.is_bilinear = Distance.is_bilinear  # type: ignore[method-assign]
-        if forward <= matrix and forward < origin(cls, "at"):
-            cls.at = Distance._at_by_forward  # type: ignore[method-assign]
-        for shortcut in ("forward", "at", "matrix_at", "paired"):
-            if matrix < origin(cls, shortcut):
-                setattr(cls, shortcut, getattr(Distance, shortcut))
-
     def prepare(self, x: Tensor) -> Tensor:
         """What is done once to each embedding `[N, D]`, before any comparison."""
         return x
-
-    def prepared(self, x: Tensor) -> Tensor:
-        """`prepare`, done once for all tiles where x is the references of a batch, or rows of them."""
-        return once_a_sweep((self, "prepared"), x, self.prepare)
 
     @abstractmethod
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
@@ -68,19 +48,21 @@ class Distance(Component):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
-        prepared = self.prepared(x)
-        other = prepared if y is None or y is x else self.prepared(y)
-        return raised(self._matrix(prepared, other), self.power)
+        prepared = self.prepare(x)
+        other = prepared if y is None or y is x else self.prepare(y)
+        return safe_pow(self._matrix(prepared, other), self.power)
 
-    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
-        return raised(self.paired(self.prepare(x), self.prepare(y)), self.power)
+    def between(self, batch: Batch) -> Tensor:
+        """Distances of the anchors of a batch to its references, `[A, M]`.
 
-    def paired(self, x: Tensor, y: Tensor) -> Tensor:
-        """Distance of each prepared row of x `[N, D]` to the same row of y `[N, D]`, before `power`: `[N]`."""
-        return self._matrix(x[:, None], y[:, None])[:, 0, 0]
+        What `prepare` makes of the references is made once for all tiles of a step.
+        """
+        if self._has_own_forward:
+            found: Tensor = self(batch.anchors, batch.references)
+            return found
+        return safe_pow(self._matrix(*batch.prepared(self, self.prepare)), self.power)
 
-    def of_positives(self, batch: Batch, distances: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def to_positives(self, batch: Batch, distances: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The distances of anchors to their positives, `[A, K]`, and which of them count.
 
         As `Batch.at_positives` of the matrix; where an anchor has few, they are made by themselves, so that their
@@ -90,28 +72,34 @@ class Distance(Component):
             batch: some anchors.
             distances: of those to all references, `[A, M]`, if they are there.
         """
-        if not self.lists_positives(batch):
-            return batch.at_positives(self(batch.anchors, batch.references) if distances is None else distances)
-        index, counts = batch.positive_index
-        return self.at(batch.anchors, batch.references, index), counts
+        if not self.makes_positives_alone(batch):
+            return batch.at_positives(self.between(batch) if distances is None else distances)
+        index, valid = batch.positive_index
+        x, y = batch.prepared_at(self, self.prepare, index)
+        return safe_pow(self._matrix(x[:, None], y)[:, 0], self.power), valid
 
-    def lists_positives(self, batch: Batch) -> bool:
+    def makes_positives_alone(self, batch: Batch) -> bool:
         """Whether the distances of anchors to their positives are made by themselves."""
-        if not batch.lists_positives:
+        if not batch.lists_positives or self._has_own_forward:
             return False
         return batch.positive_index[0].shape[1] * batch.anchors.shape[1] * FEW <= len(batch.references)
 
-    def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        """Distances of each row of x `[X, D]` to those rows of y `[Y, D]` that `index [X, K]` lists: `[X, K]`."""
-        return raised(self.matrix_at(self.prepared(x), self.prepared(y), index), self.power)
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
+        return safe_pow(self._matrix(self.prepare(x)[:, None], self.prepare(y)[:, None])[:, 0, 0], self.power)
 
-    def _at_by_forward(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        found: Tensor = self(x, y).gather(1, index)
-        return found
+    def value_range(self) -> tuple[float, float] | None:
+        """The least and the greatest value it can have, up to rounding; None if there are none that it knows."""
+        return None
 
-    def matrix_at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        """The entries of `matrix` at the columns `index [X, K]`."""
-        return self._matrix(x[:, None], listed_rows(y, index))[:, 0]
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether `matrix` is promised to be symmetric, and nothing else makes the distances."""
+        return promises(self.matrix, "symmetric") and not self._has_own_forward
+
+    @property
+    def _has_own_forward(self) -> bool:
+        return type(self).forward is not Distance.forward
 
     def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
         found = self.matrix(x, y)
@@ -121,16 +109,6 @@ class Distance(Component):
                 f"expected {[*x.shape[:-1], y.shape[-2]]}: of [..., X, D] and [..., Y, D] it makes [..., X, Y]"
             )
         return found
-
-    @property
-    def is_subtracted(self) -> bool:
-        """Whether `margin` is a difference of distances, as it is unless a class makes something else of it."""
-        return type(self).margin is Distance.margin
-
-    @property
-    def is_bilinear(self) -> bool:
-        """Whether this is the inner product of prepared embeddings, and nothing else; False promises nothing."""
-        return False
 
     @property
     def sign(self) -> float:

@@ -12,17 +12,26 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
-from metricreg.components.component import Component, create, origin
+from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.hints import mentions
 from metricreg.components.match import Match
+from metricreg.components.promises import promises
 from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer
 from metricreg.components.signature import parameters_model
-from metricreg.engine.fold import Engine, Execution, Folded, dense, fold
-from metricreg.engine.module_state import part_from_buffers
-from metricreg.engine.reduction import Terms as Terms
-from metricreg.engine.reduction import bound, described
+from metricreg.components.symmetry import check_symmetry
+from metricreg.engine.evaluate import (
+    Evaluated,
+    StepPlan,
+    bind_terms,
+    described,
+    evaluate_terms,
+    reduce_terms,
+)
+from metricreg.engine.evaluate import Terms as Terms
+from metricreg.engine.execution import Execution
+from metricreg.engine.tiled import leave_buffers
 from metricreg.errors import MetricregError, RegistrationError
 
 
@@ -45,7 +54,7 @@ class Loss(Component):
     """A training objective on embeddings.
 
     A subclass implements `terms`; memory tiling, gradients, reducers and regularizers come from the engine. It may
-    implement `prepare`, `once` and `commit` too.
+    implement `prepare`, `batch_terms` and `update_buffers` too.
 
     Args:
         distance: how embeddings are compared; if None, what the loss names as its default.
@@ -63,13 +72,6 @@ class Loss(Component):
     compared_with: ClassVar[Literal["references", "paired references", "own rows", "own labels"]] = "references"
     """What a batch is compared with: any references; those of the same row number; rows that the loss holds, such as
     class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
-
-    is_symmetric: ClassVar[bool] = False
-    """Whether each value is of a pair, and the same with its samples exchanged where the distance is. False promises
-    nothing, and costs time."""
-
-    divisor_is_symmetric: ClassVar[bool] = False
-    """Whether the divisors that terms state are sums over pairs in the same way, such as of each pair's share."""
 
     def __init__(
         self,
@@ -101,13 +103,6 @@ class Loss(Component):
         reducer: Reducer = create("reducer", "mean")
         return reducer
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Forget promises about the terms of another class."""
-        super().__init_subclass__(**keywords)
-        for promise in ("is_symmetric", "divisor_is_symmetric"):
-            if origin(cls, "terms") < origin(cls, promise):
-                setattr(cls, promise, False)
-
     # -- what a loss says ---------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -115,17 +110,19 @@ class Loss(Component):
         """The unreduced values of some anchors.
 
         Pure: no state written, nothing random, nothing changed in place; it may see any anchors, any number of times.
+        Where each value is of a pair, and the same with its samples exchanged if the distance is, mark it
+        `@metricreg.symmetric`: half of the pairs of a batch are then enough.
         """
 
     def prepare(self, batch: Batch) -> Batch:
         """Once a step, in ordinary autograd: other rows (proxies, a memory), sampling, statistics of other rows."""
         return batch
 
-    def once(self, batch: Batch) -> Terms:
+    def batch_terms(self, batch: Batch) -> Terms:
         """Once a step, in ordinary autograd: terms that are no sum over anchors."""
         return {}
 
-    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+    def update_buffers(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
         """Once a step, after everything: update running state from the total statistics of each Scalar, detached.
 
         Those of a Term are not among them: they are what the reducer that a user chose makes of it.
@@ -169,40 +166,40 @@ class Loss(Component):
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
         with _full_precision(batch.anchors.device.type):
-            symmetric = self.is_symmetric and self.distance.is_symmetric
+            of_pairs = self.distance.is_symmetric
             tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
-            prepared = self._prepared(batch, Engine(tile, self, symmetric, execution.plan == "dense"))
+            prepared = self._prepared(batch, StepPlan(tile, self, of_pairs, execution.plan == "dense"))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
-            symmetric = symmetric and self.reducer.by_value
-            symmetric = symmetric and (self.divisor_is_symmetric or not self.reducer.needs_divisor)
-            folded = fold(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
-            once = dense(self._once(prepared, batch, folded), self.reducer)
-            values = {**folded.values, **once.values}
+            symmetric = of_pairs and promises(self.terms, "symmetric") and self.reducer.is_by_value
+            if tile is not None and symmetric and prepared.is_symmetric:
+                check_symmetry(self, prepared)
+            found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
+            once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
+            values = {**found.values, **once.values}
             self.reducer.check_terms(values)
-            if type(self).commit is not Loss.commit:
-                part_from_buffers(self)  # which the backward pass looks at
-                self.commit(_OfScalars({**folded.statistics, **once.statistics}))
+            if type(self).update_buffers is not Loss.update_buffers:
+                leave_buffers(self)  # which the backward pass looks at
+                self.update_buffers(_OfScalars({**found.statistics, **once.statistics}))
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
-            return _total(list(values.values()), batch) + batch.poison()
+            return _total(list(values.values()), batch) + batch.nan_if_not_finite()
 
-    def _prepared(self, batch: Batch, engine: Engine | None = None) -> Batch:
-        batch = self.matched(batch)
-        prepared = self.prepare(batch if engine is None else batch.by(engine))
+    def _prepared(self, batch: Batch, plan: StepPlan) -> Batch:
+        prepared = self.prepare(self.matched(batch).planned(plan))
         if not isinstance(prepared, Batch):
             raise MetricregError(f"{type(self).__name__}.prepare returned {described(prepared)}; expected a Batch")
-        return prepared
+        return prepared if prepared.has_plan else prepared.planned(plan)
 
     def matched(self, batch: Batch) -> Batch:
         """The batch in which this loss's match says what belongs together, if it has one."""
         return batch if self.match is None else batch.matched(self.match)
 
-    def _once(self, prepared: Batch, batch: Batch, folded: Folded) -> Terms:
-        terms = {**bound(self.once(prepared), prepared, self.once), **self.penalties(batch)}
-        twice = terms.keys() & folded.values.keys()
+    def _batch_terms(self, prepared: Batch, batch: Batch, found: Evaluated) -> Terms:
+        terms = {**bind_terms(self.batch_terms(prepared), prepared, self.batch_terms), **self.penalties(batch)}
+        twice = terms.keys() & found.values.keys()
         if twice:
-            raise MetricregError(f"{type(self).__name__} gives the term '{min(twice)}' in both terms and once")
+            raise MetricregError(f"{type(self).__name__} gives the term '{min(twice)}' in both terms and batch_terms")
         return terms
 
     def penalties(self, batch: Batch) -> dict[str, Scalar]:
@@ -215,9 +212,9 @@ class Loss(Component):
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of a batch, unreduced, dense; penalties included."""
         with _full_precision(batch.anchors.device.type):
-            prepared = self._prepared(batch)
-            found = dict(bound(self.terms(prepared), prepared, self.terms))
-            found |= dict(bound(self.once(prepared), prepared, self.once)) | self.penalties(batch)
+            prepared = self._prepared(batch, StepPlan(None, self, self.distance.is_symmetric, dense=True))
+            found = dict(bind_terms(self.terms(prepared), prepared, self.terms))
+            found |= dict(bind_terms(self.batch_terms(prepared), prepared, self.batch_terms)) | self.penalties(batch)
             return {name: term for name, term in found.items() if isinstance(term, Term) or term.finalize is not None}
 
     def effective_arguments(self) -> dict[str, Any]:
@@ -242,12 +239,12 @@ def _full_precision(device: str) -> AbstractContextManager[Any]:
 
 
 class _OfScalars(dict[str, tuple[Tensor, ...]]):
-    """The statistics that `commit` gets."""
+    """The statistics that `update_buffers` gets."""
 
     def __missing__(self, name: str) -> tuple[Tensor, ...]:
         raise MetricregError(
-            f"commit gets the statistics of Scalars, here {list(self)}, and '{name}' is none; the statistics of a Term "
-            "depend on the reducer in use, so give what commit needs as a Scalar"
+            f"update_buffers gets the statistics of Scalars, here {list(self)}, and '{name}' is none; those of a Term "
+            "depend on the reducer in use, so give what it needs as a Scalar"
         )
 
 

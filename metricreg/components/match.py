@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from metricreg.components.component import Component, origin
+from metricreg.components.component import Component
 
 
 class Match(Component):
@@ -19,14 +19,11 @@ class Match(Component):
     """
 
     kind: ClassVar[str] = "match"
-    is_equality: ClassVar[bool] = False
-    """Whether positives are just the pairs of equal labels `[N]`, which sorting finds in less memory."""
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Take it that pairs which a class finds in a way of its own are not just those of equal labels."""
-        super().__init_subclass__(**keywords)
-        if min(origin(cls, "positives"), origin(cls, "related")) < origin(cls, "is_equality"):
-            cls.is_equality = False
+    @property
+    def is_equality(self) -> bool:
+        """Whether positives are just the pairs of equal labels `[N]`, which sorting finds in less memory."""
+        return False
 
     def check(self, labels: Tensor) -> None:
         """Refuse labels that this match cannot compare, `[N]` or `[N, L]`, once a step.

@@ -14,8 +14,8 @@ from metricreg.batch.tuples import Pairs, Selection, Triplets, checked
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.match import Match
-from metricreg.engine.fold import CPU_VALUES
-from metricreg.engine.reduction import described
+from metricreg.engine.evaluate import described
+from metricreg.engine.execution import CPU_VALUES
 from metricreg.errors import MetricregError, RegistrationError
 
 

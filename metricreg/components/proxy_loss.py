@@ -103,7 +103,7 @@ class ProxyLoss(Loss):
         classes = classes if self.centers_per_class == 1 else classes // self.centers_per_class
         return self.proxies.to(batch.anchors.dtype), classes
 
-    def once(self, batch: Batch) -> Terms:
+    def batch_terms(self, batch: Batch) -> Terms:
         """The weighted penalty on the proxies, if there is a regularizer."""
         if self.weight_regularizer is None:
             return {}

@@ -1,21 +1,21 @@
-"""What losses that classify embeddings by their logits to class vectors share."""
+"""What losses share that classify embeddings by their logits to class vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components.loss import Terms
+from metricreg.components.negatives_loss import exponent_bounds
 from metricreg.components.proxy_loss import ProxyLoss
-from metricreg.engine.class_sweep import ClassSweep
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp
-from metricreg.functional.strips import AllButOne
-
-BLOCK = 2**20
-"""Logits of a block of classes."""
-MANY = 2**15
-"""Classes that are looked at block by block, where the execution leaves the choice."""
+from metricreg.engine.execution import BLOCK, MANY
+from metricreg.engine.tiled import Output, Sweep
+from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp, masked_exp
+from metricreg.functional.masked import Mask
 
 
 class ProxySoftmaxLoss(ProxyLoss):
@@ -25,15 +25,13 @@ class ProxySoftmaxLoss(ProxyLoss):
     """
 
     def prepare(self, batch: Batch) -> Batch:
-        """The proxies are the references; but of very many, only the losses are left, as `row["loss"]`."""
+        """The proxies are the references; but of very many, only the losses are left, as `per_anchor["loss"]`."""
         proxies, classes = self.classes(batch)
+        against = batch.against(self.vectors(proxies), classes)
         if not self._in_blocks(batch):
-            return batch.against(self.vectors(proxies), classes)
-        against = batch.against(proxies, classes)
-        sweep = ClassSweep(self._others_of, self._own_of, self.factor, max(1, BLOCK // max(len(batch), 1)), self)
-        others, own = sweep.logits(against)
-        row = {"loss": log_one_plus_exp(others - own)}
-        return batch.replace(selection=None, weights=against.weights, row=row)
+            return against
+        row = {"loss": self._by_blocks(batch, proxies, classes)}
+        return batch.replace(selection=None, weights=against.weights, per_anchor=row)
 
     def vectors(self, proxies: Tensor) -> Tensor:
         """What is made of each proxy once, whatever the distance makes of it."""
@@ -56,44 +54,64 @@ class ProxySoftmaxLoss(ProxyLoss):
         """A logit a class over the factor, `[A, C]`; and of the anchors' own classes, target `[A, 1]`, the ones to use,
         `[A, 1]`.
         """
-        distances = self.distance(batch.anchors, batch.references)
+        distances = self.distance.between(batch)
         return self.others(distances, batch), self.own(distances.gather(1, target), batch)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        if "loss" in batch.row:
-            losses = batch.row["loss"]
+        if "loss" in batch.per_anchor:
+            losses = batch.per_anchor["loss"]
         else:
             assert batch.anchor_labels is not None  # checked in prepare
             target = batch.anchor_labels.long()[:, None]
-            if self._by_distance and type(self).others is ProxySoftmaxLoss.others:
-                distances = self.distance(batch.anchors, batch.references)
-                others = LogSumExp(AllButOne(target, distances.shape[1]), self.factor)
-                total, own = others.with_entries(distances, target)
-                losses = log_one_plus_exp(total - self.own(own, batch)[:, 0])
-            else:
-                losses = cross_entropy(*self.logits(batch, target), target, self.factor)
+            losses = cross_entropy(*self.logits(batch, target), target, self.factor)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
 
     def width(self, batch: Batch) -> int:
         """C; 1 where the losses are there."""
-        return 1 if "loss" in batch.row else super().width(batch)
+        return 1 if "loss" in batch.per_anchor else super().width(batch)
+
+    # -- very many classes --------------------------------------------------------------------------------------------
 
     def _in_blocks(self, batch: Batch) -> bool:
-        """Whether logits are made a block of classes at a time."""
-        one_each = self._by_distance and self.centers_per_class == 1
-        return one_each and self.num_classes >= MANY and batch.in_tiles
+        """Whether logits are made a block of classes at a time.
 
-    @property
-    def _by_distance(self) -> bool:
-        """Whether the logit to a class is of its distance alone."""
-        return type(self).logits is ProxySoftmaxLoss.logits
+        Unit vectors of a million classes and their gradient take as much memory again as the vectors and theirs. So
+        the class vectors become the anchors, of which a tile is prepared at a time: four products instead of three, and
+        nothing of the size of all class vectors but their gradient.
+        """
+        cls = type(self)
+        by_distance = cls.logits is ProxySoftmaxLoss.logits and cls.others is ProxySoftmaxLoss.others
+        if not (by_distance and self.centers_per_class == 1 and self.num_classes >= MANY and batch.in_tiles):
+            return False
+        return self.distance.is_symmetric and self._bounds(batch) is not None
 
-    def _others_of(self, batch: Batch) -> Tensor:
-        return self.others(self.distance(batch.anchors, self.vectors(batch.references)), batch)
+    def _bounds(self, batch: Batch) -> tuple[float, float] | None:
+        return exponent_bounds(self.distance, lambda x: self.factor * x, batch.anchors.dtype)
 
-    def _own_of(self, batch: Batch, vectors: Tensor) -> Tensor:
-        return self.own(self.distance.pairwise(batch.anchors, self.vectors(vectors))[:, None], batch)[:, 0]
+    def _by_blocks(self, batch: Batch, proxies: Tensor, classes: Tensor) -> Tensor:
+        """The loss of each embedding, `[N]`."""
+        bounds = self._bounds(batch)
+        assert bounds is not None  # as _in_blocks says
+        middle = (bounds[0] + bounds[1]) / 2.0
+        turned = Batch(proxies, batch.anchors, classes, batch.anchor_labels)
+
+        def sums(part: Batch) -> Sequence[Output]:
+            """Of each embedding the exponentials of the logits to these classes but its own; the distance to that."""
+            distances = self.distance.between(part.with_tensors(anchors=self.vectors(part.anchors)))
+            row, column = part.positives.nonzero(as_tuple=True)
+            others = Mask((len(distances), distances.shape[1]), (row, column))
+            powers = masked_exp(distances, others, self.factor, -middle)
+            nothing = distances.new_zeros(distances.shape[1])
+            size = distances.numel()
+            return [(powers.sum(0), size), (nothing.index_put((column,), distances[row, column]), size)]
+
+        tile = max(1, BLOCK // max(len(batch), 1))
+        sweep = Sweep(sums, tile, self, what="sums over blocks of classes")
+        total, own = sweep.outputs(turned)
+        none = total == 0.0  # there is one class
+        logits = total.masked_fill(none, 1.0).log().masked_fill(none, -torch.inf) + middle
+        return log_one_plus_exp(logits - self.own(own[:, None], batch)[:, 0])
 
 
 def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1.0) -> Tensor:
@@ -105,5 +123,5 @@ def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1
         target: int64.
         factor: by what the logits are multiplied.
     """
-    others = LogSumExp(AllButOne(target, logits.shape[1]), factor)
-    return log_one_plus_exp(others(logits) - own[:, 0])
+    others = logsumexp(logits, Mask.all_but(target, logits.shape[1]), factor)
+    return log_one_plus_exp(others - own[:, 0])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from metricreg.batch.terms import Term
-from metricreg.components.component import Component, origin
+from metricreg.batch.terms import HingeTriplets, Term
+from metricreg.components.component import Component
+from metricreg.components.promises import promises
 from metricreg.errors import RegistrationError
 
 
@@ -21,31 +23,29 @@ class Reducer(Component):
 
     kind: ClassVar[str] = "reducer"
 
-    _sums: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Note which of the two ways a class implements last: a `reduce` of its own outdoes inherited statistics."""
-        super().__init_subclass__(**keywords)
-        statistics, reduce = origin(cls, "statistics"), origin(cls, "reduce")
-        cls._sums = statistics <= reduce and cls.statistics is not Reducer.statistics
-        if min(statistics, reduce) < origin(cls, "by_value"):  # a promise about the statistics of another class
-            cls.by_value = Reducer.by_value  # type: ignore[method-assign]
-
-    needs_values: bool = True
-    """Whether `statistics` looks at single values; False promises that `term.per_anchor` is enough."""
-
-    needs_divisor: bool = False
-    """Whether `statistics` sum divisors, too; they are halved with the values only where the loss says they may be."""
+    @property
+    def is_by_value(self) -> bool:
+        """Whether `statistics` are promised to be sums over single values (`@metricreg.by_value`)."""
+        return promises(self.statistics, "by_value")
 
     @property
-    def by_value(self) -> bool:
-        """Whether the statistics are sums over single values, whatever anchors they are of; False promises nothing."""
-        return False
+    def reads_values(self) -> bool:
+        """Whether `statistics` look at single values, not only at sums and counts of a term; found by trying."""
+        if "_reads_values" not in self.__dict__:
+            one = torch.ones(1, 1)
+            triplet = HingeTriplets(one, one.bool(), one, one.bool(), divisor=torch.ones(1))
+            triplet.bind("loss", 1, torch.zeros(1, dtype=torch.int64))
+            try:
+                self.statistics(triplet)
+            except Exception:  # whatever it wants that is not there
+                return True
+            self.__dict__["_reads_values"] = triplet.values_were_made
+        return bool(self.__dict__["_reads_values"])
 
     @property
     def additive(self) -> bool:
         """Whether the result follows from statistics that add up over disjoint sets of anchors."""
-        return self._sums
+        return type(self).reduce is Reducer.reduce and type(self).statistics is not Reducer.statistics
 
     def for_term(self, name: str) -> Reducer:
         """The reducer for the term of a name: this one, unless it holds several."""
@@ -55,7 +55,10 @@ class Reducer(Component):
         """Refuse a loss whose terms have other names than this reducer expects."""
 
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
-        """Tensors that add up over disjoint sets of anchors."""
+        """Tensors that add up over disjoint sets of anchors.
+
+        Where they are sums over single values, whichever anchors those are of, mark it `@metricreg.by_value`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no statistics; it reduces whole terms")
 
     def finalize(self, *statistics: Tensor) -> Tensor:

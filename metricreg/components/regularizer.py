@@ -13,8 +13,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components.component import Component, create
 from metricreg.components.reducer import Reducer
-from metricreg.engine.fold import dense
-from metricreg.engine.reduction import bound
+from metricreg.engine.evaluate import bind_terms, reduce_terms
 from metricreg.errors import InputError, MetricregError
 
 
@@ -59,7 +58,7 @@ class Regularizer(Component):
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         with torch.autocast(x.device.type, enabled=False):
             batch = Batch(x, x)
-            values = dense(bound(self.terms(x), batch, self.terms), self.reducer).values
+            values = reduce_terms(bind_terms(self.terms(x), batch, self.terms), self.reducer).values
         self.reducer.check_terms(values)
         if not values:
             raise MetricregError(f"{type(self).__name__}.terms gave no term with a value; a penalty is one")

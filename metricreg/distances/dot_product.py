@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.components import Distance
-from metricreg.engine.operands import product
+from metricreg.components import Distance, symmetric
 from metricreg.functional.safe import unit_rows
 
 
@@ -23,25 +22,21 @@ class DotProductSimilarity(Distance):
     """
 
     is_inverted: ClassVar[bool] = True
-    is_symmetric: ClassVar[bool] = True
 
     def __init__(self, normalize: bool = True, power: Annotated[int, Field(gt=0)] = 1) -> None:
         super().__init__(power)
         self.normalize = normalize
 
-    @property
-    def is_bilinear(self) -> bool:
-        """With a power of 1."""
-        return self.power == 1
-
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`; a zero row stays zero."""
         return unit_rows(x) if self.normalize else x
 
+    @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products `[X, Y]`."""
-        return product(x, y)
+        return x @ y.mT
 
-    def paired(self, x: Tensor, y: Tensor) -> Tensor:
-        """Inner product of each prepared row of x `[N, D]` and the same row of y `[N, D]`, before `power`: `[N]`."""
-        return (x * y).sum(-1)
+    def value_range(self) -> tuple[float, float] | None:
+        """-1 to 1, if `normalize`."""
+        is_own = type(self).matrix is DotProductSimilarity.matrix and type(self).prepare is DotProductSimilarity.prepare
+        return (-1.0, 1.0) if self.normalize and is_own else None

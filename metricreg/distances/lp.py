@@ -2,115 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg.components import Distance
-from metricreg.engine.operands import in_sweep, listed_rows, once_a_sweep, product
-from metricreg.functional.functions import Function, has_tangent, transformed
-from metricreg.functional.safe import Above, root, slope_times, unit_rows
+from metricreg.batch import Batch
+from metricreg.components import Distance, symmetric
+from metricreg.functional.masked import greater
+from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
-
-
-def squared_euclidean(
-    x: Tensor,
-    y: Tensor,
-    center: Tensor | None = None,
-    rooted: bool = False,
-    index: Tensor | None = None,
-    divisor: Tensor | None = None,
-) -> Tensor:
-    """|x - y|² of all rows from one matrix product: `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
-
-    Entries that rounding could have made are exactly 0, with gradient 0.
-
-    Args:
-        x: rows.
-        y: rows.
-        center: a row to take from all first: distances do not change, cancellation does.
-        rooted: distances in the place of their squares.
-        index: `[X, K]`, which columns are wanted; all if None.
-        divisor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are divided; 1 if None.
-    """
-    if index is None and divisor is None and _at_once(x, y):
-        alone = x is y
-        x, y = (x, y) if center is None else (x - center, x if alone else y - center)
-        found: Tensor = _SquaredDistances.apply(x, None if alone else y, rooted)
-        return found
-    alone = x is y
-    x = x if center is None else x - center
-    xx = x.square().sum(-1, keepdim=True)
-    ones = torch.ones_like(xx)
-    rows = torch.cat([x * -2.0, xx, ones], -1)
-    if alone:
-        columns = torch.cat([x, ones, xx], -1)
-    else:
-        columns = once_a_sweep(("columns", center is None), y, lambda y: _columns(y, center))
-    picked = None if index is None else listed_rows(columns, index)
-    # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
-    least = xx.detach() * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps)
-    if divisor is not None:
-        size = divisor.detach()  # first, so that no gradient is divided by its square, which may be too large a number
-        rows, least = rows / size / (divisor / size), least / size
-    kept = Above(least, rooted)
-    return product(rows, columns, kept) if picked is None else kept((rows[:, None] @ picked.mT)[:, 0])
-
-
-def _columns(y: Tensor, center: Tensor | None) -> Tensor:
-    """What the product takes of y, `[..., Y, D + 2]`."""
-    y = y if center is None else y - center
-    yy = y.square().sum(-1, keepdim=True)
-    return torch.cat([y, torch.ones_like(yy), yy], -1)
-
-
-def _middle(rows: Tensor) -> Tensor:
-    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
-    some = rows.detach()[..., :: max(1, rows.shape[-2] // 8), :]
-    return some.nanmedian(-2, keepdim=True).values
-
-
-def _at_once(x: Tensor, y: Tensor) -> bool:
-    """Whether all distances are made by a function of their own, which is quicker where no sweep adds gradients up."""
-    if x.ndim != 2 or y.ndim != 2 or in_sweep() or torch.compiler.is_compiling() or transformed():
-        return False
-    return not (has_tangent(x) or has_tangent(y) or torch.is_autocast_enabled(x.device.type))
-
-
-class _SquaredDistances(Function):
-    """The same in fewer operations, and one product instead of two for the gradient of rows compared with themselves.
-
-    The gradient of row i is 2 Σⱼ (gᵢⱼ + gⱼᵢ) (xᵢ - xⱼ).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor | None, rooted: bool) -> Tensor:
-        columns = x if y is None else y
-        xx = torch.linalg.vecdot(x, x)[:, None]
-        yy = xx if y is None else torch.linalg.vecdot(y, y)[:, None]
-        found: Tensor = (xx + yy.mT).addmm_(x, columns.mT, alpha=-2.0)
-        Above(xx * (2.0 * RESOLUTION * torch.finfo(xx.dtype).eps), rooted).write(found)
-        ctx.rooted = rooted
-        ctx.save_for_backward(found, x, y)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        found, x, y = ctx.saved_tensors
-        slope = slope_times(gradient, found, ctx.rooted)
-        if y is None:
-            return _pulled(slope + slope.mT, x, x), None, None
-        of_x, of_y = ctx.needs_input_grad[:2]
-        return _pulled(slope, x, y) if of_x else None, _pulled(slope.mT, y, x) if of_y else None, None
-
-
-def _pulled(slope: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """2 Σⱼ slopeᵢⱼ (xᵢ - yⱼ)."""
-    return torch.addmm(slope.sum(1, keepdim=True) * x, slope, y, beta=2.0, alpha=-2.0)
 
 
 class LpDistance(Distance):
@@ -128,8 +32,6 @@ class LpDistance(Distance):
         normalize: scale each embedding to unit Lp norm first.
     """
 
-    is_symmetric: ClassVar[bool] = True
-
     def __init__(
         self,
         p: Annotated[float, Field(gt=0, le=16)] = 2.0,
@@ -144,31 +46,71 @@ class LpDistance(Distance):
         """Unit rows, if `normalize`; a zero row stays zero."""
         return unit_rows(x, self.p) if self.normalize else x
 
+    @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Lp distances `[X, Y]`."""
-        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else self._euclidean(x, y, True)
+        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else euclidean(x, y)
 
-    def paired(self, x: Tensor, y: Tensor) -> Tensor:
-        """Distance of each prepared row of x `[N, D]` to the same row of y `[N, D]`, before `power`: `[N]`."""
-        return root((x - y).square().sum(-1)) if self.p == 2.0 else super().paired(x, y)
+    def between(self, batch: Batch) -> Tensor:
+        """Distances of the anchors of a batch to its references, `[A, M]`."""
+        if self.p != 2.0 or type(self).matrix is not LpDistance.matrix or self._has_own_forward:
+            return super().between(batch)
+        return euclidean_between(batch, self, self.power)
 
-    def matrix_at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        """The entries of `matrix` at the columns `index [X, K]`."""
-        return self._euclidean(x, y, True, index) if self.p == 2.0 else super().matrix_at(x, y, index)
+    def value_range(self) -> tuple[float, float] | None:
+        """0 to 2 to the power, if `normalize`."""
+        is_own = type(self).matrix is LpDistance.matrix and type(self).prepare is LpDistance.prepare
+        return (0.0, 2.0**self.power) if self.normalize and self.p >= 1.0 and is_own else None
 
-    def _euclidean(self, x: Tensor, y: Tensor, rooted: bool, index: Tensor | None = None) -> Tensor:
-        center = once_a_sweep("middle", y, _middle, by_row=False) if y.shape[-2] else None
-        return squared_euclidean(x, y, center, rooted, index)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
-        if self.p == 2.0 and self.power == 2.0:
-            prepared = self.prepared(x)
-            return self._euclidean(prepared, prepared if y is None or y is x else self.prepared(y), False)
-        return super().forward(x, y)
+def euclidean(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`."""
+    if x.ndim > 2 and x.shape[-2] == 1:  # a few rows for each: by their differences, which is as quick, and exact
+        return safe_sqrt((x - y).square().sum(-1))[..., None, :]
+    if not y.shape[-2]:
+        return x @ y.mT
+    alone, middle = x is y, _middle(y)
+    x = augmented(x - middle)
+    return safe_sqrt(*squared_euclidean(x, x if alone else augmented(y - middle)))
 
-    def at(self, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        """Distances of each row of x `[X, D]` to those rows of y `[Y, D]` that `index [X, K]` lists: `[X, K]`."""
-        if self.p == 2.0 and self.power == 2.0:
-            return self._euclidean(self.prepared(x), self.prepared(y), False, index)
-        return super().at(x, y, index)
+
+def euclidean_between(batch: Batch, distance: Distance, power: float) -> Tensor:
+    """Euclidean distances to a power of what a distance prepares, of the anchors of a batch to its references."""
+    if not len(batch.references):
+        return batch.anchors @ batch.references.mT
+    middle = batch.of_references((distance, "middle"), lambda y: _middle(distance.prepare(y)))
+    x, y = batch.prepared((distance, "augmented"), lambda x: augmented(distance.prepare(x) - middle))
+    squares, least = squared_euclidean(x, y)
+    if power == 2.0:
+        return squares * greater(squares.detach(), least)
+    return safe_pow(safe_sqrt(squares, least), power)
+
+
+def augmented(x: Tensor) -> Tensor:
+    """Rows x as (x, 1, |x|²): with these, squared distances are products, `[..., X, D + 2]`."""
+    squares = x.square().sum(-1, keepdim=True)
+    return torch.cat([x, torch.ones_like(squares), squares], -1)
+
+
+def squared_euclidean(x: Tensor, y: Tensor, divisor: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """|x - y|² of augmented rows from one matrix product, `[..., X, Y]`; and up to where it may be rounding, `[X, 1]`.
+
+    Args:
+        x: rows; distances do not change, and cancellation does, if the same row is first taken from all.
+        y: rows.
+        divisor: `[..., X, 1]`, greater than 0, by which the squares of each row of x are divided; 1 if None.
+    """
+    rows, ones, squares = x[..., :-2], x[..., -2:-1], x[..., -1:]
+    left = torch.cat([rows * -2.0, squares, ones], -1)
+    # where two rows are that near, their norms are equal to within the resolution: those of x stand for both
+    least = squares.detach() * (2.0 * RESOLUTION * torch.finfo(x.dtype).eps)
+    if divisor is not None:
+        size = divisor.detach()  # first, so that no gradient is divided by its square, which may be too large a number
+        left, least = left / size / (divisor / size), least / size
+    return left @ y.mT, least
+
+
+def _middle(rows: Tensor) -> Tensor:
+    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
+    some = rows.detach()[..., :: max(1, rows.shape[-2] // 8), :]
+    return some.nanmedian(-2, keepdim=True).values

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from metricreg.components import Distance
-from metricreg.distances.lp import LpDistance
+from metricreg.batch import Batch
+from metricreg.components import Distance, symmetric
+from metricreg.distances.lp import euclidean, euclidean_between
 from metricreg.errors import InputError
 
 
@@ -30,8 +31,6 @@ class MahalanobisDistance(Distance):
         power: exponent of the distance, greater than 0.
     """
 
-    is_symmetric: ClassVar[bool] = True
-
     def __init__(
         self,
         embedding_size: Annotated[int, Field(gt=0)],
@@ -43,7 +42,6 @@ class MahalanobisDistance(Distance):
             raise ValueError(f"rank is at most embedding_size, {embedding_size}; got {rank}")
         self.embedding_size = embedding_size
         self.rank = rank
-        self.euclidean = LpDistance(normalize=False)
         self.factor = nn.Parameter(torch.empty(rank or embedding_size, embedding_size))
         self.reset_parameters()
 
@@ -66,6 +64,13 @@ class MahalanobisDistance(Distance):
             )
         return x @ self.factor.to(x.dtype).mT
 
+    @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Euclidean distances of mapped rows `[X, Y]`."""
-        return self.euclidean.matrix(x, y)
+        return euclidean(x, y)
+
+    def between(self, batch: Batch) -> Tensor:
+        """Distances of the anchors of a batch to its references, `[A, M]`."""
+        if type(self).matrix is not MahalanobisDistance.matrix or self._has_own_forward:
+            return super().between(batch)
+        return euclidean_between(batch, self, self.power)

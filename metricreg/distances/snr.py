@@ -9,9 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from metricreg.batch import Batch
 from metricreg.components import Distance
-from metricreg.distances.lp import squared_euclidean
-from metricreg.functional.safe import unit_rows
+from metricreg.distances.lp import augmented, squared_euclidean
+from metricreg.functional.masked import greater
+from metricreg.functional.safe import safe_pow, unit_rows
 
 
 class SNRDistance(Distance):
@@ -39,6 +41,17 @@ class SNRDistance(Distance):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Ratios `[X, Y]`; rows of x are the anchors."""
-        signal = x.square().sum(-1, keepdim=True)
+        return self._ratios(augmented(x), augmented(y))
+
+    def between(self, batch: Batch) -> Tensor:
+        """Distances of the anchors of a batch to its references, `[A, M]`."""
+        if type(self).matrix is not SNRDistance.matrix or self._has_own_forward:
+            return super().between(batch)
+        ratios = self._ratios(*batch.prepared((self, "augmented"), lambda x: augmented(self.prepare(x))))
+        return safe_pow(ratios, self.power)
+
+    def _ratios(self, x: Tensor, y: Tensor) -> Tensor:
+        """Of augmented rows."""
         least = torch.finfo(x.dtype).eps if self.normalize else math.sqrt(torch.finfo(x.dtype).tiny)
-        return squared_euclidean(x, y, divisor=signal.clamp(min=least))
+        ratios, resolution = squared_euclidean(x, y, divisor=x[..., -1:].clamp(min=least))
+        return ratios * greater(ratios.detach(), resolution)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metricreg.components.component import Component
-from metricreg.engine.fold import CPU_VALUES, GPU_VALUES, Execution
+from metricreg.engine.execution import CPU_VALUES, GPU_VALUES, Execution
 from metricreg.errors import SpecError
 from metricreg.explanation.seen import SeenLoss, SeenTerm
 

@@ -19,10 +19,9 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.batch.tuples import Pairs, Selection
 from metricreg.components import Loss, Miner, Reducer
-from metricreg.engine.fold import Execution
+from metricreg.engine.execution import Bounds, Execution, as_on, observing
 from metricreg.explanation.ledger import Ledger
 from metricreg.explanation.seen import SeenLoss, SeenMiner, SeenTerm, statistic_seen, term_seen
-from metricreg.functional.observation import Bounds, as_on, observing
 from metricreg.pipeline import Pipeline
 
 FIRST = 3

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.batch.hinge_triplets import HingeTriplets
-from metricreg.batch.terms import Scalar, Term
+from metricreg.batch.terms import HingeTriplets, Scalar, Term
 from metricreg.components import Loss, Miner
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component
 from metricreg.components.signature import parameters_of
-from metricreg.engine.fold import Execution
+from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
 from metricreg.explanation.rehearsal import Inputs
 from metricreg.pipeline import Pipeline, build

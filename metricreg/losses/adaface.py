@@ -75,7 +75,7 @@ class AdaFaceLoss(ProxySoftmaxLoss):
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, and scaled with the margins."""
-        cosine = self.distance(batch.anchors, batch.references)
+        cosine = self.distance.between(batch)
         deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)
         z = (deviation * self.h).clamp(-1.0, 1.0)
         own, angle = cosine.gather(1, target), -self.margin * z
@@ -91,7 +91,7 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         moments = deviations.sum(), deviations.square().sum(), count
         return {**super().terms(batch), "length": Scalar(moments)}
 
-    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+    def update_buffers(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
         """Move the running means, as far as the batch has a finite mean and standard deviation."""
         if not self.training:
             return

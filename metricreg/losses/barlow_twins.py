@@ -60,7 +60,7 @@ class BarlowTwinsLoss(Loss):
         two_views(batch, "BarlowTwinsLoss")
         return batch
 
-    def once(self, batch: Batch) -> Terms:
+    def batch_terms(self, batch: Batch) -> Terms:
         """`invariance_loss` of each feature with itself, and `redundancy_loss` of all others."""
         features = batch.anchors.shape[1]
         if len(batch) < 2:

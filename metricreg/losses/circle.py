@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
@@ -15,7 +14,7 @@ from metricreg.components import Distance, LossSlots, Reducer
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
 
 
@@ -52,9 +51,9 @@ class CircleLoss(NegativesLoss):
         """The mean over the anchors that cost something."""
         return AvgNonZeroReducer()
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of similarities over -m, times how far they are over it."""
-        return _PushedLogSumExp(which, self.m, self.gamma)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Similarities over m, times how far they are over -m, which is a constant to the gradient."""
+        return (distances.detach() + self.m).relu() * (distances - self.m), self.gamma, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
@@ -62,27 +61,3 @@ class CircleLoss(NegativesLoss):
         pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
         positive = masked_logsumexp(self.gamma * pull, among != 0)
         return {"loss": Term(log_one_plus_exp(positive + negative))}
-
-
-class _PushedLogSumExp(LogSumExp):
-    """Of gamma [s + m]_+ (s - m), the bracket a constant to the gradient.
-
-    Args:
-        weight: bool `[A, M]`, which count.
-        m: the relaxation.
-        gamma: the scale.
-    """
-
-    def __init__(self, weight: Tensor, m: float, gamma: float) -> None:
-        super().__init__(weight, gamma)
-        self.m = m
-
-    def exponents(self, values: Tensor) -> Tensor:
-        return self.scale * (values.detach() + self.m).relu() * (values - self.m)
-
-    def write_exponents(self, values: Tensor, out: Tensor, less: float = 0.0) -> None:
-        torch.clamp(values, min=-self.m, out=out).square_()  # the square of s less that of m, of s over -m
-        torch.add(values.new_tensor(-self.scale * self.m**2 - less), out, alpha=self.scale, out=out)
-
-    def times_steepness_(self, values: Tensor, out: Tensor) -> None:
-        out.mul_(torch.add(values, self.m, out=self.scratch(values, 1)).relu_())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -10,13 +10,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.batch.summed_term import Hinges
-from metricreg.batch.terms import Term, TermKind
-from metricreg.components import Distance, Loss, LossSlots, Reducer
+from metricreg.batch.terms import Term
+from metricreg.components import Distance, Loss, LossSlots, Reducer, symmetric
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.functional.row_sums import summable
-from metricreg.functional.safe import raised
+from metricreg.functional.safe import safe_pow
 from metricreg.reducers import AvgNonZeroReducer
 
 RESOLUTION = 8.0
@@ -37,8 +35,6 @@ class ContrastiveLoss(Loss):
         neg_margin: distance over which a negative pair costs nothing.
         power: exponent of both, greater than 0; 2 in the paper.
     """
-
-    is_symmetric: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -62,25 +58,22 @@ class ContrastiveLoss(Loss):
         """The mean over the pairs that cost something."""
         return AvgNonZeroReducer()
 
+    @symmetric
     def terms(self, batch: Batch) -> Terms:
         """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
-        d = self.distance(batch.anchors, batch.references)
-        near, counts = self.distance.of_positives(batch, d)
+        d = self.distance.between(batch)
+        near, valid = self.distance.to_positives(batch, d)
+        pull = self._hinge(self.distance.margin(near, self.pos_margin), near, self.pos_margin)
+        push = self._hinge(self.distance.margin(self.neg_margin, d), d, self.neg_margin)
         return {
-            "pos_loss": self._hinges(near, counts, "pos_pair", self.pos_margin, 1.0),
-            "neg_loss": self._hinges(d, batch.negatives, "neg_pair", self.neg_margin, -1.0),
+            "pos_loss": Term(pull, valid, kind="pos_pair"),
+            "neg_loss": Term(push, batch.negatives, kind="neg_pair"),
         }
 
-    def _hinges(self, d: Tensor, weight: Tensor, kind: TermKind, margin: float, side: float) -> Term:
-        """By how much distances are beyond a margin, on one side of it.
+    def _hinge(self, excess: Tensor, distances: Tensor, margin: float) -> Tensor:
+        """What of an excess over a margin is positive.
 
         0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm.
         """
-        d = torch.as_tensor(d)
-        least = RESOLUTION * torch.finfo(d.dtype).eps * abs(margin)
-        if self.power == 1.0 and self.distance.is_subtracted and summable(weight) and d.shape == weight.shape:
-            factor = -self.distance.sign * side
-            return Hinges(d, weight, kind, -factor * margin, factor, least)
-        excess = self.distance.margin(d, margin) if side > 0.0 else self.distance.margin(margin, d)
-        hinges = torch.nn.functional.threshold(excess, least, 0.0)
-        return Term(raised(hinges, self.power), weight, kind)
+        least = RESOLUTION * torch.finfo(distances.dtype).eps * abs(margin)
+        return safe_pow(torch.nn.functional.threshold(excess, least, 0.0), self.power)

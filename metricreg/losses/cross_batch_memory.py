@@ -11,11 +11,10 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
-from metricreg.components.loss import Terms
-from metricreg.engine.fold import Execution
+from metricreg.components.wrapper_loss import WrapperLoss
+from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
 from metricreg.losses.embedding_queue import EmbeddingQueue
-from metricreg.losses.made_of_losses import MadeOfLosses
 
 _OTHERWISE = {
     "own rows": "has rows of its own",
@@ -24,7 +23,7 @@ _OTHERWISE = {
 }
 
 
-class CrossBatchMemoryLoss(MadeOfLosses):
+class CrossBatchMemoryLoss(WrapperLoss):
     r"""Compares a batch with the embeddings of earlier batches too, by any loss that takes a reference set.
 
     $$M \leftarrow \text{the last } m \text{ rows of } (M, \operatorname{sg}(X)) \qquad \mathcal{L} = L(X; M)$$
@@ -113,10 +112,6 @@ class CrossBatchMemoryLoss(MadeOfLosses):
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of the loss against the memory, which stays as it is."""
         return self.loss.all_terms(self._against_memory(batch))
-
-    def terms(self, batch: Batch) -> Terms:
-        """The terms of the loss."""
-        return self.loss.terms(batch)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator] # how many rows are filled is another number each time
     def _against_memory(self, batch: Batch) -> Batch:

@@ -70,7 +70,7 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, those of hard classes times t plus themselves; and with the margin."""
-        cosine = self.distance(batch.anchors, batch.references)
+        cosine = self.distance.between(batch)
         own = with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))
         eased = torch.where(cosine > own, cosine * (self.t.to(cosine.dtype) + cosine), cosine)
         return eased, own * self.scale
@@ -83,7 +83,7 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
         count = torch.full((), len(batch), device=own.device)
         return {**super().terms(batch), "own_cosine": Scalar((own.sum(), count))}
 
-    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+    def update_buffers(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
         """Move t towards the mean cosine of the batch, if there is one and it is finite."""
         if not self.training:
             return

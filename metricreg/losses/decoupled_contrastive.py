@@ -15,7 +15,7 @@ from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import LogSumExp, masked_logsumexp
+from metricreg.functional.logsumexp import masked_logsumexp
 
 
 class DecoupledContrastiveLoss(NegativesLoss):
@@ -61,11 +61,11 @@ class DecoupledContrastiveLoss(NegativesLoss):
         sums, counts = batch.map(self._of_positives).unbind(1)
         sums = sums.masked_fill(counts == 0, 0.0)
         mean = masked_logsumexp(sums[None], counts[None] != 0)[0] - counts.sum().clamp(min=1).log()
-        return super().prepare(batch).replace(whole={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
+        return super().prepare(batch).replace(shared={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of similarities over the temperature."""
-        return LogSumExp(which, self.distance.sign / self.temperature)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Similarities over the temperature."""
+        return distances, self.distance.sign / self.temperature, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
@@ -73,14 +73,14 @@ class DecoupledContrastiveLoss(NegativesLoss):
         negatives, near = negatives[:, None], self.distance.closeness(near)
         pull = near / self.temperature
         if self.weighting is not None:
-            above = (near / self.sigma - batch.whole["log_mean"]).masked_fill(among == 0, 0.0)
+            above = (near / self.sigma - batch.shared["log_mean"]).masked_fill(among == 0, 0.0)
             pull = (2.0 - above.exp()) * pull
         push = negatives.masked_fill(negatives == -torch.inf, 0.0)
         return {"loss": Term(push - pull, among, kind="pos_pair")}
 
     def _of_positives(self, part: Batch) -> Tensor:
         """Each anchor's log-sum-exp of its positives, and their number: `[A, 2]`."""
-        near, among = part.at_positives(self.distance(part.anchors, part.references))
+        near, among = part.at_positives(self.distance.between(part))
         near = self.distance.closeness(near)
         sums = masked_logsumexp(near / self.sigma, among)
         return torch.stack([sums, among.sum(1).to(sums.dtype)], 1)

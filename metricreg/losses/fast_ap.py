@@ -12,7 +12,7 @@ from metricreg.batch.terms import Term
 from metricreg.components import Distance, Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.functional.soft_histogram import SoftHistograms
+from metricreg.functional.soft_histogram import soft_histograms
 
 
 class FastAPLoss(Loss):
@@ -53,13 +53,13 @@ class FastAPLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         assert isinstance(self.distance, LpDistance)
-        d = self.distance(batch.anchors, batch.references)
-        histograms = SoftHistograms(batch, 0.0, self.num_bins / 2.0**self.distance.power, self.num_bins)
-        positives, negatives = histograms.split(histograms(d))
+        d, scale = self.distance.between(batch), self.num_bins / 2.0**self.distance.power
+        near, among = batch.at_positives(d)
+        positives, negatives = soft_histograms(d, near, among, batch.negatives, 0.0, scale, self.num_bins)
         found = positives.cumsum(1)
         ranked = found + negatives.cumsum(1)
         empty = ranked == 0.0
         precision = (found / ranked.masked_fill(empty, 1.0)).masked_fill(empty, 0.0)
-        count = (batch.positive_index[1] if batch.lists_positives else batch.positives).sum(1)
+        count = among.sum(1)
         losses = 1.0 - (positives * precision).sum(1) / count.clamp(min=1)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, count != 0)}

@@ -10,7 +10,7 @@ from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
-from metricreg.functional.logsumexp import LogSumExp, masked_logsumexp
+from metricreg.functional.logsumexp import masked_logsumexp
 
 
 class GeneralizedLiftedStructureLoss(NegativesLoss):
@@ -31,10 +31,9 @@ class GeneralizedLiftedStructureLoss(NegativesLoss):
         self.neg_margin = neg_margin
         self.pos_margin = pos_margin
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of how much closer they are than the margin."""
-        sign = self.distance.sign
-        return LogSumExp(which, sign, -sign * self.neg_margin)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """How much closer they are than the margin."""
+        return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""

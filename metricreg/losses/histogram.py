@@ -13,11 +13,10 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components import Distance, Loss, LossSlots, symmetric
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
-from metricreg.functional.row_sums import number
-from metricreg.functional.soft_histogram import SoftHistograms
+from metricreg.functional.soft_histogram import soft_histograms
 
 LEAST = 2.0**-60
 """Width of a bin that is still a number of bins which fits in 64 bits."""
@@ -38,8 +37,6 @@ class HistogramLoss(Loss):
         n_bins: R, how many bins there are from -1 to 1, at least 1; 100 if neither it nor delta is given.
         delta: the width of a bin, 2 over a whole number; 2 / n_bins if None.
     """
-
-    is_symmetric: ClassVar[bool] = True
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity, DotProductSimilarity)
 
@@ -73,16 +70,15 @@ class HistogramLoss(Loss):
             anchor2, negative = torch.minimum(anchor2, negative), torch.maximum(anchor2, negative)
         return batch.replace(selection=Pairs.of(anchor, positive, anchor2, negative, repeats=False))
 
+    @symmetric
     def terms(self, batch: Batch) -> Terms:
         """`loss`: the histograms `[1, R + 1]` of positive and of negative pairs before division, and their numbers."""
-        s = self.distance(batch.anchors, batch.references)
-        histograms = SoftHistograms(batch, 1.0, self.n_bins / 2.0, self.n_bins)
-        each = histograms(s)  # an anchor's own, as sums of millions are rounded
-        if batch.lists_positives:
-            numbers = batch.positive_index[1].sum(), number(s, batch.negatives).sum()
-        else:
-            numbers = batch.positives.sum(), batch.negatives.sum()
-        return {"loss": Scalar((*histograms.split(each.sum(0, keepdim=True)), *numbers), _overlap)}
+        s = self.distance.between(batch)
+        near, among = batch.at_positives(s)
+        scale = self.n_bins / 2.0
+        each = soft_histograms(s, near, among != 0, batch.negative_mask.as_bool(), 1.0, scale, self.n_bins)
+        positives, negatives = (found.sum(0, keepdim=True) for found in each)  # an anchor's own first: rounding
+        return {"loss": Scalar((positives, negatives, among.sum(), batch.negatives.sum()), _overlap)}
 
     def width(self, batch: Batch) -> int:
         """M similarities, or the bins of two histograms."""

@@ -15,8 +15,7 @@ from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NEGATIVES, NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.engine.leaves import mirrors
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp, which
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
 
 class InstanceLoss(NegativesLoss):
@@ -43,28 +42,25 @@ class InstanceLoss(NegativesLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of scaled similarities."""
-        return LogSumExp(which, self._scale)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Scaled similarities."""
+        return distances, self._scale, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        if len(batch) > 1 and mirrors(batch):  # each is of a class, and compared with others
-            near = self.distance(batch.anchors, batch.references)
-            negatives = masked_logsumexp(near, batch.negatives, self._scale)
-            return {"loss": Term(log_one_plus_exp(negatives - masked_logsumexp(near, ~batch.negatives, self._scale)))}
-        if NEGATIVES in batch.row:
-            negatives, near, own = self.against_negatives(batch)
-            compared = own.any(1) | ~negatives.isneginf()
+        negatives, near, own = self.against_negatives(batch)
+        if NEGATIVES in batch.per_anchor or batch.lists_positives:
             near, own = self._and_itself(near, own, batch)
         else:
-            near, positives = self.distance(batch.anchors, batch.references), batch.positives
-            negatives = masked_logsumexp(near, batch.negatives, self._scale)
-            compared = which(positives).any(1) | which(batch.negatives).any(1)
-            own = _with_self(positives, batch)
-        has_class = which(own).any(1)
+            own = _with_self(own, batch)
+        own = own != 0
+        has_class = own.any(1)
         together = masked_logsumexp(near, own, self._scale).masked_fill(~has_class, 0.0)
-        return {"loss": Term(log_one_plus_exp(negatives - together), compared & has_class)}
+        return {"loss": Term(log_one_plus_exp(negatives - together), self._compared(batch) & has_class)}
+
+    def _compared(self, batch: Batch) -> Tensor:
+        """Which anchors are compared with anything but themselves."""
+        return batch.negative_mask.count() + batch.positive_index[1].sum(1) > 0
 
     @property
     def _scale(self) -> float:

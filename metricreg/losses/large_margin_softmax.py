@@ -55,7 +55,7 @@ class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines times both lengths, and with the angle multiplied."""
-        cosine = self.distance(batch.anchors, batch.references)
+        cosine = self.distance.between(batch)
         sizes = torch.linalg.vector_norm(batch.anchors, dim=1)[:, None] * self.scale
         lengths = sizes * torch.linalg.vector_norm(batch.references, dim=1)
         return cosine * lengths, multiplied(cosine.gather(1, target), self.margin) * lengths.gather(1, target)

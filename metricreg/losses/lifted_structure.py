@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
@@ -12,7 +14,6 @@ from metricreg.batch.tuples import Pairs
 from metricreg.components import LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
-from metricreg.functional.logsumexp import LogSumExp, which
 
 
 class LiftedStructureLoss(NegativesLoss):
@@ -31,6 +32,8 @@ class LiftedStructureLoss(NegativesLoss):
         pos_margin: subtracted from the distance of the positives; 0 in the paper.
     """
 
+    counts_repeated: ClassVar[bool] = True
+
     def __init__(self, neg_margin: float = 1.0, pos_margin: float = 0.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.neg_margin = neg_margin
@@ -42,30 +45,26 @@ class LiftedStructureLoss(NegativesLoss):
         own = batch.map(self._of_anchors) if own is None else own
         alone = batch.references is batch.anchors
         partner = own if alone else _turned(batch).map(self._of_references)
-        return batch.replace(row={"own": own}, whole={"partner": partner})
+        return batch.replace(per_anchor={"own": own}, shared={"partner": partner})
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of how much closer they are than the margin."""
-        sign = self.distance.sign
-        return LogSumExp(which, sign, -sign * self.neg_margin)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """How much closer they are than the margin."""
+        return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        own, (partner, _) = batch.row["own"][:, None], batch.at_positives(batch.whole["partner"][None, :])
+        own, (partner, _) = batch.per_anchor["own"][:, None], batch.at_positives(batch.shared["partner"][None, :])
         nothing = own.isneginf() & partner.isneginf()  # which logaddexp differentiates to NaN
         negatives = torch.logaddexp(own.masked_fill(nothing, 0.0), partner).masked_fill(nothing, -torch.inf)
-        near, among = self.distance.of_positives(batch)
+        near, among = self.distance.to_positives(batch)
         violation = (negatives + self.distance.margin(near, self.pos_margin)).relu()
         return {"loss": Term(violation.square() / 2.0, among, kind="pos_pair")}
 
     def _of_anchors(self, part: Batch) -> Tensor:
-        return self._logsumexp(self.distance(part.anchors, part.references), part)
+        return self.logsumexp(self.distance.between(part), part)
 
     def _of_references(self, part: Batch) -> Tensor:
-        return self._logsumexp(self.distance(part.references, part.anchors).mT, part)
-
-    def _logsumexp(self, d: Tensor, batch: Batch) -> Tensor:
-        return self.of_negatives(which(batch.negatives)).of(d, batch.negatives)
+        return self.logsumexp(self.distance(part.references, part.anchors).mT, part)
 
 
 def _turned(batch: Batch) -> Batch:

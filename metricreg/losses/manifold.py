@@ -88,13 +88,13 @@ class ManifoldLoss(Loss):
         else:
             check_classes(labels, proxies if dealt is None else len(dealt), "ManifoldLoss")
             own = labels.long() if dealt is None else dealt[labels.long()]
-        return batch.replace(selection=None, weights=batch.row_weights(), row={"own": own})
+        return batch.replace(selection=None, weights=batch.row_weights(), per_anchor={"own": own})
 
     def terms(self, batch: Batch) -> Terms:
         """None: no anchor's walk ends without the others."""
         return {}
 
-    def once(self, batch: Batch) -> Terms:
+    def batch_terms(self, batch: Batch) -> Terms:
         """`loss`: the mean over the embeddings."""
         walk, count = self._walk(torch.cat([batch.anchors, self.proxies.to(batch.anchors.dtype)])), len(batch)
         rows = unit_rows(walk)
@@ -119,7 +119,7 @@ class ManifoldLoss(Loss):
 
     def _excess(self, values: Tensor, batch: Batch) -> Tensor:
         """H of each row of `[N, K]`."""
-        own = batch.row["own"][:, None]
+        own = batch.per_anchor["own"][:, None]
         excess = values - values.gather(1, own) + self.margin
         return log_one_plus_exp(masked_logsumexp(excess, ~(excess < 0.0).scatter(1, own, True)))
 

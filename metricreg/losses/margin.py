@@ -10,15 +10,12 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.batch.hinge_triplets import HingeTriplets
 from metricreg.batch.labels import check_classes
-from metricreg.batch.summed_term import SummedTerm
-from metricreg.batch.terms import Scalar, Term
+from metricreg.batch.terms import HingeTriplets, Scalar, Term
 from metricreg.batch.tuples import Triplets
 from metricreg.components import Loss, LossSlots, Reducer
 from metricreg.components.loss import Terms
 from metricreg.errors import InputError
-from metricreg.functional.row_sums import hinge_row_sums, number, summable
 from metricreg.losses.triplet_margin import random_triplets
 from metricreg.reducers import DivisorReducer
 
@@ -76,14 +73,14 @@ class MarginLoss(Loss):
             if batch.anchor_labels is None:
                 raise InputError("MarginLoss has a boundary a class, and needs labels")
             check_classes(batch.anchor_labels, self.num_classes, "MarginLoss")
-        batch = batch.replace(whole={"beta": self.beta.to(batch.anchors.dtype)})
+        batch = batch.replace(shared={"beta": self.beta.to(batch.anchors.dtype)})
         if batch.selection is not None or self.triplets_per_anchor == "all":
             return batch
         return batch.replace(selection=random_triplets(batch, int(self.triplets_per_anchor)))
 
     def terms(self, batch: Batch) -> Terms:
         """`margin_loss`: `[A, K, M]`, or a list `[T]` where triplets are listed; `beta_reg_loss` of a beta a class."""
-        d = self.distance(batch.anchors, batch.references)
+        d = self.distance.between(batch)
         beta = self._boundaries(batch)
         term: Term
         if isinstance(batch.selection, Triplets):
@@ -101,7 +98,7 @@ class MarginLoss(Loss):
             return {"margin_loss": term}
         return {"margin_loss": term, "beta_reg_loss": Term(self.nu * beta, count, divisor=divisor)}
 
-    def once(self, batch: Batch) -> Terms:
+    def batch_terms(self, batch: Batch) -> Terms:
         """`beta_reg_loss`: the penalty on a beta for all classes."""
         if not self.learn_beta or self.num_classes is not None:
             return {}
@@ -110,13 +107,13 @@ class MarginLoss(Loss):
     def width(self, batch: Batch) -> int:
         """M values an anchor where triplets are listed or summed unlisted, K · M where each is made."""
         references = len(batch.references)
-        if isinstance(batch.selection, Triplets) or not self.reducer.needs_values:
+        if isinstance(batch.selection, Triplets) or not self.reducer.reads_values:
             return references
         return references * max(1, batch.positive_index[0].shape[1])
 
     def _boundaries(self, batch: Batch) -> Tensor:
         """Each anchor's beta, `[A]`."""
-        beta = batch.whole["beta"]
+        beta = batch.shared["beta"]
         if self.num_classes is None:
             return beta.expand(len(batch))
         assert batch.anchor_labels is not None  # checked in prepare
@@ -128,26 +125,8 @@ class MarginLoss(Loss):
     def _triplets(
         self, near: Tensor, positives: Tensor, far: Tensor, negatives: Tensor, beta: Tensor
     ) -> tuple[Term, Tensor]:
-        """What triplets cost, all pairs of a positive `[A, K]` with a negative `[A, M]`, and how many each anchor has.
-
-        Neither part of a cost is negative, so the sum over triplets follows from those over pairs.
-        """
-        sign = self.distance.sign
-
-        def made() -> HingeTriplets:
-            pull, push = self._excess(near, beta).relu(), self._excess(beta, far).relu()
-            return HingeTriplets(pull, positives, push, negatives, divisor)
-
-        if not (summable(negatives) and self.distance.is_subtracted):
-            pull, push = self._excess(near, beta), self._excess(beta, far)
-            of, against = positives.sum(1), negatives.sum(1)
-            divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
-            return made(), of * against
-        pulls, pulled = hinge_row_sums(near, positives, self.margin + sign * beta, -sign, 0.0)
-        pushes, pushed = hinge_row_sums(far, negatives, self.margin - sign * beta, sign, 0.0)
-        of, against = positives.sum(1), number(far, negatives)
-        divisor, count = pulled * against + pushed * of, of * against
-        sums, size = pulls * against + pushes * of, near.numel() + far.numel()
-        return SummedTerm(
-            made, lambda: sums, count, size, "triplet", divisor, lambda low, high: made().per_anchor(low, high)
-        ), count
+        """What triplets cost, all of a positive `[A, K]` and a negative `[A, M]`, and how many each anchor has."""
+        pull, push = self._excess(near, beta).relu(), self._excess(beta, far).relu()
+        of, against = positives.sum(1), negatives.sum(1)
+        divisor = (pull > 0).mul(positives).sum(1) * against + (push > 0).mul(negatives).sum(1) * of
+        return HingeTriplets(pull, positives, push, negatives, divisor), of * against

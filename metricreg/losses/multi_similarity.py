@@ -14,7 +14,7 @@ from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
 
 class MultiSimilarityLoss(NegativesLoss):
@@ -49,10 +49,10 @@ class MultiSimilarityLoss(NegativesLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of similarities over the base, times beta."""
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Similarities over the base, times beta."""
         scale = self.distance.sign * self.beta
-        return LogSumExp(which, scale, -scale * self.base)
+        return distances, scale, -scale * self.base
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""

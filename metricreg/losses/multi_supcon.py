@@ -13,7 +13,7 @@ from metricreg.components import Distance, Loss, Reducer, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
-from metricreg.functional.logsumexp import masked_logsumexp, which
+from metricreg.functional.logsumexp import logsumexp
 from metricreg.losses.supcon import number_of_positives, positive_cross_entropy
 from metricreg.matches import JaccardMatch
 from metricreg.matches.label_sets import jaccard_similarity
@@ -71,10 +71,10 @@ class MultiSupConLoss(Loss):
         """`loss`: a value an anchor, `[A]`."""
         assert batch.anchor_labels is not None  # checked in prepare
         assert batch.reference_labels is not None
-        d, scale = self.distance(batch.anchors, batch.references), self.distance.sign / self.temperature
+        d, scale = self.distance.between(batch), self.distance.sign / self.temperature
         near, among = batch.at_positives(d)
         alike = jaccard_similarity(batch.anchor_labels, batch.reference_labels, d.dtype)
         factor, _ = batch.at_positives(alike)
-        negatives = masked_logsumexp(d, which(batch.negatives), scale)
+        negatives = logsumexp(d, batch.negative_mask, scale)
         total = positive_cross_entropy(scale * near, among != 0, negatives, factor)
         return {"loss": Term(total / number_of_positives(batch))}

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
-from metricreg.components.loss import Terms
 from metricreg.components.problems import nearest
-from metricreg.engine.fold import Execution
+from metricreg.components.wrapper_loss import WrapperLoss
+from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
-from metricreg.losses.made_of_losses import MadeOfLosses
 from metricreg.reducers.multiple import modules_by_name
 
 
-class MultipleLosses(MadeOfLosses):
+class MultipleLosses(WrapperLoss):
     r"""Weighted sum of losses, each with its own distance, reducer and, if given, miner.
 
     $$\sum_i w_i L_i$$
@@ -72,10 +71,6 @@ class MultipleLosses(MadeOfLosses):
             for key, loss, part in self._parts(batch)
             for name, term in loss.all_terms(part).items()
         }
-
-    def terms(self, batch: Batch) -> Terms:
-        """The terms of all losses, without their miners and weights."""
-        return {f"{key}/{name}": term for key, loss in self.losses.items() for name, term in loss.terms(batch).items()}  # type: ignore[operator]
 
 
 def _named(items: Any) -> dict[str, Any]:

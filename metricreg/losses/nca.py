@@ -14,7 +14,7 @@ from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import LpDistance
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
 
 class NCALoss(NegativesLoss):
@@ -45,9 +45,9 @@ class NCALoss(NegativesLoss):
         """Tuples become weights of the anchors."""
         return super().prepare(batch.replace(selection=None, weights=batch.row_weights()))
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of scaled similarities."""
-        return LogSumExp(which, self.distance.sign * self.softmax_scale)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Scaled similarities."""
+        return distances, self.distance.sign * self.softmax_scale, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""

@@ -8,15 +8,14 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.labels import check_single
-from metricreg.batch.samples import LISTED
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
-from metricreg.engine.leaves import mirrors
+from metricreg.engine.execution import LISTED
 from metricreg.errors import InputError
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp
-from metricreg.functional.strips import AllButOne
+from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp
+from metricreg.functional.masked import Mask
 
 
 class NPairsLoss(Loss):
@@ -42,7 +41,7 @@ class NPairsLoss(Loss):
         if batch.anchor_labels is None:
             raise InputError("NPairsLoss needs labels: it takes one pair of each class")
         check_single(batch.anchor_labels, "NPairsLoss")
-        if mirrors(batch) and batch.self_index is not None:
+        if batch.is_symmetric and batch.self_index is not None:
             anchor, positive = _first_two(batch.anchor_labels)
         else:
             anchor, positive = _first_positives(batch)
@@ -53,14 +52,14 @@ class NPairsLoss(Loss):
             batch.anchors[anchor],
             batch.references[positive],
             anchor_labels=batch.anchor_labels[anchor],
-            row={"own": torch.arange(len(anchor), device=anchor.device)},
+            per_anchor={"own": torch.arange(len(anchor), device=anchor.device)},
         )
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a class, `[C]`."""
-        s, own = self.distance(batch.anchors, batch.references), batch.row["own"][:, None]
-        others, near = LogSumExp(AllButOne(own, s.shape[1]), self.distance.sign).with_entries(s, own)
-        return {"loss": Term(log_one_plus_exp(others - self.distance.closeness(near[:, 0])))}
+        s, own = self.distance.between(batch), batch.per_anchor["own"][:, None]
+        others = logsumexp(s, Mask.all_but(own, s.shape[1]), self.distance.sign)
+        return {"loss": Term(log_one_plus_exp(others - self.distance.closeness(s.gather(1, own)[:, 0])))}
 
 
 def _first_two(labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp
+from metricreg.functional.logsumexp import log_one_plus_exp
 
 
 class NTXentLoss(NegativesLoss):
@@ -41,9 +41,9 @@ class NTXentLoss(NegativesLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of similarities over the temperature."""
-        return LogSumExp(which, self.distance.sign / self.temperature)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Similarities over the temperature."""
+        return distances, self.distance.sign / self.temperature, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""

@@ -59,7 +59,7 @@ class P2SGradLoss(ProxyLoss):
         """`loss`: the sum of the squared errors, and their number."""
         assert batch.anchor_labels is not None  # checked in prepare
         target = batch.anchor_labels.long()[:, None]
-        cosine = self.distance(batch.anchors, batch.references)
+        cosine = self.distance.between(batch)
         wanted = torch.zeros_like(cosine).scatter_(1, target, 1.0)
         if batch.weights is None:
             total = torch.nn.functional.mse_loss(cosine, wanted, reduction="sum")

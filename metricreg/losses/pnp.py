@@ -15,6 +15,7 @@ from metricreg.components import Distance, Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.soft_ranks import soft_ranks
+from metricreg.losses.smooth_ap import positives_with_self
 
 
 class PNPLoss(Loss):
@@ -65,11 +66,15 @@ class PNPLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
-        ranks = soft_ranks(s, batch, with_self=True, temperature=self.anneal)
+        s = self.distance.closeness(self.distance.between(batch))
+        ranks = soft_ranks(s, *positives_with_self(batch), batch.negative_mask, self.anneal)
         losses = ranks.mean(self._penalty(ranks.negatives))
         has_positives = batch.positive_index[1].any(1)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, has_positives)}
+
+    def width(self, batch: Batch) -> int:
+        """K · M values an anchor."""
+        return len(batch.references) * max(1, batch.positive_index[0].shape[1])
 
     def _penalty(self, before: Tensor) -> Tensor:
         """Of so many negatives before a positive."""

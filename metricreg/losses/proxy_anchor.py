@@ -68,7 +68,7 @@ class ProxyAnchorLoss(ProxyLoss):
             references=batch.references,
             anchor_labels=classes,
             reference_labels=batch.reference_labels,
-            whole={} if weights is None else {"weights": weights},
+            shared={} if weights is None else {"weights": weights},
         )
 
     def terms(self, batch: Batch) -> Terms:
@@ -76,12 +76,12 @@ class ProxyAnchorLoss(ProxyLoss):
         s, scale = self._distances(batch), self.distance.sign * self.alpha
         shift = scale * self.margin
         near, positives = batch.at_positives(s)
-        if "weights" in batch.whole:
-            some = batch.whole["weights"].any()  # of tuples that list nothing, no embedding counts
+        if "weights" in batch.shared:
+            some = batch.shared["weights"].any()  # of tuples that list nothing, no embedding counts
             positives, negatives = positives & some, batch.negatives & some
-            own, _ = batch.at_positives(batch.whole["weights"][None, :])
+            own, _ = batch.at_positives(batch.shared["weights"][None, :])
             positive = masked_logsumexp(shift - scale * near + (own - 1.0), positives)
-            negative = masked_logsumexp(shift + scale * s + (batch.whole["weights"] - 1.0), negatives)
+            negative = masked_logsumexp(shift + scale * s + (batch.shared["weights"] - 1.0), negatives)
         else:
             positive = masked_logsumexp(near, positives, -scale, shift)
             negative = masked_logsumexp(s, batch.negatives, scale, shift)
@@ -94,7 +94,7 @@ class ProxyAnchorLoss(ProxyLoss):
     def _distances(self, batch: Batch) -> Tensor:
         """Of the embeddings to the proxies, `[C, N]`."""
         if self.distance.is_symmetric:
-            found: Tensor = self.distance(batch.anchors, batch.references)
+            found: Tensor = self.distance.between(batch)
             return found
         turned: Tensor = self.distance(batch.references, batch.anchors)
         return turned.mT

@@ -60,13 +60,17 @@ class RecallAtKLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
-        ranks = soft_ranks(s, batch, with_self=False, temperature=self.temperature)
-        rank, count = 1.0 + ranks.positives + ranks.negatives, ranks.counts.sum(1)
+        s = self.distance.closeness(self.distance.between(batch))
+        ranks = soft_ranks(s, *batch.positive_index, batch.negative_mask, self.temperature)
+        rank, count = 1.0 + ranks.positives + ranks.negatives, ranks.valid.sum(1)
         losses = []
         for k, temperature in zip(self.k, self.k_temperatures, strict=True):
-            missed = torch.sigmoid((rank - k) / temperature).masked_fill(~ranks.counts, 0.0).sum(1)
+            missed = torch.sigmoid((rank - k) / temperature).masked_fill(~ranks.valid, 0.0).sum(1)
             # of more than k positives, all but k cannot be among the first k
             losses.append((missed - (count - k).clamp(min=0)).relu() / count.clamp(min=1, max=k))
         loss = torch.stack(losses).mean(0)
         return {"loss": Term(loss if batch.weights is None else loss * batch.weights, count != 0)}
+
+    def width(self, batch: Batch) -> int:
+        """K · M values an anchor."""
+        return len(batch.references) * max(1, batch.positive_index[0].shape[1])

@@ -8,13 +8,12 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss
-from metricreg.components.loss import Terms
-from metricreg.engine.fold import Execution
+from metricreg.components.wrapper_loss import WrapperLoss
+from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
-from metricreg.losses.made_of_losses import MadeOfLosses
 
 
-class SelfSupervisedLoss(MadeOfLosses):
+class SelfSupervisedLoss(WrapperLoss):
     r"""Takes two views of each sample, whose rows correspond, where a loss wants labels.
 
     $$L\left(\begin{pmatrix} X \\ X' \end{pmatrix}\right) \text{ with labels } 1 \dots N, 1 \dots N
@@ -59,10 +58,6 @@ class SelfSupervisedLoss(MadeOfLosses):
         """Every term of the loss of the two views."""
         return self.loss.all_terms(self._views(batch))
 
-    def terms(self, batch: Batch) -> Terms:
-        """The terms of the loss."""
-        return self.loss.terms(batch)
-
     def _views(self, batch: Batch) -> Batch:
         """Anchors and references with labels of their own."""
         x, y = batch.anchors, batch.references
@@ -80,4 +75,4 @@ class SelfSupervisedLoss(MadeOfLosses):
         if not self.symmetric:
             return batch.replace(anchor_labels=labels, reference_labels=labels)
         both, labels = torch.cat([x, y]), labels.repeat(2)
-        return Batch(both, both, labels, labels, torch.arange(len(both), device=x.device))
+        return Batch.with_itself(both, labels)

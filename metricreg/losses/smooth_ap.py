@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
@@ -46,9 +48,26 @@ class SmoothAPLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references))
-        ranks = soft_ranks(s, batch, with_self=True, temperature=self.temperature)
+        s = self.distance.closeness(self.distance.between(batch))
+        ranks = soft_ranks(s, *positives_with_self(batch), batch.negative_mask, self.temperature)
         # the part of negatives, not one less the part of positives: a small loss is no difference of large numbers
         losses = ranks.mean(ranks.negatives / (1.0 + ranks.positives + ranks.negatives))
         has_positives = batch.positive_index[1].any(1)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, has_positives)}
+
+    def width(self, batch: Batch) -> int:
+        """K · M values an anchor."""
+        return len(batch.references) * max(1, batch.positive_index[0].shape[1])
+
+
+def positives_with_self(batch: Batch) -> tuple[Tensor, Tensor]:
+    """`positive_index` with the anchor itself, where it is among the references, and with the same label."""
+    index, valid = batch.positive_index
+    if batch.self_index is None or not len(batch.references):
+        return index, valid
+    labels, ref_labels = batch.anchor_labels, batch.reference_labels
+    assert labels is not None  # as of positives without a selection
+    assert ref_labels is not None
+    itself = batch.self_index.clamp(min=0)
+    alike = (ref_labels[itself] == labels).view(len(batch), -1).all(1) & (batch.self_index >= 0)
+    return torch.cat([index, itself[:, None]], 1), torch.cat([valid, alike[:, None]], 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,8 +14,6 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots, WeightInit
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import PER_E
-from metricreg.functional.strips import Rowwise
 
 
 class SoftTripleLoss(ProxySoftmaxLoss):
@@ -68,73 +66,7 @@ class SoftTripleLoss(ProxySoftmaxLoss):
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled similarities to the classes, and less the margin."""
-        distances = self.distance(batch.anchors, batch.references)
-        sign = 1.0 if self.distance.is_inverted else -1.0
-        logits = _OfClasses(self.num_classes, self.centers_per_class, self.gamma, self.la, sign)(distances)
+        distances = self.distance.between(batch)
+        similarities = self.distance.closeness(distances).view(len(batch), self.centers_per_class, self.num_classes)
+        logits = ((similarities / self.gamma).softmax(1) * similarities).sum(1) * self.la
         return logits, logits.gather(1, target) - self.la * self.margin
-
-
-class _OfClasses(Rowwise):
-    """Logits of classes `[A, C]` from distances to their centers `[A, K C]`.
-
-    For one matrix: from the value to the first gradient it remembers the sums over centers.
-
-    Args:
-        classes: C.
-        centers: K.
-        gamma: what similarities are divided by in the softmax over the centers of a class.
-        la: by which the similarity of a class is multiplied.
-        sign: by which a distance is multiplied to be a similarity.
-    """
-
-    def __init__(self, classes: int, centers: int, gamma: float, la: float, sign: float) -> None:
-        self.classes, self.centers, self.la = classes, centers, sign * la
-        self.inverse = sign / gamma
-        self._found: dict[int, _Sums] = {}
-
-    def plain(self, values: Tensor) -> Tensor:
-        each = self._by_center(values)
-        return ((each * self.inverse).softmax(1) * each).sum(1) * self.la
-
-    def value(self, values: Tensor, rows: slice) -> Tensor:
-        sums = self._sums(values)
-        self._found = self._found | {rows.start: sums}  # that of a copy stays as it was
-        return sums.average * self.la
-
-    def slope(self, values: Tensor, rows: slice, gradient: Tensor, out: Tensor) -> None:
-        found = self._found.pop(rows.start, None)
-        average, top, total = found or self._sums(values)
-        slope, factor = self._by_center(out), gradient / total * self.la
-        # the difference first, as gamma, by which it is divided, may be next to nothing
-        torch.sub(self._by_center(values), average[:, None], out=slope)
-        torch.addcmul(factor[:, None], slope, (factor * self.inverse)[:, None], out=slope)
-        slope.mul_(self._powers(values, top))
-
-    def _sums(self, values: Tensor) -> _Sums:
-        each = self._by_center(values)
-        top = each.amax(1) if self.inverse > 0.0 else each.amin(1)
-        weights, product = self._powers(values, top), self._by_center(self.scratch(values, 1))
-        total = weights.sum(1)
-        return _Sums(torch.mul(weights, each, out=product).sum(1).div_(total), top, total)
-
-    def _powers(self, values: Tensor, top: Tensor) -> Tensor:
-        """The weights of the centers over the largest of each class, `[R, K, C]`."""
-        out = self._by_center(self.scratch(values))
-        return torch.sub(self._by_center(values), top[:, None], out=out).mul_(self.inverse * PER_E).exp2_()
-
-    def _by_center(self, values: Tensor) -> Tensor:
-        return values.reshape(len(values), self.centers, self.classes)
-
-
-class _Sums(NamedTuple):
-    """What is known of the centers of each class, `[R, C]` each.
-
-    Args:
-        average: of the distances to them.
-        top: the nearest.
-        total: of the weights over that of the nearest.
-    """
-
-    average: Tensor
-    top: Tensor
-    total: Tensor

@@ -63,7 +63,7 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines of each class's nearest center, and with the margin."""
-        to_centers = self.distance(batch.anchors, batch.references)
+        to_centers = self.distance.between(batch)
         cosine = to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
         own = with_margin(cosine.gather(1, target), self.angle(cosine, target))
         return cosine, own * self.scale

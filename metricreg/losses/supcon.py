@@ -15,7 +15,7 @@ from metricreg.components import Distance, LossSlots, Reducer
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
 
 
@@ -46,9 +46,9 @@ class SupConLoss(NegativesLoss):
         """The mean over the anchors that cost something."""
         return AvgNonZeroReducer()
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of similarities over the temperature."""
-        return LogSumExp(which, self.distance.sign / self.temperature)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Similarities over the temperature."""
+        return distances, self.distance.sign / self.temperature, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""

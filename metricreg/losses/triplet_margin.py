@@ -10,14 +10,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.batch.hinge_triplets import HingeTriplets
-from metricreg.batch.terms import Term
+from metricreg.batch.terms import HingeTriplets, Term
 from metricreg.batch.tuples import Triplets
 from metricreg.components import Distance, Loss, LossSlots, Reducer
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.engine.fold import CPU_VALUES
-from metricreg.functional.safe import raised
+from metricreg.engine.execution import CPU_VALUES
+from metricreg.functional.safe import safe_pow
 from metricreg.reducers import AvgNonZeroReducer
 
 
@@ -72,7 +71,7 @@ class TripletMarginLoss(Loss):
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: `[A, K, M]`, or a list `[T]` where triplets are listed."""
-        d = self.distance(batch.anchors, batch.references)
+        d = self.distance.between(batch)
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
             to_negative = d[rows, negative]
@@ -96,7 +95,7 @@ class TripletMarginLoss(Loss):
     def width(self, batch: Batch) -> int:
         """M values an anchor where the hinges are summed unlisted, K · M where each triplet is made."""
         references = len(batch.references)
-        if isinstance(batch.selection, Triplets) or (self._is_plain_hinge and not self.reducer.needs_values):
+        if isinstance(batch.selection, Triplets) or (self._is_plain_hinge and not self.reducer.reads_values):
             return references
         return references * max(1, batch.positive_index[0].shape[1])
 
@@ -106,7 +105,7 @@ class TripletMarginLoss(Loss):
 
     def _cost(self, violation: Tensor) -> Tensor:
         cost = torch.nn.functional.softplus(violation, threshold=40) if self.smooth else violation.relu()
-        return raised(cost, self.power)
+        return safe_pow(cost, self.power)
 
 
 def random_triplets(batch: Batch, each: int) -> Triplets:

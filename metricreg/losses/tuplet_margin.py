@@ -16,7 +16,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import NegativesLoss
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.angles import rotated
-from metricreg.functional.logsumexp import LogSumExp, log_one_plus_exp
+from metricreg.functional.logsumexp import log_one_plus_exp
 
 
 class TupletMarginLoss(NegativesLoss):
@@ -51,9 +51,9 @@ class TupletMarginLoss(NegativesLoss):
         """Cosine."""
         return CosineSimilarity()
 
-    def of_negatives(self, which: Tensor) -> LogSumExp:
-        """Of scaled similarities."""
-        return LogSumExp(which, self.scale)
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        """Scaled similarities."""
+        return distances, self.scale, 0.0
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""

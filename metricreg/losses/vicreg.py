@@ -71,14 +71,14 @@ class VICRegLoss(Loss):
     def prepare(self, batch: Batch) -> Batch:
         """Check that there are two views, and hand each row the other view of it."""
         _, y = two_views(batch, "VICRegLoss")
-        return batch.replace(row={"view": y})
+        return batch.replace(per_anchor={"view": y})
 
     def terms(self, batch: Batch) -> Terms:
         """`invariance_loss`: a value a row, `[A]`."""
-        squares = (batch.anchors - batch.row["view"]).square()
+        squares = (batch.anchors - batch.per_anchor["view"]).square()
         return {"invariance_loss": Term(self.invariance_lambda * squares.mean(1))}
 
-    def once(self, batch: Batch) -> Terms:
+    def batch_terms(self, batch: Batch) -> Terms:
         """`variance_loss1` and `variance_loss2` of either view, and `covariance_loss` of both."""
         (v, c), (other_v, other_c) = self._penalties(batch.anchors), self._penalties(batch.references)
         values = {

@@ -64,7 +64,7 @@ class BatchEasyHardMiner(Miner):
         if not len(batch.references):
             empty = batch.anchors.new_zeros(0, dtype=torch.long)
             return Pairs(empty, empty, empty, empty, repeats=False)
-        d = self.distance(batch.anchors, batch.references)
+        d = self.distance.between(batch)
         closeness = self.distance.closeness(d)
         positives = _within(batch.positives != 0, d, self.allowed_pos_range)
         negatives = _within(batch.negatives != 0, d, self.allowed_neg_range)

@@ -28,7 +28,7 @@ class BatchHardMiner(Miner):
 
     def select(self, batch: Batch) -> Triplets:
         """The hardest triplet of each of some anchors."""
-        closeness = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        closeness = self.distance.closeness(self.distance.between(batch))
         positives, negatives = batch.positives != 0, batch.negatives != 0
         rows = (positives.any(1) & negatives.any(1)).nonzero()[:, 0]
         if not len(rows):

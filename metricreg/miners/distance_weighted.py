@@ -51,7 +51,7 @@ class DistanceWeightedMiner(Miner):
 
     def select(self, batch: Batch) -> Triplets:
         """The positive pairs of some anchors, with drawn negatives."""
-        d = self.distance(batch.anchors, batch.references)
+        d = self.distance.between(batch)
         index, counts = batch.positive_index
         allowed = (batch.negatives != 0) & (d < self.nonzero_loss_cutoff)
         rows = (allowed.any(1) & counts.any(1)).nonzero()[:, 0]

@@ -46,7 +46,7 @@ class HDCMiner(Miner):
         sizes = [math.ceil(self.filter_percentage * int(sum(column))) for column in zip(*counts, strict=True)]
         hardest = [_Hardest(size, batch.anchors) for size in sizes]
         for first, part in self.tiles(batch):
-            closeness = self.distance.closeness(self.distance(part.anchors, part.references))
+            closeness = self.distance.closeness(self.distance.between(part))
             for kept, hardness, pairs in zip(
                 hardest, (-closeness, closeness), (part.positives != 0, part.negatives != 0), strict=True
             ):

@@ -34,7 +34,7 @@ class MultiSimilarityMiner(Miner):
 
     def select(self, batch: Batch) -> Pairs:
         """The hard pairs of some anchors."""
-        closeness = self.distance.closeness(self.distance(batch.anchors, batch.references))
+        closeness = self.distance.closeness(self.distance.between(batch))
         positives, negatives = batch.positives != 0, batch.negatives != 0
         if not len(batch.references):
             empty = batch.anchors.new_zeros(0, dtype=torch.long)

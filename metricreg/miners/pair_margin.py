@@ -36,7 +36,7 @@ class PairMarginMiner(Miner):
 
     def select(self, batch: Batch) -> Pairs:
         """The pairs of some anchors that are beyond their margin."""
-        d = self.distance(batch.anchors, batch.references)
+        d = self.distance.between(batch)
         positives = (batch.positives != 0) & (self.distance.margin(d, self.pos_margin) > 0)
         negatives = (batch.negatives != 0) & (self.distance.margin(self.neg_margin, d) > 0)
         return Pairs(*positives.nonzero(as_tuple=True), *negatives.nonzero(as_tuple=True), repeats=False)

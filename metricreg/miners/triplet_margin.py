@@ -44,7 +44,7 @@ class TripletMarginMiner(Miner):
 
     def select(self, batch: Batch) -> Triplets:
         """The wanted triplets of some anchors."""
-        d = self.distance(batch.anchors, batch.references)
+        d = self.distance.between(batch)
         index, counts = batch.positive_index
         gap = self.distance.margin(d[:, None, :], d.gather(1, index)[:, :, None])
         if self.type_of_triplets == "easy":

@@ -68,7 +68,7 @@ class UniformHistogramMiner(Miner):
 
     def _listed(self, part: Batch) -> list[tuple[Tensor, Tensor]]:
         """The distances `[P]` and indices `[2, P]` of the positive pairs, and of the negative ones."""
-        d = self.distance(part.anchors, part.references)
+        d = self.distance.between(part)
         found = [(pairs & d.isfinite()).nonzero().mT for pairs in (part.positives != 0, part.negatives != 0)]
         return [(d[columns[0], columns[1]], columns) for columns in found]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from metricreg.batch.terms import Term
-from metricreg.components import Reducer
+from metricreg.components import Reducer, by_value
 
 
 class AvgNonZeroReducer(Reducer):
@@ -16,16 +16,10 @@ class AvgNonZeroReducer(Reducer):
     No positive value gives 0. A NaN counts, so that none is hidden.
     """
 
-    needs_values = False
-
     def __init__(self) -> None:
         super().__init__()
 
-    @property
-    def by_value(self) -> bool:
-        """True."""
-        return True
-
+    @by_value
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum and count of the values greater than zero."""
         total, count = term.per_anchor(low=0.0)

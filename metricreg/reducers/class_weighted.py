@@ -25,8 +25,6 @@ class ClassWeightedReducer(Reducer):
         weights: a factor for each of the C classes.
     """
 
-    needs_values = False
-
     weights: Tensor
 
     def __init__(self, weights: Annotated[list[float], Field(min_length=1)]) -> None:

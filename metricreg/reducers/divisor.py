@@ -17,16 +17,8 @@ class DivisorReducer(Reducer):
     A divisor of 0 gives 0. Only for losses whose terms state one.
     """
 
-    needs_values = False
-    needs_divisor = True
-
     def __init__(self) -> None:
         super().__init__()
-
-    @property
-    def by_value(self) -> bool:
-        """True; what `needs_divisor` says besides."""
-        return True
 
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum, and divisor."""

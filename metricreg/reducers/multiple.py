@@ -38,13 +38,16 @@ class MultipleReducers(Reducer):
         super().__init__()
         self.reducers = modules_by_name("a reducer", reducers)
         self.default = MeanReducer() if default is None else default
-        every = [self.default, *reducers.values()]
-        self.needs_values, self.needs_divisor = any(r.needs_values for r in every), any(r.needs_divisor for r in every)
 
     @property
-    def by_value(self) -> bool:
+    def is_by_value(self) -> bool:
         """Whether all of them are."""
-        return all(self.for_term(name).by_value for name in self.reducers) and self.default.by_value
+        return all(self.for_term(name).is_by_value for name in self.reducers) and self.default.is_by_value
+
+    @property
+    def reads_values(self) -> bool:
+        """Whether one of them does."""
+        return any(self.for_term(name).reads_values for name in self.reducers) or self.default.reads_values
 
     @property
     def additive(self) -> bool:

@@ -25,8 +25,6 @@ class PerAnchorReducer(Reducer):
         aggregation: how the values of one anchor become one: their mean or their sum.
     """
 
-    needs_values = False
-
     def __init__(self, reducer: Reducer | None = None, aggregation: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         self.reducer = MeanReducer() if reducer is None else reducer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from metricreg.batch.terms import Term
-from metricreg.components import Reducer
+from metricreg.components import Reducer, by_value
 
 
 class ThresholdReducer(Reducer):
@@ -21,8 +21,6 @@ class ThresholdReducer(Reducer):
         high: values must be less.
     """
 
-    needs_values = False
-
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         super().__init__()
         if low is None and high is None:
@@ -32,11 +30,7 @@ class ThresholdReducer(Reducer):
         self.low = low
         self.high = high
 
-    @property
-    def by_value(self) -> bool:
-        """True."""
-        return True
-
+    @by_value
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Sum and count of the values between the bounds."""
         total, count = term.per_anchor(self.low, self.high)

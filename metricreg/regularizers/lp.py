@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Regularizer, RegularizerSlots
-from metricreg.functional.safe import raised
+from metricreg.functional.safe import safe_pow
 
 
 class LpRegularizer(Regularizer):
@@ -34,4 +34,4 @@ class LpRegularizer(Regularizer):
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
         """The norm of each row `[N]`."""
-        return {"loss": Term(raised(torch.linalg.vector_norm(x, self.p, dim=1), self.power))}
+        return {"loss": Term(safe_pow(torch.linalg.vector_norm(x, self.p, dim=1), self.power))}

@@ -13,9 +13,8 @@ from typing_extensions import Unpack
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Reducer, Regularizer, RegularizerSlots
 from metricreg.distances import CosineSimilarity
-from metricreg.distances.lp import squared_euclidean
+from metricreg.distances.lp import euclidean
 from metricreg.errors import InputError
-from metricreg.functional.safe import root
 from metricreg.reducers import DivisorReducer
 
 
@@ -54,7 +53,7 @@ class SparseCentersRegularizer(Regularizer):
             raise InputError(f"sparse_centers expects {classes} x {centers} = {classes * centers} rows; got {len(x)}")
         units = self.distance.prepare(x).reshape(classes, centers, -1)
         i, j = torch.triu_indices(centers, centers, 1, device=x.device)
-        chords = root(squared_euclidean(units, units))[:, i, j]
+        chords = euclidean(units, units)[:, i, j]
         pairs = torch.full((len(x),), centers - 1, device=x.device)
         rows = torch.arange(classes, device=x.device).repeat_interleave(len(i))
         return {"loss": Term(chords.flatten(), rows=rows * centers, divisor=pairs)}

@@ -19,7 +19,7 @@ from metricreg.components import Loss, Miner
 from metricreg.components.hints import as_choice, as_int
 from metricreg.components.problems import pointer, problems_of, shown
 from metricreg.components.resolve import Resolution, cause_of, nodes_in
-from metricreg.engine.fold import Execution, PlanName
+from metricreg.engine.execution import Execution, PlanName
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
 from metricreg.spec.document import plain

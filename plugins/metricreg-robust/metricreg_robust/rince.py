@@ -48,7 +48,7 @@ class RINCELoss(metricreg.Loss):
 
     def terms(self, batch: metricreg.Batch) -> dict[str, metricreg.Term | metricreg.Scalar]:
         """`loss`: a value a positive pair, `[A, M]`."""
-        s = self.distance.closeness(self.distance(batch.anchors, batch.references)) / self.temperature
+        s = self.distance.closeness(self.distance.between(batch)) / self.temperature
         negatives = _log_sum_exp(s, batch.negatives)[:, None]
         everything = torch.logaddexp(s, negatives)
         values = ((self.q * everything).exp() * self.density**self.q - (self.q * s).exp()) / self.q

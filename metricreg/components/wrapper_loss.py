@@ -1,0 +1,36 @@
+"""A loss made of losses."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.components.component import Component
+from metricreg.components.loss import Loss, Terms
+from metricreg.engine.execution import Execution
+
+
+class WrapperLoss(Loss):
+    """A loss that evaluates others, each with its own distance, reducer and penalties, and has none itself.
+
+    A subclass implements `evaluate`, and `all_terms`.
+    """
+
+    def __init__(self) -> None:
+        Component.__init__(self)
+        self.match = None
+
+    @abstractmethod
+    def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
+        """The loss of a batch: each loss inside is called with `execution=execution`."""
+
+    def terms(self, batch: Batch) -> Terms:
+        """Not asked for: each loss inside says its own."""
+        raise NotImplementedError(f"{type(self).__name__} is made of losses; ask for all_terms")
+
+    def effective_arguments(self) -> dict[str, Any]:
+        """Nothing besides what was given."""
+        return {}

@@ -1,0 +1,123 @@
+"""How a loss is evaluated, never what it is: dense or in tiles, and every threshold by which that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from metricreg.batch import Batch
+from metricreg.errors import SpecError
+
+PlanName = Literal["auto", "dense", "tiled"]
+
+CPU_VALUES = 2**20
+"""Values of one [tile, M] matrix: few enough to stay near the cache of a CPU."""
+GPU_VALUES = 2**26
+"""The same: enough to fill a GPU."""
+ROWS = 64
+"""Anchors that a tile should have, even if that takes more values,"""
+LARGER = 16
+"""up to so many times more: what is done to all references in each tile has to be little next to its products."""
+LISTED = 256
+"""References up to which masks take less time than lists of columns."""
+SMALLER = 8
+"""A statistic of so many times fewer values than another has a gradient of its own in the forward pass."""
+
+MANY = 2**15
+"""Classes that are looked at block by block, where the plan leaves the choice."""
+BLOCK = 2**20
+"""Logits of a block of classes."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a loss is evaluated; never what it is.
+
+    Args:
+        plan: `dense` (all anchors at once, plain autograd), `tiled`, or `auto` (tiled where dense would be large).
+        tile: anchors a tile, for `tiled` and `auto`; chosen from shapes and device if None.
+    """
+
+    plan: PlanName = "auto"
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.plan not in ("auto", "dense", "tiled") or (self.tile is not None and self.tile < 1):
+            raise SpecError(f"plan is 'auto', 'dense' or 'tiled', and tile None or at least 1; got {self}")
+
+    def tile_for(self, batch: Batch, width: int) -> int | None:
+        """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
+        if self.plan == "dense" or torch.compiler.is_compiling():
+            return None
+        limit = CPU_VALUES if device_of(batch.anchors) == "cpu" else GPU_VALUES
+        if self.plan == "auto" and len(batch) * width <= limit:
+            return None
+        enough = min(ROWS, LARGER * limit // max(width, 1))
+        return self.tile or max(1, limit // max(width, 1), enough)
+
+
+def lists_positives(batch: Batch) -> bool:
+    """Whether what is only about positives looks at K columns, not at M.
+
+    Not with a selection, of few references, on a GPU, where finding K would wait, or when compiling, where K is no
+    number.
+    """
+    if batch.selection is not None or torch.compiler.is_compiling():
+        return False
+    return len(batch.references) > LISTED and device_of(batch.anchors) == "cpu"
+
+
+Bounds = Iterator[tuple[int, int]]
+Choose = Callable[[Bounds, str], Bounds]
+
+_chosen: ContextVar[Choose | None] = ContextVar("_chosen", default=None)
+_device: ContextVar[str | None] = ContextVar("_device", default=None)
+
+
+def observed(tiles: Bounds, what: str = "") -> Bounds:
+    """The tiles that are to be evaluated: all, unless somebody watches.
+
+    Args:
+        tiles: all of a sweep.
+        what: what it makes of them, if it is not the terms of a loss.
+    """
+    choose = _chosen.get()
+    return iter(tiles) if choose is None else choose(tiles, what)
+
+
+@contextmanager
+def observing(choose: Choose) -> Iterator[None]:
+    """Have only some tiles of every sweep evaluated: what is computed is then wrong, and only its cost is of use.
+
+    Args:
+        choose: gives those to be evaluated, of tiles and what is made of them; it goes on when the tile that it gave
+            has been.
+    """
+    token = _chosen.set(choose)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def device_of(tensor: Tensor) -> str:
+    """The type of the device by which the engine chooses how to go about it: where a tensor is, unless somebody
+    watches who means another.
+    """
+    return tensor.device.type if torch.compiler.is_compiling() else _device.get() or tensor.device.type
+
+
+@contextmanager
+def as_on(device: str) -> Iterator[None]:
+    """Have the engine choose as on a device of a type, wherever the tensors are."""
+    token = _device.set(device)
+    try:
+        yield
+    finally:
+        _device.reset(token)

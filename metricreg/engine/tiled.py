@@ -1,0 +1,334 @@
+"""A function of a batch, tile by tile: exact in value and gradient, in the memory of a tile.
+
+Each tile runs its forward and its backward at once and is forgotten, so that only gradients of the inputs' own size are
+kept. Where one output carries the gradient, or all but one are of few values, gradients are made with slope 1 in the
+forward pass and scaled in the backward pass: three matrix products. Else, and for outputs that are rows, the slopes are
+known only in the backward pass, which goes over the tiles once more: four products, whatever the number of outputs, and
+none of them for a loss that is never differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
+
+from metricreg.batch import Batch
+from metricreg.engine.accumulate import ALL, REFERENCES, Leaves
+from metricreg.engine.execution import SMALLER, observed
+from metricreg.engine.reference_cache import TileCache
+from metricreg.errors import MetricregError
+from metricreg.functional.transforms import has_hooks, has_tangent
+
+USE_DENSE = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
+CHANGED = "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
+
+Output = tuple[Tensor, int]
+"""What a function gives of a tile, and of how many values that is made."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A tile: anchors of a batch against references of it.
+
+    Args:
+        anchors: which anchors.
+        references: which references, of a symmetric batch; all if None.
+        times: 2 for pairs that stand for those with their samples exchanged, too.
+    """
+
+    anchors: slice
+    references: slice | None = None
+    times: int = 1
+
+
+class Sweep:
+    """A function of every tile of a batch, whose outputs are summed over the tiles, or are rows of its anchors.
+
+    It holds no tensors: what the backward pass needs is kept by autograd, which notices if it was changed in place, and
+    frees it in time.
+
+    Args:
+        function: of some anchors against references, pure. Its outputs are sums over pairs or anchors; or (`by_row`)
+            one with a row an anchor, and of a symmetric sweep a second one with a row a reference, which are added up.
+        tile: anchors a tile.
+        module: whose parameters and buffers the function uses.
+        by_row: whether outputs are rows.
+        symmetric: whether the function is of pairs, and the same with the samples of a pair exchanged. Of a symmetric
+            batch only what is on and above the diagonal is then evaluated.
+        what: what is made, if it is not the terms of a loss, for those who watch.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Batch], Sequence[Output]],
+        tile: int,
+        module: nn.Module,
+        *,
+        by_row: bool = False,
+        symmetric: bool = False,
+        what: str = "",
+    ) -> None:
+        self.function, self.tile, self.module = function, tile, module
+        self.by_row, self.symmetric, self.what = by_row, symmetric, what
+
+    def outputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The sums, or the rows, differentiable with respect to the tensors of the batch and the parameters."""
+        tensors, held = batch.tensors(), _held(self.module)
+        self.names, self.held_names = list(tensors), list(held)
+        self.rebuild = batch.without_tensors()
+        every = [*tensors.values(), *held.values()]
+        if any(map(has_tangent, every)):
+            raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
+        grad = torch.is_grad_enabled()
+        self.wanted = [k for k, tensor in enumerate(every) if grad and tensor.requires_grad]
+        if self.wanted:
+            return _Tiled.apply(self, *every)  # type: ignore[no-any-return, no-untyped-call]
+        with torch.no_grad():
+            return tuple(self.run(every)[0])
+
+    def run(
+        self, every: Sequence[Tensor], slopes: Sequence[Tensor] | None = None
+    ) -> tuple[list[Tensor], dict[int, list[Tensor | None]]]:
+        """Go over the tiles once.
+
+        Args:
+            every: the tensors of the batch, then those of the module.
+            slopes: the gradient of each output; None if it is not known yet.
+
+        Returns:
+            The outputs; and gradients of what is wanted, that of Σ slope·output under -1. Without slopes, that of each
+            output that has one, if this takes hardly more than that of one.
+        """
+        tensors = dict(zip(self.names, every, strict=False))
+        held = dict(zip(self.held_names, every[len(tensors) :], strict=True))
+        batch, names = self.rebuild(tensors), [self.names[k] for k in self.wanted if k < len(tensors)]
+        batch.list_once()
+        grad = bool(self.wanted) and (slopes is not None or not self.by_row)
+        # hooks on a parameter are to run once, on the whole gradient, and so not on what stands in for it here
+        held = {
+            name: t.detach().requires_grad_() if t.requires_grad and has_hooks(t) else t for name, t in held.items()
+        }
+        leaves = Leaves(tensors, names, [t for t in held.values() if t.requires_grad] if self.wanted else [], grad)
+        call = _with_state(self.module, held)
+        outputs: list[Tensor] = []
+        carriers: dict[int, int] = {}  # of all tiles: one without positives, say, may carry less than the next
+        for block in self.blocks(batch):
+            with torch.set_grad_enabled(grad):
+                found = call(self.function, _part(batch, leaves, block))
+                if self.by_row and block.times == 1:  # what it gives of references is of the same rows
+                    found = found[:1]
+                if not outputs and grad:
+                    _check_sources([value for value, _ in found], leaves.current)
+                here = [k for k, (value, _) in enumerate(found) if value.requires_grad]
+                carriers |= {k: max(found[k][1], carriers.get(k, 0)) for k in here}
+                if grad and slopes is None and not _are_separable(found, carriers):
+                    grad = False  # several slopes are needed, and known only in the backward pass
+                if slopes is not None and here:
+                    given = [self._slope(slopes, k, block) for k in here]
+                    leaves.add(-1, [found[k][0] for k in here], given)
+                elif grad:
+                    for k in here:
+                        times = torch.full_like(found[k][0], block.times)
+                        leaves.add(k, [found[k][0]], [times], again=k != here[-1])
+            if slopes is None:
+                self._put(outputs, [value.detach() for value, _ in found], block, batch)
+        done = [-1] if slopes is not None else list(carriers) if grad else []
+        return outputs, {carrier: leaves.gradients(carrier) for carrier in done}
+
+    def blocks(self, batch: Batch) -> Iterator[Block]:
+        """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
+        if not self.symmetric:
+            yield from (Block(slice(i, j)) for i, j in observed(batch.tiles(self.tile), self.what))
+            return
+        for i, j in observed(_triangle(len(batch), self.tile), self.what):
+            yield Block(slice(i, j), slice(i, j))
+            if j < len(batch):
+                yield Block(slice(i, j), slice(j, len(batch)), times=2)
+
+    def _slope(self, slopes: Sequence[Tensor], k: int, block: Block) -> Tensor:
+        if not self.by_row:
+            return slopes[k] * block.times
+        rows = block.references if k else block.anchors
+        return slopes[0][rows]
+
+    def _put(self, outputs: list[Tensor], values: list[Tensor], block: Block, batch: Batch) -> None:
+        """Add what a tile gave to the outputs."""
+        if self.by_row:
+            if not outputs:
+                outputs.append(values[0].new_zeros(len(batch), *values[0].shape[1:]))
+            for rows, value in zip((block.anchors, block.references), values, strict=False):
+                outputs[0][rows] += value
+        elif outputs:
+            outputs[:] = [a + b * block.times for a, b in zip(outputs, values, strict=True)]
+        else:
+            outputs[:] = [b * block.times if block.times != 1 else b for b in values]
+
+
+def _triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
+    """Runs of the anchors of a symmetric comparison: later ones have fewer references, and so are up to twice as long.
+
+    Args:
+        number: of anchors.
+        tile: anchors of the first run.
+    """
+    i = 0
+    while i < max(number, 1):
+        j = min(number, i + min(2 * tile, tile * number // max(number - i, 1)))
+        yield i, j
+        i = max(j, 1)
+
+
+def _part(batch: Batch, leaves: Leaves, block: Block) -> Batch:
+    """The batch of one tile, on leaves of its own."""
+    leaves.begin()
+    rows, columns = block.anchors, ALL if block.references is None else block.references
+    part = batch.rows(rows.start, rows.stop) if block.references is None else batch.block(rows, columns)
+    changes: dict[str, Any] = {"per_anchor": dict(part.per_anchor), "shared": dict(part.shared)}
+    alone = batch.is_self_comparison
+    for name in leaves.inputs:
+        owner, key = name
+        if name == REFERENCES:
+            changes["references"] = leaves.rows(name, columns)
+            if alone:
+                changes["anchors"] = leaves.rows(name, rows)
+        elif owner in ("per_anchor", "shared"):
+            changes[owner][key] = leaves.rows(name, rows if owner == "per_anchor" else ALL)
+        else:
+            changes[str(owner)] = leaves.rows(name, rows)
+    return part.with_tensors(**changes, _cache=TileCache(leaves, rows, columns, alone))
+
+
+def _are_separable(found: Sequence[Output], carriers: dict[int, int]) -> bool:
+    """Whether the gradients of all carriers take hardly more than that of the one of the most values."""
+    if any(found[k][0].ndim for k in carriers):
+        return False
+    sizes = sorted(carriers.values())
+    return len(sizes) < 2 or sizes[-2] * SMALLER <= sizes[-1]
+
+
+# -- the module as it was ---------------------------------------------------------------------------------------------
+
+
+def _held(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers of a module."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _with_state(module: nn.Module, held: dict[str, Tensor]) -> Callable[..., Any]:
+    """How to call a function while a module holds given tensors.
+
+    The backward pass calls it again, when buffers may have moved on, and `torch.func.functional_call` put parameters
+    back. The tensors are exchanged only if they are others, for meanwhile other threads see them.
+    """
+    now = _held(module)
+    others = {f"module.{name}": tensor for name, tensor in held.items() if tensor is not now.get(name)}
+    if not others:
+        return _call
+    caller = _Caller(module)
+    return lambda *given: functional_call(caller, others, given)
+
+
+def _call(function: Callable[[Batch], Any], part: Batch) -> Any:
+    return function(part)
+
+
+class _Caller(nn.Module):
+    """A module that calls a function while another holds other tensors."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, function: Callable[[Batch], Any], part: Batch) -> Any:
+        return function(part)
+
+
+def leave_buffers(module: nn.Module) -> None:
+    """Leave a module with copies of its buffers, which may change, so that what others hold of it does not."""
+    for owner in module.modules():
+        for name, buffer in list(owner.named_buffers(recurse=False)):
+            setattr(owner, name, buffer.clone())
+
+
+# -- autograd ---------------------------------------------------------------------------------------------------------
+
+
+class _Tiled(torch.autograd.Function):
+    """The tensors of a batch and of a module in, the outputs of a sweep out."""
+
+    @staticmethod
+    def forward(ctx: Any, sweep: Sweep, *every: Tensor) -> tuple[Tensor, ...]:
+        # hooks around, such as a checkpoint's, are for the whole sweep; detached, as a node that holds its result leaks
+        with saved_tensors_hooks(Tensor.detach, _as_it_is):
+            outputs, gradients = sweep.run(every)
+        ctx.sweep, ctx.carriers = sweep, list(gradients)
+        ctx.mark_non_differentiable(*(t for t in outputs if not t.is_floating_point()))
+        saved = [gradient for found in gradients.values() for gradient in found]
+        ctx.save_for_backward(*(saved if ctx.carriers else every))
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        saved, wanted = _saved(ctx), ctx.sweep.wanted
+        if ctx.carriers:
+            count = len(wanted)
+            gradients = [_weighed(saved[n::count], [slopes[k] for k in ctx.carriers]) for n in range(count)]
+        else:
+            with torch.enable_grad(), torch.autocast(slopes[0].device.type, enabled=False):  # as in the forward pass
+                gradients = ctx.sweep.run(saved, slopes)[1][-1]
+        by_place = dict(zip(wanted, gradients, strict=True))
+        return (None, *(by_place.get(k) for k in range(len(ctx.needs_input_grad) - 1)))
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    """A tensor saved for the backward pass, neither packed nor unpacked."""
+    return tensor
+
+
+def _weighed(gradients: Sequence[Tensor | None], slopes: Sequence[Tensor]) -> Tensor | None:
+    """Σ slopeᵢ·gradientᵢ of those that there are."""
+    parts = [slope * gradient for slope, gradient in zip(slopes, gradients, strict=True) if gradient is not None]
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def _saved(ctx: Any) -> tuple[Tensor, ...]:
+    """What the forward pass saved.
+
+    Raises:
+        MetricregError: it was changed in place since, or a second derivative is wanted.
+    """
+    if torch.is_grad_enabled():
+        raise MetricregError("the tiled plan has no second derivative; " + USE_DENSE)
+    try:
+        saved: tuple[Tensor, ...] = ctx.saved_tensors
+    except RuntimeError as error:
+        if "inplace" not in str(error):
+            raise
+        raise MetricregError(f"{error}. {CHANGED}") from error
+    return saved
+
+
+def _check_sources(outputs: Sequence[Tensor], known: Sequence[Tensor]) -> None:
+    """Refuse a gradient that would get lost: of a tensor that is neither in the batch nor a parameter."""
+    ids = {id(t) for t in known}
+    todo = [value.grad_fn for value in outputs if value.grad_fn is not None]
+    seen = {t.grad_fn for t in known}
+    while todo:
+        node = todo.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        source = getattr(node, "variable", None)  # of a node that accumulates into a leaf
+        if source is not None and id(source) not in ids:
+            raise MetricregError(
+                f"terms uses a tensor {list(source.shape)} that wants a gradient and is neither in the batch nor a "
+                "parameter of the loss; hand it over in prepare: batch.replace(per_anchor=...) or "
+                "batch.replace(shared=...)"
+            )
+        todo += [following for following, _ in node.next_functions if following is not None]

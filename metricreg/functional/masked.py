@@ -1,0 +1,114 @@
+"""Which entries of a matrix count, and sums over those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from metricreg.functional.transforms import transforms_active
+
+EXACT = 2**24
+"""Ones that float32 sums exactly."""
+
+Entries = tuple[Tensor, Tensor]
+"""Rows `[T]` and columns `[T]` of entries of a matrix."""
+
+
+@dataclass(eq=False)
+class Mask:
+    """Which entries of a matrix `[A, M]` count.
+
+    On a CPU, a pass with a mask of bool takes three to ten times as long as one of arithmetic. Where few entries do not
+    count, they are listed, and overwritten one by one.
+
+    Args:
+        shape: A and M.
+        left_out: the entries that do not count, each once, if they are few and known; else
+        entries: bool `[A, M]`, those that count.
+    """
+
+    shape: tuple[int, int]
+    left_out: Entries | None = None
+    entries: Tensor | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, entries: Tensor) -> Mask:
+        """A mask from bool `[A, M]`."""
+        return cls((entries.shape[0], entries.shape[1]), None, entries)
+
+    @classmethod
+    def all_but(cls, column: Tensor, width: int) -> Mask:
+        """All columns of each row but one, int64 `[A, 1]`."""
+        rows = torch.arange(len(column), device=column.device)
+        return cls((len(column), width), (rows, column[:, 0]))
+
+    def as_bool(self) -> Tensor:
+        """Bool `[A, M]`."""
+        if self.entries is None:
+            assert self.left_out is not None  # one of the two is given
+            every = torch.ones(self.shape, dtype=torch.bool, device=self.left_out[0].device)
+            self.entries = every.index_put(self.left_out, every.new_zeros(()))
+        return self.entries
+
+    def filled(self, values: Tensor, fill: float) -> Tensor:
+        """Values `[A, M]` with another in the place of those that do not count, which then have no gradient."""
+        if self.left_out is None:
+            return torch.where(self.as_bool(), values, fill)
+        return values.index_put(self.left_out, values.new_tensor(fill)) if len(self.left_out[0]) else values
+
+    def count(self) -> Tensor:
+        """How many entries of each row count: int64 `[A]`."""
+        if self.left_out is None:
+            return self.as_bool().sum(1)
+        rows, _ = self.left_out
+        every = torch.full((self.shape[0],), self.shape[1], dtype=torch.int64, device=rows.device)
+        return every.index_add(0, rows, torch.full_like(rows, -1))
+
+
+def sums_between(
+    values: Tensor, mask: Mask | None, low: float | None = None, high: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sum `[A]` and count `[A]` (int64) of each row's values that count and lie strictly between the bounds given.
+
+    A NaN is inside any bounds.
+
+    Args:
+        values: `[A, M]`.
+        mask: which count; all if None.
+        low: the lower bound, or None.
+        high: the upper bound, or None.
+    """
+    if low is None and high is None:
+        count = values.new_full((len(values),), values.shape[1], dtype=torch.int64) if mask is None else mask.count()
+        return (values if mask is None else mask.filled(values, 0.0)).sum(1), count
+    outside = low if low is not None else high
+    assert outside is not None
+    some = values if mask is None else mask.filled(values, outside)
+    total = some if low is None else torch.nn.functional.threshold(some, low, 0.0)
+    total = total if high is None else -torch.nn.functional.threshold(-total, -high, 0.0)
+    some = some.detach()
+    dropped = [_sum(at_most(some, low))] if low is not None else []
+    dropped += [_sum(at_most(-some, -high))] if high is not None else []
+    return total.sum(1), values.shape[1] - sum(dropped[1:], dropped[0])
+
+
+def at_most(values: Tensor, bound: float) -> Tensor:
+    """1 where a value is at most a bound, else 0, in the type of the values; without a gradient."""
+    return (values <= bound).to(values.dtype) if _must_be_plain() else values.clone().le_(bound)
+
+
+def greater(values: Tensor, bound: Tensor) -> Tensor:
+    """1 where a value is greater than a bound `[A, 1]`, else 0, in the type of the values; without a gradient."""
+    return (values > bound).to(values.dtype) if _must_be_plain() else values.clone().gt_(bound)
+
+
+def _must_be_plain() -> bool:
+    """Whether comparisons go by way of bool, which takes a processor several times as long."""
+    return transforms_active() or torch.compiler.is_compiling()
+
+
+def _sum(ones: Tensor) -> Tensor:
+    """How many ones there are in each row: int64 `[A]`."""
+    return ones.sum(1, dtype=torch.float64 if ones.shape[1] > EXACT else None).long()
