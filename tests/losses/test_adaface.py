@@ -1,21 +1,20 @@
-"""AdaFaceLoss against its loop."""
+"""What is special about AdaFaceLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from typing import Any
 
 import pytest
 import torch
 
 from metricreg import Execution
 from metricreg.losses import AdaFaceLoss
+from tests.losses.cases import LENGTHS
+from tests.losses.cases import adaface as loss_of
 from tests.oracle import (
     DIM,
     FEW_PLANS,
-    PROXY_SCENARIOS,
-    REDUCERS,
     SCENARIOS,
     Scenario,
     assert_close,
@@ -26,38 +25,6 @@ from tests.oracle import (
     value_and_gradients,
 )
 from tests.reference.adaface import adaface
-
-LENGTHS = {"mean": 2.25, "std": 0.5}  # which embeddings of the scenarios are on both sides of, some by far
-
-
-def loss_of(**parameters: Any) -> AdaFaceLoss:
-    torch.manual_seed(0)
-    loss = AdaFaceLoss(num_classes=4, embedding_size=DIM, **parameters).double().eval()
-    loss.mean.fill_(LENGTHS["mean"])
-    loss.std.fill_(LENGTHS["std"])
-    return loss
-
-
-@pytest.mark.parametrize("scenario", PROXY_SCENARIOS)
-def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
-    loss = loss_of()
-    check(loss, proxy_loss(adaface, loss.proxies, **LENGTHS), SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize(
-    "parameters", [{"margin": 1.2, "h": 0.9, "scale": 8.0}, {"margin": 0.5, "h": 0.0}, {"margin": 0.0}]
-)
-def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any]) -> None:
-    loss = loss_of(**parameters)
-    check(loss, proxy_loss(adaface, loss.proxies, **LENGTHS, **parameters), SCENARIOS["balanced"]())
-
-
-@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "pairs"])
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
-    ours, reduce = REDUCERS[reducer]
-    loss = loss_of(reducer=ours())
-    check(loss, proxy_loss(adaface, loss.proxies, reduce, **LENGTHS), SCENARIOS[scenario](), plans=FEW_PLANS)
 
 
 def test_lengths_start_as_those_of_the_paper() -> None:

@@ -1,4 +1,4 @@
-"""ContrastiveLoss against its loop."""
+"""What is special about ContrastiveLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
 
@@ -12,60 +12,7 @@ from metricreg import Batch
 from metricreg.batch.terms import TermError
 from metricreg.distances import LpDistance
 from metricreg.losses import ContrastiveLoss
-from tests.oracle import (
-    ANY_DISTANCE,
-    DISTANCES,
-    FEW_PLANS,
-    PLANS,
-    REDUCERS,
-    SCENARIOS,
-    assert_close,
-    check,
-    pair_loss,
-    rows,
-    value_and_gradients,
-)
-from tests.reference.contrastive import contrastive
-
-PARAMETERS: list[dict[str, Any]] = [
-    {"pos_margin": 0.3, "neg_margin": 1.2},
-    {"power": 2.0},
-    {"neg_margin": 1.5, "power": 0.5},
-]
-MEASURE, REDUCE = DISTANCES["lp"][1], REDUCERS["avg_non_zero"][1]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
-    # a margin of 1 is the distance of a zero row from a unit one: whether it costs something would be up to rounding
-    loss, naive = ContrastiveLoss(neg_margin=0.97), pair_loss(contrastive, MEASURE, REDUCE, neg_margin=0.97)
-    check(loss, naive, SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize("scenario", ["balanced", "references", "pairs", "triplets"])
-@pytest.mark.parametrize("parameters", PARAMETERS)
-def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
-    check(ContrastiveLoss(**parameters), pair_loss(contrastive, MEASURE, REDUCE, **parameters), SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
-def test_works_with_every_distance(distance: str, scenario: str) -> None:
-    ours, measure = DISTANCES[distance]
-    check(
-        ContrastiveLoss(neg_margin=1.1, distance=ours()),
-        pair_loss(contrastive, measure, REDUCE, neg_margin=1.1),
-        SCENARIOS[scenario](),
-        plans=FEW_PLANS,
-    )
-
-
-@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "references", "triplets"])
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
-    ours, reduce = REDUCERS[reducer]
-    check(
-        ContrastiveLoss(reducer=ours()), pair_loss(contrastive, MEASURE, reduce), SCENARIOS[scenario](), plans=FEW_PLANS
-    )
+from tests.oracle import PLANS, assert_close, rows, value_and_gradients
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -476,8 +476,7 @@ def test_it_compiles_with_a_break_at_the_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [{"embedding_size": 0}, {"memory_size": 0}, {"warm_up": -1}, {"label_size": 0}, {"memory_size": 2.5}],
+    "bad", [{"embedding_size": 0}, {"memory_size": 0}, {"warm_up": -1}, {"label_size": 0}, {"memory_size": 2.5}]
 )
 def test_wrong_parameters_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(SpecError):

@@ -1,4 +1,4 @@
-"""MultiSupConLoss against its loop."""
+"""What is special about MultiSupConLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""SelectivelyContrastiveTripletLoss against its loop."""
+"""What is special about SelectivelyContrastiveTripletLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 import torch
@@ -10,53 +8,7 @@ import torch
 from metricreg import Batch, Execution
 from metricreg.losses import SelectivelyContrastiveTripletLoss
 from metricreg.miners import BatchEasyHardMiner
-from tests.oracle import (
-    ANY_DISTANCE,
-    DISTANCES,
-    FEW_PLANS,
-    REDUCERS,
-    SCENARIOS,
-    check,
-    pair_loss,
-    rows,
-    value_and_gradients,
-)
-from tests.reference.selectively_contrastive_triplet import selectively_contrastive_triplet
-
-PARAMETERS: list[dict[str, Any]] = [
-    {"temperature": 0.01, "hard_weight": 0.3},
-    {"temperature": 1.0, "hard_weight": 7.0},
-    {"hard_weight": 0.0},
-]
-MEASURE, REDUCE = DISTANCES["cosine"][1], REDUCERS["mean"][1]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
-    naive = pair_loss(selectively_contrastive_triplet, MEASURE, REDUCE)
-    check(SelectivelyContrastiveTripletLoss(), naive, SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize("scenario", ["balanced", "references", "pairs", "triplets"])
-@pytest.mark.parametrize("parameters", PARAMETERS)
-def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
-    naive = pair_loss(selectively_contrastive_triplet, MEASURE, REDUCE, **parameters)
-    check(SelectivelyContrastiveTripletLoss(**parameters), naive, SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
-def test_works_with_every_distance(distance: str, scenario: str) -> None:
-    ours, measure = DISTANCES[distance]
-    naive = pair_loss(selectively_contrastive_triplet, measure, REDUCE)
-    check(SelectivelyContrastiveTripletLoss(distance=ours()), naive, SCENARIOS[scenario](), plans=FEW_PLANS)
-
-
-@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "references", "pairs", "triplets"])
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
-    ours, reduce = REDUCERS[reducer]
-    naive = pair_loss(selectively_contrastive_triplet, MEASURE, reduce)
-    check(SelectivelyContrastiveTripletLoss(reducer=ours()), naive, SCENARIOS[scenario](), plans=FEW_PLANS)
+from tests.oracle import rows, value_and_gradients
 
 
 def test_the_easiest_positive_and_the_hardest_negative_are_a_miners_choice() -> None:

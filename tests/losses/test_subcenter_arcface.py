@@ -1,4 +1,4 @@
-"""SubCenterArcFaceLoss against its loop."""
+"""What is special about SubCenterArcFaceLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 
 from metricreg.errors import InputError
 from metricreg.losses import SubCenterArcFaceLoss
-from tests.oracle import DIM, FEW_PLANS, PROXY_SCENARIOS, REDUCERS, SCENARIOS, check, proxy_loss
+from tests.oracle import DIM
 from tests.reference.distances import dot_product_measure
-from tests.reference.subcenter_arcface import subcenter_arcface
 
 cosine = dot_product_measure().of
 
@@ -20,28 +19,6 @@ cosine = dot_product_measure().of
 def loss_of(**parameters: Any) -> SubCenterArcFaceLoss:
     torch.manual_seed(0)
     return SubCenterArcFaceLoss(num_classes=4, embedding_size=DIM, **parameters).double()
-
-
-@pytest.mark.parametrize("scenario", PROXY_SCENARIOS)
-def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
-    loss = loss_of()
-    check(loss, proxy_loss(subcenter_arcface, loss.proxies), SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize(
-    "parameters", [{"margin": 120.0, "scale": 8.0, "sub_centers": 2}, {"margin": 0.0, "sub_centers": 1}]
-)
-def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any]) -> None:
-    loss = loss_of(**parameters)
-    check(loss, proxy_loss(subcenter_arcface, loss.proxies, **parameters), SCENARIOS["balanced"]())
-
-
-@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "pairs"])
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
-    ours, reduce = REDUCERS[reducer]
-    loss = loss_of(reducer=ours())
-    check(loss, proxy_loss(subcenter_arcface, loss.proxies, reduce), SCENARIOS[scenario](), plans=FEW_PLANS)
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,52 +1,12 @@
-"""SupConLoss against its loop."""
+"""What is special about SupConLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 import torch
 
 from metricreg.losses import SupConLoss
-from tests.oracle import (
-    ANY_DISTANCE,
-    DISTANCES,
-    FEW_PLANS,
-    REDUCERS,
-    SCENARIOS,
-    assert_close,
-    check,
-    pair_loss,
-    value_and_gradients,
-)
-from tests.reference.supcon import supcon
-
-PARAMETERS: list[dict[str, Any]] = [{"temperature": 0.05}, {"temperature": 2.0}]
-MEASURE, REDUCE = DISTANCES["cosine"][1], REDUCERS["avg_non_zero"][1]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
-    check(SupConLoss(), pair_loss(supcon, MEASURE, REDUCE), SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize("scenario", ["balanced", "references", "pairs", "triplets"])
-@pytest.mark.parametrize("parameters", PARAMETERS)
-def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
-    check(SupConLoss(**parameters), pair_loss(supcon, MEASURE, REDUCE, **parameters), SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
-def test_works_with_every_distance(distance: str, scenario: str) -> None:
-    ours, measure = DISTANCES[distance]
-    check(SupConLoss(distance=ours()), pair_loss(supcon, measure, REDUCE), SCENARIOS[scenario](), plans=FEW_PLANS)
-
-
-@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "references", "triplets"])
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
-    ours, reduce = REDUCERS[reducer]
-    check(SupConLoss(reducer=ours()), pair_loss(supcon, MEASURE, reduce), SCENARIOS[scenario](), plans=FEW_PLANS)
+from tests.oracle import assert_close, value_and_gradients
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.02, 0.01])

@@ -1,8 +1,6 @@
-"""TripletMarginLoss against its loop."""
+"""What is special about TripletMarginLoss; its formula is in test_formulas."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 import torch
@@ -10,63 +8,7 @@ import torch
 from metricreg import Batch, Execution, Triplets
 from metricreg.losses import TripletMarginLoss
 from tests.largest_tensor import LargestTensor
-from tests.oracle import (
-    ANY_DISTANCE,
-    DISTANCES,
-    FEW_PLANS,
-    REDUCERS,
-    SCENARIOS,
-    check,
-    pair_loss,
-    rows,
-    with_references,
-)
-from tests.reference.triplet_margin import triplet_margin
-
-PARAMETERS: list[dict[str, Any]] = [
-    {"margin": 0.5},
-    {"swap": True},
-    {"smooth": True},
-    {"power": 2.0, "margin": 1.0},
-    {"power": 0.5, "swap": True, "smooth": True},
-]
-MEASURE, REDUCE = DISTANCES["lp"][1], REDUCERS["avg_non_zero"][1]
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_agrees_with_the_formula_in_every_scenario(scenario: str) -> None:
-    check(TripletMarginLoss(), pair_loss(triplet_margin, MEASURE, REDUCE), SCENARIOS[scenario]())
-
-
-@pytest.mark.parametrize("scenario", ["balanced", "references", "pairs", "triplets"])
-@pytest.mark.parametrize("parameters", PARAMETERS)
-def test_agrees_with_the_formula_for_other_parameters(parameters: dict[str, Any], scenario: str) -> None:
-    check(
-        TripletMarginLoss(**parameters), pair_loss(triplet_margin, MEASURE, REDUCE, **parameters), SCENARIOS[scenario]()
-    )
-
-
-@pytest.mark.parametrize(("distance", "scenario"), ANY_DISTANCE)
-def test_works_with_every_distance(distance: str, scenario: str) -> None:
-    ours, measure = DISTANCES[distance]
-    check(
-        TripletMarginLoss(distance=ours()),
-        pair_loss(triplet_margin, measure, REDUCE),
-        SCENARIOS[scenario](),
-        plans=FEW_PLANS,
-    )
-
-
-@pytest.mark.parametrize("scenario", ["imbalanced, with singletons", "references", "triplets"])
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_works_with_every_reducer(reducer: str, scenario: str) -> None:
-    ours, reduce = REDUCERS[reducer]
-    check(
-        TripletMarginLoss(reducer=ours()),
-        pair_loss(triplet_margin, MEASURE, reduce),
-        SCENARIOS[scenario](),
-        plans=FEW_PLANS,
-    )
+from tests.oracle import FEW_PLANS, rows, with_references
 
 
 @pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
