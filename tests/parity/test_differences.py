@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_metric_learning import distances as pd
+from pytorch_metric_learning import losses as pl
+from pytorch_metric_learning import miners as pm
+from pytorch_metric_learning import reducers as pr
 from torch import Tensor
 
 from metricreg import distances as D
@@ -48,12 +52,6 @@ from tests.reference.supcon import supcon
 from tests.reference.threshold_consistent_margin import threshold_consistent_margin
 from tests.reference.triplet_margin import triplet_margin
 from tests.reference.tuplet_margin import tuplet_margin
-
-pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
-from pytorch_metric_learning import distances as pd
-from pytorch_metric_learning import losses as pl
-from pytorch_metric_learning import miners as pm
-from pytorch_metric_learning import reducers as pr
 
 LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
 WEIGHTS = [0.5, 2.0, 1.25]

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from tests.oracle import assert_close, value_and_gradients
-
-pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
 from tests.parity.counterparts import built, in_pml
 
 SPECS: dict[str, dict[str, Any]] = {

@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_metric_learning import distances as pd
+from pytorch_metric_learning import losses as pl
+from pytorch_metric_learning import miners as pm
+from pytorch_metric_learning import reducers as pr
+from pytorch_metric_learning import regularizers as pg
 from torch import Tensor
 
 from metricreg import Execution, Loss, SpecError
@@ -17,16 +22,9 @@ from metricreg import miners as M
 from metricreg import reducers as R
 from metricreg import regularizers as G
 from tests.oracle import assert_close, value_and_gradients
-
-pml = pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
-from pytorch_metric_learning import distances as pd  # noqa: E402
-from pytorch_metric_learning import losses as pl  # noqa: E402
-from pytorch_metric_learning import miners as pm  # noqa: E402
-from pytorch_metric_learning import reducers as pr  # noqa: E402
-from pytorch_metric_learning import regularizers as pg  # noqa: E402
+from tests.parity.counterparts import OfUnitRows, built, in_pml
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's histogram
-from tests.parity.counterparts import OfUnitRows, built, in_pml  # noqa: E402
 
 SIZE = 8
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])

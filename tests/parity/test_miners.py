@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_metric_learning import distances as pd
+from pytorch_metric_learning import miners as pm
 from torch import Tensor
 
 from metricreg import Miner, Pairs
 from metricreg import distances as D
 from metricreg import miners as M
-
-pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
-from pytorch_metric_learning import distances as pd
-from pytorch_metric_learning import miners as pm
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
 REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])

@@ -24,9 +24,6 @@ from functools import cache
 import pytest
 import torch
 
-pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
-
-
 from tests.checks import record, shipped
 from tests.parity.configurations import EXACT, TOLERANCE, Configuration, Evaluation, distance_between, draw
 from tests.parity.counterparts import COUNTERPARTS, LOSSES

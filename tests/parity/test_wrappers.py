@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_metric_learning import losses as pl
+from pytorch_metric_learning import miners as pm
 from torch import Tensor
 
 from metricreg import Execution, InputError, Loss
 from metricreg import losses as L
 from metricreg import miners as M
 from tests.oracle import assert_close, value_and_gradients
-
-pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
-from pytorch_metric_learning import losses as pl
-from pytorch_metric_learning import miners as pm
 
 SIZE = 8
 PLANS = [Execution("dense"), Execution("tiled", tile=5)]
