@@ -15,12 +15,12 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 import metricreg
-import metricreg.registry
+import metricreg.registry.registry
 from metricreg.cli import app
 from metricreg.registry import KINDS, Registry
 from metricreg.registry.entry_points import load_entry_points
 
-DISTS = Path(__file__).parent / "dists"
+DISTS = Path(__file__).parent / "registry" / "dists"
 DIGITS = Path(__file__).parent.parent / "examples" / "digits.json"
 
 Run = Callable[..., Result]
@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
     def run(*words: str, installed: str | None = None) -> Result:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(metricreg.registry, "_default", Registry(load_entry_points))
+            patch.setattr(metricreg.registry.registry, "_default", Registry(load_entry_points))
             if installed is not None:
                 patch.syspath_prepend(str(DISTS / installed))
             return CliRunner().invoke(app, list(words))

@@ -44,7 +44,7 @@ def _modules_and_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def points(*cases: str) -> list[EntryPoint]:
-    """The entry points of distributions under tests/dists, and of metricreg itself."""
+    """The entry points of distributions under dists, and of metricreg itself."""
     paths = [str(DISTS / case) for case in cases]
     found = [e for d in distributions(path=paths) for e in d.entry_points.select(group=GROUP)]
     own = [e for d in distributions(name="metricreg") for e in d.entry_points.select(group=GROUP)][:1]

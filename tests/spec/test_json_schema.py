@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 import metricreg
 from metricreg import Registry, json_schema, register, validate
 from metricreg.registry.entry_points import load_entry_points
-from tests.test_signature import Everything
-from tests.test_spec import EXAMPLE, WRONG, changed, plausible
+from tests.components.test_signature import Everything
+from tests.spec.test_spec import EXAMPLE, WRONG, changed, plausible
 
 
 @pytest.fixture(name="schema", scope="module")
