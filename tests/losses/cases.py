@@ -1,7 +1,7 @@
 """A case for each loss: its loop, and the parameters, distances, reducers and scenarios with which the two are compared.
 
-`tests/reference/<loss>.py` has a function `<loss>`; how it is called depends on what the loss compares: `pairs`, `ranks`
-(rows as a whole), `proxies`, or `views`.
+How the loop of a loss is called depends on what the loss compares: `pairs`, `ranks` (rows as a whole), `proxies`, or
+`views`; for each of them there is a module in tests/reference.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -34,9 +33,8 @@ from tests.oracle import (
     row_loss,
     takes,
 )
-from tests.reference import reducers
+from tests.reference import pair_losses, proxy_losses, rank_losses, reducers, view_losses
 from tests.reference.distances import Measure
-from tests.reference.npairs import pairs_of_classes
 from tests.reference.reducers import Anchors
 from tests.reference.selection import occurrence_weights
 
@@ -92,17 +90,11 @@ class Case:
     tolerance: float = 1e-10
 
 
-def formula(name: str) -> Callable[..., Any]:
-    """The function of a loss in tests/reference."""
-    found: Callable[..., Any] = getattr(import_module(f"tests.reference.{name}"), name)
-    return found
-
-
 def pairs(name: str, **more: Any) -> Case:
     """A loss on pairs or triplets, in any distance unless it says otherwise."""
 
     def loop(loss: Loss, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
-        return pair_loss(formula(name), measure, reduce, **parameters)
+        return pair_loss(getattr(pair_losses, name), measure, reduce, **parameters)
 
     distances = () if more.get("refused") else ANY_DISTANCE
     return Case(**{"make": LOSSES[name], "loop": loop, "distances": distances} | more)
@@ -112,7 +104,7 @@ def ranks(name: str, **more: Any) -> Case:
     """A loss on all of the batch, whose values tuples weigh."""
 
     def loop(loss: Loss, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
-        return row_loss(formula(name), measure, reduce, **parameters)
+        return row_loss(getattr(rank_losses, name), measure, reduce, **parameters)
 
     return pairs(name, loop=loop, **more)
 
@@ -122,7 +114,7 @@ def proxies(name: str, **more: Any) -> Case:
 
     def loop(loss: Any, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
         in_measure = {"measure": measure} if more.get("distances") else {}
-        return proxy_loss(formula(name), loss.proxies, reduce, **in_measure, **parameters)
+        return proxy_loss(getattr(proxy_losses, name), loss.proxies, reduce, **in_measure, **parameters)
 
     where = {"scenarios": PROXY_SCENARIOS, "parameter_scenarios": ["balanced"], "reducer_scenarios": OF_BATCHES}
     return Case(**{"make": LOSSES[name], "loop": loop} | where | more)
@@ -148,7 +140,7 @@ def adaface(**parameters: Any) -> L.AdaFaceLoss:
 
 
 def _of_adaface(loss: Any, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
-    return proxy_loss(formula("adaface"), loss.proxies, reduce, **LENGTHS, **parameters)
+    return proxy_loss(proxy_losses.adaface, loss.proxies, reduce, **LENGTHS, **parameters)
 
 
 def _curricularface(**parameters: Any) -> Loss:
@@ -158,7 +150,7 @@ def _curricularface(**parameters: Any) -> Loss:
 
 
 def _of_curricularface(loss: Any, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
-    return proxy_loss(formula("curricularface"), loss.proxies, reduce, t=0.375, **parameters)
+    return proxy_loss(proxy_losses.curricularface, loss.proxies, reduce, t=0.375, **parameters)
 
 
 def dynamic_arcface(**parameters: Any) -> L.DynamicArcFaceLoss:
@@ -172,13 +164,13 @@ def dynamic_arcface(**parameters: Any) -> L.DynamicArcFaceLoss:
 def _of_dynamic_arcface(loss: Any, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
     rest = {name: parameters[name] for name in ("scale", "sub_centers") if name in parameters}
     margins = [math.degrees(float(m)) for m in loss.margins]
-    return proxy_loss(formula("dynamic_arcface"), loss.proxies, reduce, margins=margins, **rest)
+    return proxy_loss(proxy_losses.dynamic_arcface, loss.proxies, reduce, margins=margins, **rest)
 
 
 def _of_histogram(loss: Loss, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
     if "delta" in parameters:
         parameters = {"n_bins": round(2 / parameters["delta"])}
-    return pair_loss(formula("histogram"), measure, reduce, **parameters)
+    return pair_loss(pair_losses.histogram, measure, reduce, **parameters)
 
 
 def _margin(**parameters: Any) -> L.MarginLoss:
@@ -193,7 +185,7 @@ def _of_margin(loss: Any, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
         labels = scenario.labels.tolist()
         betas = [loss.beta[labels[a] if loss.num_classes else 0] for a in range(len(labels))]
         keywords: dict[str, Any] = {"margin": loss.margin, "betas": betas, "nu": loss.nu}
-        terms = formula("margin")(measure, scenario.x, scenario.references, scenario.chosen, **keywords)
+        terms = pair_losses.margin(measure, scenario.x, scenario.references, scenario.chosen, **keywords)
         penalty = terms.pop("beta_reg_loss")
         if loss.learn_beta and loss.num_classes:
             terms["beta_reg_loss"] = penalty
@@ -206,8 +198,8 @@ def _of_margin(loss: Any, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
 def _of_npairs(loss: Loss, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
     def naive(scenario: Scenario) -> Tensor:
         labels = scenario.labels.tolist()
-        chosen = pairs_of_classes(scenario.chosen, labels)
-        terms = formula("npairs")(measure, scenario.x, scenario.references, chosen)
+        chosen = pair_losses.pairs_of_classes(scenario.chosen, labels)
+        terms = pair_losses.npairs(measure, scenario.x, scenario.references, chosen)
         return reduced(terms, reduce, Anchors(len(chosen), [labels[a] for a, _ in chosen]))
 
     return naive
@@ -217,23 +209,23 @@ def _of_proxy_anchor(loss: Any, measure: Measure, reduce: Reduce, **parameters: 
     def naive(scenario: Scenario) -> Tensor:
         labels: Sequence[int] = scenario.labels.tolist()
         weights = occurrence_weights(len(labels), scenario.tuples)
-        terms = formula("proxy_anchor")(measure, scenario.x, loss.proxies, labels, weights, **parameters)
+        terms = proxy_losses.proxy_anchor(measure, scenario.x, loss.proxies, labels, weights, **parameters)
         return reduced(terms, reduce, Anchors(loss.num_classes, range(loss.num_classes)))
 
     return naive
 
 
 def _of_siglip(loss: Any, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
-    return pair_loss(formula("siglip"), measure, reduce, log_temperature=loss.log_temperature, bias=loss.bias)
+    return pair_loss(pair_losses.siglip, measure, reduce, log_temperature=loss.log_temperature, bias=loss.bias)
 
 
 def _of_barlow_twins(loss: Loss, measure: Measure, reduce: Reduce, redundancy_lambda: float = 0.0051) -> Naive:
-    return lambda case: formula("barlow_twins")(case.x, case.references, redundancy_lambda)  # type: ignore[no-any-return]
+    return lambda case: view_losses.barlow_twins(case.x, case.references, redundancy_lambda)  # type: ignore[no-any-return]
 
 
 def _of_vicreg(loss: Loss, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
     def naive(case: Scenario) -> Tensor:
-        values, others = formula("vicreg")(case.x, case.references, **parameters)
+        values, others = view_losses.vicreg(case.x, case.references, **parameters)
         return reduce(values, case.anchors) + others
 
     return naive

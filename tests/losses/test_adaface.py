@@ -24,7 +24,7 @@ from tests.oracle import (
     rows,
     value_and_gradients,
 )
-from tests.reference.adaface import adaface
+from tests.reference.proxy_losses import adaface
 
 
 def test_lengths_start_as_those_of_the_paper() -> None:

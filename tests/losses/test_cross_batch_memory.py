@@ -36,11 +36,9 @@ from tests.oracle import (
     rows,
     value_and_gradients,
 )
-from tests.reference.contrastive import contrastive
 from tests.reference.cross_batch_memory import Memory
-from tests.reference.ntxent import ntxent
+from tests.reference.pair_losses import contrastive, ntxent, triplet_margin
 from tests.reference.reducers import Anchors
-from tests.reference.triplet_margin import triplet_margin
 
 plans = pytest.mark.parametrize("plan", FEW_PLANS.values(), ids=FEW_PLANS.keys())
 LABELS = [0, 1, 2, 0, 1, 0]

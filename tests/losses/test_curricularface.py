@@ -11,8 +11,8 @@ from metricreg import Batch, Execution
 from metricreg.losses import CurricularFaceLoss
 from metricreg.reducers import DoNothingReducer
 from tests.oracle import DIM, FEW_PLANS, assert_close, batch, proxy_loss, rows, value_and_gradients
-from tests.reference.curricularface import curricularface
 from tests.reference.distances import dot_product_measure
+from tests.reference.proxy_losses import curricularface
 
 
 def loss_of(**parameters: Any) -> CurricularFaceLoss:

@@ -8,7 +8,7 @@ import torch
 from metricreg.losses import ArcFaceLoss, DynamicArcFaceLoss, SubCenterArcFaceLoss
 from tests.losses.cases import dynamic_arcface
 from tests.oracle import BALANCED, DIM, rows
-from tests.reference.dynamic_arcface import class_margins
+from tests.reference.proxy_losses import class_margins
 
 
 @pytest.mark.parametrize("power", [0.25, 1.0, 3.0])

@@ -14,7 +14,7 @@ from tests.largest_tensor import LargestTensor
 from tests.oracle import DISTANCES, PLANS, REDUCERS, VIEWS, assert_close, batch, pair_loss, rows, value_and_gradients
 from tests.reference import reducers
 from tests.reference.distances import lp
-from tests.reference.dynamic_soft_margin import differences_of, dynamic_soft_margin, moved, weighed
+from tests.reference.pair_losses import differences_of, dynamic_soft_margin, moved, weighed
 from tests.reference.reducers import Anchors
 
 # of an odd number of bins none ends at 0, where duplicate embeddings are but for rounding

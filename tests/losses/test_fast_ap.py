@@ -8,7 +8,7 @@ from metricreg.distances import LpDistance
 from metricreg.losses import FastAPLoss
 from tests.oracle import DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, check, row_loss
 from tests.reference.distances import lp_measure
-from tests.reference.fast_ap import fast_ap
+from tests.reference.rank_losses import fast_ap
 
 MEASURE, REDUCE = DISTANCES["lp squared"][1], REDUCERS["mean"][1]
 

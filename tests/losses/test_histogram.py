@@ -10,7 +10,7 @@ from metricreg.distances import DotProductSimilarity
 from metricreg.losses import HistogramLoss
 from tests.oracle import DISTANCES, FEW_PLANS, REDUCERS, SCENARIOS, batch, check, pair_loss, rows, with_tuples
 from tests.reference.distances import dot_product_measure
-from tests.reference.histogram import histogram
+from tests.reference.pair_losses import histogram
 
 MEASURE, REDUCE = DISTANCES["cosine"][1], REDUCERS["mean"][1]
 

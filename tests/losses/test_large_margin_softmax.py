@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metricreg.functional.angles import multiplied
-from tests.reference.large_margin_softmax import psi
+from tests.reference.proxy_losses import psi
 
 
 @pytest.mark.parametrize("margin", [1, 2, 3, 4, 7, 32])

@@ -13,7 +13,7 @@ from metricreg.losses import MultiSupConLoss, SupConLoss
 from tests.checks import record
 from tests.oracle import DISTANCES, PLANS, REDUCERS, assert_close, reduced, rows, value_and_gradients
 from tests.reference.matches import jaccard, pairs, sets_of
-from tests.reference.multi_supcon import multi_supcon
+from tests.reference.pair_losses import multi_supcon
 from tests.reference.reducers import Anchors
 from tests.reference.selection import listed
 

@@ -25,7 +25,7 @@ from tests.oracle import (
     rows,
     value_and_gradients,
 )
-from tests.reference.ntxent import ntxent
+from tests.reference.pair_losses import ntxent
 from tests.reference.reducers import Anchors
 from tests.reference.selection import Chosen, chosen_of
 

@@ -20,13 +20,9 @@ from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, PAIR_LOSSES, PROXY_LOSSES, assert_close, reduced, rows, value_and_gradients
 from tests.reference import matches as reference
 from tests.reference import reducers
-from tests.reference.fast_ap import fast_ap
-from tests.reference.nca import nca
-from tests.reference.pnp import pnp
-from tests.reference.recall_at_k import recall_at_k
+from tests.reference.rank_losses import fast_ap, nca, pnp, recall_at_k, smooth_ap
 from tests.reference.reducers import Anchors
 from tests.reference.selection import listed
-from tests.reference.smooth_ap import smooth_ap
 
 SETS = torch.tensor(
     [[1, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]]

@@ -28,30 +28,26 @@ from tests.oracle import (
     with_references,
 )
 from tests.reference import reducers
-from tests.reference.angular import angular
-from tests.reference.circle import circle
 from tests.reference.distances import lp_measure
-from tests.reference.dynamic_soft_margin import dynamic_soft_margin
-from tests.reference.fast_ap import fast_ap
-from tests.reference.generalized_lifted_structure import generalized_lifted_structure
-from tests.reference.histogram import histogram
-from tests.reference.instance import instance
-from tests.reference.lifted_structure import lifted_structure
-from tests.reference.manifold import manifold
-from tests.reference.multi_similarity import multi_similarity
-from tests.reference.nca import nca
-from tests.reference.normalized_softmax import normalized_softmax
-from tests.reference.npairs import npairs
-from tests.reference.ntxent import ntxent
-from tests.reference.p2s_grad import p2s_grad
-from tests.reference.pnp import pnp
-from tests.reference.proxy_nca import proxy_nca
-from tests.reference.ranked_list import ranked_list
-from tests.reference.smooth_ap import smooth_ap
-from tests.reference.supcon import supcon
-from tests.reference.threshold_consistent_margin import threshold_consistent_margin
-from tests.reference.triplet_margin import triplet_margin
-from tests.reference.tuplet_margin import tuplet_margin
+from tests.reference.pair_losses import (
+    angular,
+    circle,
+    dynamic_soft_margin,
+    generalized_lifted_structure,
+    histogram,
+    instance,
+    lifted_structure,
+    multi_similarity,
+    npairs,
+    ntxent,
+    ranked_list,
+    supcon,
+    threshold_consistent_margin,
+    triplet_margin,
+    tuplet_margin,
+)
+from tests.reference.proxy_losses import manifold, normalized_softmax, p2s_grad, proxy_nca
+from tests.reference.rank_losses import fast_ap, nca, pnp, smooth_ap
 
 LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
 WEIGHTS = [0.5, 2.0, 1.25]
