@@ -2,63 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from pytorch_metric_learning import distances as pd
 from pytorch_metric_learning import miners as pm
 from torch import Tensor
 
-from metricreg import Miner, Pairs
+from metricreg import Pairs
 from metricreg import distances as D
 from metricreg import miners as M
+from tests.parity.counterparts import built, in_pml
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
 REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])
 
-PAIRS: dict[str, tuple[Callable[..., Miner], Callable[..., Any]]] = (
-    {
-        "multi_similarity": (M.MultiSimilarityMiner, pm.MultiSimilarityMiner),
-        "multi_similarity epsilon": (
-            lambda **slots: M.MultiSimilarityMiner(epsilon=0.4, **slots),
-            lambda **slots: pm.MultiSimilarityMiner(epsilon=0.4, **slots),
-        ),
-        "batch_hard": (M.BatchHardMiner, pm.BatchHardMiner),
-    }
-    | {
-        f"triplet_margin {kind}": (
-            lambda kind=kind, **slots: M.TripletMarginMiner(margin=0.3, type_of_triplets=kind, **slots),
-            lambda kind=kind, **slots: pm.TripletMarginMiner(margin=0.3, type_of_triplets=kind, **slots),
-        )
-        for kind in ("all", "hard", "semihard", "easy")
-    }
-    | {
-        "pair_margin": (M.PairMarginMiner, pm.PairMarginMiner),
-        "pair_margin wide": (
-            lambda **slots: M.PairMarginMiner(pos_margin=0.9, neg_margin=1.2, **slots),
-            lambda **slots: pm.PairMarginMiner(pos_margin=0.9, neg_margin=1.2, **slots),
-        ),
-        "hdc all": (
-            lambda **slots: M.HDCMiner(filter_percentage=1.0, **slots),
-            lambda **slots: pm.HDCMiner(filter_percentage=1.0, **slots),
-        ),
-        "batch_easy_hard in ranges": (
-            lambda **slots: M.BatchEasyHardMiner("easy", "semihard", (0.1, 1.6), (0.2, 1.5), **slots),
-            lambda **slots: pm.BatchEasyHardMiner("easy", "semihard", (0.1, 1.6), (0.2, 1.5), **slots),
-        ),
-    }
-    | {
-        f"batch_easy_hard {pos} {neg}": (
-            lambda pos=pos, neg=neg, **slots: M.BatchEasyHardMiner(pos, neg, **slots),
-            lambda pos=pos, neg=neg, **slots: pm.BatchEasyHardMiner(pos, neg, **slots),
-        )
-        for pos in ("all", "easy", "hard", "semihard")
-        for neg in ("all", "easy", "hard", "semihard")
+STRATEGIES = ("all", "easy", "hard", "semihard")
+SPECS: dict[str, dict[str, Any]] = {
+    "multi_similarity": {},
+    "multi_similarity epsilon": {"epsilon": 0.4},
+    "batch_hard": {},
+    **{f"triplet_margin {kind}": {"margin": 0.3, "type_of_triplets": kind} for kind in STRATEGIES},
+    "pair_margin": {},
+    "pair_margin wide": {"pos_margin": 0.9, "neg_margin": 1.2},
+    "hdc all": {"filter_percentage": 1.0},
+    "batch_easy_hard in ranges": {
+        "pos_strategy": "easy",
+        "neg_strategy": "semihard",
+        "allowed_pos_range": [0.1, 1.6],
+        "allowed_neg_range": [0.2, 1.5],
+    },
+    **{
+        f"batch_easy_hard {pos} {neg}": {"pos_strategy": pos, "neg_strategy": neg}
+        for pos in STRATEGIES
+        for neg in STRATEGIES
         if "semihard" not in (pos, neg) or {pos, neg} & {"easy", "hard"}
-    }
-)
+    },
+}
+"""Parameters of miners; the first word is the name."""
 
 
 def listed(columns: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
@@ -68,16 +49,15 @@ def listed(columns: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
 @pytest.mark.checks("PML", "miner")
 @pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
 @pytest.mark.parametrize("distance", ["default", "lp", "cosine", "snr"])
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", SPECS)
 def test_finds_the_same_tuples(name: str, distance: str, ref: bool) -> None:
-    ours, theirs = PAIRS[name]
-    d = {"lp": D.LpDistance, "cosine": D.CosineSimilarity, "snr": D.SNRDistance}.get(distance)
-    p = {"lp": pd.LpDistance, "cosine": pd.CosineSimilarity, "snr": pd.SNRDistance}.get(distance)
+    spec = {"name": name.split()[0], **SPECS[name]} | (
+        {} if distance == "default" else {"distance": {"name": distance}}
+    )
     generator = torch.Generator().manual_seed(3)
     x, y = torch.randn(len(LABELS), 6, generator=generator), torch.randn(len(REF_LABELS), 6, generator=generator)
     others = (y, REF_LABELS) if ref else ()
-    got = (ours(distance=d()) if d else ours())(x, LABELS, *others)
-    want = (theirs(distance=p()) if p else theirs())(x, LABELS, *others)
+    got, want = built("miner", spec)(x, LABELS, *others), in_pml("miner", spec)(x, LABELS, *others)
     if isinstance(got, Pairs):
         columns = got.columns()
         assert listed(columns[:2]) == listed(want[:2])

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from pytorch_metric_learning import losses as pl
-from pytorch_metric_learning import miners as pm
 from torch import Tensor
 
-from metricreg import Execution, InputError, Loss
+from metricreg import Execution, InputError
 from metricreg import losses as L
-from metricreg import miners as M
 from tests.oracle import assert_close, value_and_gradients
+from tests.parity.counterparts import built, in_pml
 
 SIZE = 8
 PLANS = [Execution("dense"), Execution("tiled", tile=5)]
-LOSSES: dict[str, tuple[Callable[..., Loss], Callable[..., Any]]] = {
-    "contrastive": (L.ContrastiveLoss, pl.ContrastiveLoss),
-    "triplet_margin": (L.TripletMarginLoss, pl.TripletMarginLoss),
-    "ntxent": (lambda: L.NTXentLoss(temperature=0.5), lambda: pl.NTXentLoss(0.5)),
-    "supcon": (lambda: L.SupConLoss(temperature=0.5), lambda: pl.SupConLoss(0.5)),
-    "multi_similarity": (lambda: L.MultiSimilarityLoss(beta=10.0), lambda: pl.MultiSimilarityLoss(beta=10.0)),
-    "circle": (L.CircleLoss, pl.CircleLoss),
-    "generalized_lifted_structure": (L.GeneralizedLiftedStructureLoss, pl.GeneralizedLiftedStructureLoss),
-    "tuplet_margin": (lambda: L.TupletMarginLoss(scale=8.0), lambda: pl.TupletMarginLoss(scale=8.0)),
-    "intra_pair_variance": (L.IntraPairVarianceLoss, pl.IntraPairVarianceLoss),
-    "snr_contrastive": (L.SNRContrastiveLoss, pl.SignalToNoiseRatioContrastiveLoss),
-    "margin": (L.MarginLoss, pl.MarginLoss),
+LOSSES: dict[str, dict[str, Any]] = {
+    "contrastive": {},
+    "triplet_margin": {},
+    "ntxent": {"temperature": 0.5},
+    "supcon": {"temperature": 0.5},
+    "multi_similarity": {"beta": 10.0},
+    "circle": {},
+    "generalized_lifted_structure": {},
+    "tuplet_margin": {"scale": 8.0},
+    "intra_pair_variance": {},
+    "snr_contrastive": {},
+    "margin": {},
 }
-MINERS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "none": (lambda: None, lambda: None),
-    "multi_similarity": (M.MultiSimilarityMiner, pm.MultiSimilarityMiner),
-    "triplet_margin": (M.TripletMarginMiner, pm.TripletMarginMiner),
-    "batch_hard": (M.BatchHardMiner, pm.BatchHardMiner),
-}
+MINERS = (None, "multi_similarity", "triplet_margin", "batch_hard")
+
+
+def both(name: str) -> tuple[Any, Any]:
+    """A loss, ours and theirs."""
+    spec = {"name": name, **LOSSES[name]}
+    return built("loss", spec), in_pml("loss", spec)
 
 
 def rows(count: int, seed: int) -> Tensor:
@@ -50,9 +49,10 @@ def labels_of(count: int, seed: int) -> Tensor:
 @pytest.mark.parametrize("execution", PLANS, ids=lambda plan: plan.plan)
 @pytest.mark.parametrize("miner", MINERS)
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_memory_agrees_at_every_step(name: str, miner: str, execution: Execution) -> None:
-    ours = L.CrossBatchMemoryLoss(LOSSES[name][0](), SIZE, 30, MINERS[miner][0]())
-    theirs = pl.CrossBatchMemory(LOSSES[name][1](), SIZE, 30, MINERS[miner][1]())
+def test_a_memory_agrees_at_every_step(name: str, miner: str | None, execution: Execution) -> None:
+    mine, other = both(name)
+    ours = L.CrossBatchMemoryLoss(mine, SIZE, 30, miner and built("miner", {"name": miner}))
+    theirs = pl.CrossBatchMemory(other, SIZE, 30, miner and in_pml("miner", miner))
     for step, count in enumerate([12, 12, 10, 12, 2]):
         x, labels = rows(count, step), labels_of(count, step)
         want = value_and_gradients(theirs(x, labels), [x])
@@ -65,8 +65,8 @@ def test_a_memory_agrees_at_every_step(name: str, miner: str, execution: Executi
 @pytest.mark.parametrize("execution", PLANS, ids=lambda plan: plan.plan)
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_memory_agrees_on_masked_rows(name: str, execution: Execution) -> None:
-    ours = L.CrossBatchMemoryLoss(LOSSES[name][0](), SIZE, 17)
-    theirs = pl.CrossBatchMemory(LOSSES[name][1](), SIZE, 17)
+    mine, other = both(name)
+    ours, theirs = L.CrossBatchMemoryLoss(mine, SIZE, 17), pl.CrossBatchMemory(other, SIZE, 17)
     for step in range(5):
         x, labels = rows(12, step), labels_of(12, step)
         mask = torch.rand(12, generator=torch.Generator().manual_seed(step)) < 0.5
@@ -80,8 +80,8 @@ def test_a_memory_agrees_on_masked_rows(name: str, execution: Execution) -> None
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("margin", "intra_pair_variance")])
 def test_two_views_agree(name: str, symmetric: bool, execution: Execution) -> None:
-    ours = L.SelfSupervisedLoss(LOSSES[name][0](), symmetric)
-    theirs = pl.SelfSupervisedLoss(LOSSES[name][1](), symmetric)
+    mine, other = both(name)
+    ours, theirs = L.SelfSupervisedLoss(mine, symmetric), pl.SelfSupervisedLoss(other, symmetric)
     for step in range(2):
         x, y = rows(12, step), rows(12, step + 10)
         want = value_and_gradients(theirs(x, y), [x, y])
