@@ -46,10 +46,7 @@ REDUCERS: dict[str, tuple[Callable[[], Reducer], Reduce]] = {
     "avg_non_zero": (R.AvgNonZeroReducer, reducers.avg_non_zero),
     "threshold low": (lambda: R.ThresholdReducer(low=0.3), partial(reducers.threshold, low=0.3)),
     "threshold high": (lambda: R.ThresholdReducer(high=0.6), partial(reducers.threshold, high=0.6)),
-    "threshold both": (
-        lambda: R.ThresholdReducer(low=0.1, high=0.9),
-        partial(reducers.threshold, low=0.1, high=0.9),
-    ),
+    "threshold both": (lambda: R.ThresholdReducer(low=0.1, high=0.9), partial(reducers.threshold, low=0.1, high=0.9)),
     "class_weighted": (
         lambda: R.ClassWeightedReducer(weights=WEIGHTS),
         partial(reducers.class_weighted, weights=WEIGHTS),
@@ -130,10 +127,7 @@ PROXY_LOSSES: dict[str, Callable[..., Loss]] = {
     "subcenter_arcface": partial(_seeded, L.SubCenterArcFaceLoss),
 }
 """Losses with class vectors, for labels 0 to 3."""
-VIEW_LOSSES: dict[str, Callable[..., Loss]] = {
-    "barlow_twins": L.BarlowTwinsLoss,
-    "vicreg": L.VICRegLoss,
-}
+VIEW_LOSSES: dict[str, Callable[..., Loss]] = {"barlow_twins": L.BarlowTwinsLoss, "vicreg": L.VICRegLoss}
 """Losses on two views of the same things, which need reference embeddings; see tests/losses/test_view_losses.py."""
 LOSSES: dict[str, Callable[..., Loss]] = (
     PAIR_LOSSES

@@ -61,13 +61,7 @@ def test_weights_biases_and_outputs_are_penalised_with_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "names"),
-    [
-        ("*", ["0", "2.0", "2.2"]),
-        ("?", ["0"]),
-        ("2*", ["2.0", "2.2"]),
-        ("2.[01]", ["2.0"]),
-        ("2.2", ["2.2"]),
-    ],
+    [("*", ["0", "2.0", "2.2"]), ("?", ["0"]), ("2*", ["2.0", "2.2"]), ("2.[01]", ["2.0"]), ("2.2", ["2.2"])],
 )
 def test_patterns_choose_modules_by_name(pattern: str, names: list[str]) -> None:
     module = encoder()

@@ -134,9 +134,7 @@ DISTANCES = {
     "cosine": Counterpart(pd.CosineSimilarity, {"power": perhaps(whole(1, 3), 0.3)}),
     "dot_product": Counterpart(pd.DotProductSimilarity, NORMALIZE | {"power": perhaps(whole(1, 3), 0.2)}, NORMALIZED),
     "lp": Counterpart(
-        pd.LpDistance,
-        NORMALIZE | {"p": perhaps(one_of(1, 2, 3, 1.5)), "power": perhaps(one_of(1, 2, 1.5))},
-        NORMALIZED,
+        pd.LpDistance, NORMALIZE | {"p": perhaps(one_of(1, 2, 3, 1.5)), "power": perhaps(one_of(1, 2, 1.5))}, NORMALIZED
     ),
     "snr": Counterpart(pd.SNRDistance, NORMALIZE, NORMALIZED),
 }
@@ -241,12 +239,7 @@ LOSSES = {
     "fast_ap": pairs(pl.FastAPLoss, {"num_bins": perhaps(whole(2, 20))}, distances=(), references=False),
     "generalized_lifted_structure": pairs(pl.GeneralizedLiftedStructureLoss, PAIR_MARGINS),
     "histogram": pairs(
-        pl.HistogramLoss,
-        {"n_bins": whole(2, 100)},
-        distances=("cosine",),
-        reducers=(),
-        references=False,
-        tuples=False,
+        pl.HistogramLoss, {"n_bins": whole(2, 100)}, distances=("cosine",), reducers=(), references=False, tuples=False
     ),
     "instance": pairs(
         pl.InstanceLoss,
@@ -320,12 +313,7 @@ LOSSES = {
         reducers=(*ALL_REDUCERS, "divisor"),
         columns=False,
     ),
-    "proxy_nca": proxies(
-        pl.ProxyNCALoss,
-        {"softmax_scale": perhaps(between(0.5, 10.0))},
-        distances=ANY,
-        columns=False,
-    ),
+    "proxy_nca": proxies(pl.ProxyNCALoss, {"softmax_scale": perhaps(between(0.5, 10.0))}, distances=ANY, columns=False),
     "ranked_list": pairs(
         pl.RankedListLoss,
         {
@@ -433,10 +421,7 @@ MINERS = {
     ),
     "triplet_margin": Counterpart(
         pm.TripletMarginMiner,
-        {
-            "margin": perhaps(between(0.0, 0.6)),
-            "type_of_triplets": perhaps(one_of("all", "hard", "semihard", "easy")),
-        }
+        {"margin": perhaps(between(0.0, 0.6)), "type_of_triplets": perhaps(one_of("all", "hard", "semihard", "easy"))}
         | TWO,
     ),
     "uniform_histogram": Counterpart(

@@ -68,12 +68,7 @@ def close(got: Any, want: Any, tolerance: float = 1e-9) -> bool:
     [
         (L.MultiSimilarityLoss, multi_similarity, pl.MultiSimilarityLoss, COSINE),
         (L.CircleLoss, circle, pl.CircleLoss, COSINE),
-        (
-            L.GeneralizedLiftedStructureLoss,
-            generalized_lifted_structure,
-            pl.GeneralizedLiftedStructureLoss,
-            LP,
-        ),
+        (L.GeneralizedLiftedStructureLoss, generalized_lifted_structure, pl.GeneralizedLiftedStructureLoss, LP),
     ],
 )
 def test_class_weights_meet_each_anchors_own_loss(ours: Any, formula: Any, theirs: Any, measure: Any) -> None:

@@ -130,9 +130,7 @@ def test_a_dense_layer_agrees(spec: Any, theirs: Any, bias: bool) -> None:
     layer, x = nn.Linear(4, 6, bias=bias), rows(5, 4)
     orthogonal = "orthogonal" in str(spec)
     dense = twin(layer)(
-        kernel_regularizer=theirs,
-        activity_regularizer=theirs,
-        bias_regularizer=None if orthogonal else theirs,
+        kernel_regularizer=theirs, activity_regularizer=theirs, bias_regularizer=None if orthogonal else theirs
     )
     rule = {"pattern": "", "kernel": turned(spec) if orthogonal else spec, "activity": spec}
     if bias and not orthogonal:
@@ -214,10 +212,7 @@ def test_the_examples_of_keras_documentation() -> None:
     examples: list[tuple[dict[str, Any], dict[str, Any], float]] = [
         (
             {"kernel": {"name": "l1", "l1": 0.01}, "activity": {"name": "l2", "l2": 0.01}},
-            {
-                "kernel_regularizer": keras.regularizers.L1(0.01),
-                "activity_regularizer": keras.regularizers.L2(0.01),
-            },
+            {"kernel_regularizer": keras.regularizers.L1(0.01), "activity_regularizer": keras.regularizers.L2(0.01)},
             5.25,
         ),
         ({"kernel": l1_reg}, {"kernel_regularizer": l1_reg}, 0.25),

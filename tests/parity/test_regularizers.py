@@ -15,10 +15,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "lp": {"name": "lp"},
     "lp p=1 power=2": {"name": "lp", "p": 1, "power": 2},
     "regular_face": {"name": "regular_face"},
-    "regular_face of products": {
-        "name": "regular_face",
-        "distance": {"name": "dot_product", "normalize": False},
-    },
+    "regular_face of products": {"name": "regular_face", "distance": {"name": "dot_product", "normalize": False}},
     "sparse_centers": {"name": "sparse_centers", "num_classes": 4, "centers_per_class": 3},
     "zero_mean": {"name": "zero_mean"},
     "zero_mean with threshold": {"name": "zero_mean", "reducer": {"name": "threshold", "low": 0.5}},

@@ -19,10 +19,7 @@ from tests.reference.reducers import Anchors, Values
 
 ALL: dict[str, tuple[Callable[[], Reducer], Reduce]] = REDUCERS | {
     "divisor": (R.DivisorReducer, reducers.divisor),
-    "multiple": (
-        lambda: R.MultipleReducers({"loss": R.SumReducer()}, default=R.MeanReducer()),
-        reducers.sum_,
-    ),
+    "multiple": (lambda: R.MultipleReducers({"loss": R.SumReducer()}, default=R.MeanReducer()), reducers.sum_),
     "multiple by default": (lambda: R.MultipleReducers({"other": R.SumReducer()}), reducers.mean),
     "per_anchor of multiple": (
         lambda: R.PerAnchorReducer(R.MultipleReducers({"loss": R.SumReducer()})),
