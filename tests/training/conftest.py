@@ -73,7 +73,7 @@ def written(folder: Path, name: str, **changes: Any) -> Path:
     }
     for key, change in changes.items():
         kept = document.get(key, {}) if key not in ("pipeline", "data") else {}
-        document[key] = {**kept, **change} if isinstance(change, dict) else change
+        document[key] = {"name": change} if isinstance(change, str) else {**kept, **change}
     path = folder / name
     path.write_text(json.dumps(document))
     return path
@@ -87,7 +87,7 @@ def blobs() -> Blobs:
 
 @pytest.fixture
 def write_experiment(tmp_path: Path) -> WriteExperiment:
-    """Write an experiment on small blobs that takes a fraction of a second; sections are updated by the arguments."""
+    """Write an experiment on small blobs that takes a fraction of a second; arguments update sections, or name another."""
 
     def write(name: str = "tiny.json", **changes: Any) -> Path:
         return written(tmp_path, name, **changes)
