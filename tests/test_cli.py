@@ -168,10 +168,8 @@ def test_describe_as_json_holds_the_same(run: Run) -> None:
     ("words", "message"),
     [
         (["loss", "contrastiv"], "unknown loss 'contrastiv'; did you mean 'contrastive'?"),
-        (["loss", "cosine"], "unknown loss 'cosine'; 'cosine' is a distance, not a loss; known: "),
         (["losses", "contrastive"], "unknown kind 'losses'; the kinds are "),
         (["loss", "acme/softmin"], "no installed plugin has the namespace 'acme'"),
-        (["loss", "local/softmin"], "after metricreg.register(cls)"),
     ],
 )
 def test_describe_of_what_is_unknown_says_what_is_known(run: Run, words: list[str], message: str) -> None:
@@ -249,9 +247,6 @@ def test_validate_accepts_the_experiment_that_ships(run: Run) -> None:
     ("name", "text", "message"),
     [
         ("twice.json", '{"loss": "ntxent", "loss": "supcon"}', "the key 'loss' stands twice in one object"),
-        ("cut.json", '{"loss": ', "Expecting value"),
-        ("nan.json", '{"loss": {"name": "ntxent", "temperature": NaN}}', "numbers are finite"),
-        ("list.json", "[1]", "expected an object"),
         ("spec.txt", "{}", "unknown file type '.txt'"),
     ],
 )
@@ -260,12 +255,6 @@ def test_validate_of_a_file_that_cannot_be_read_says_why(run: Run, name: str, te
     assert result.exit_code == 1
     assert result.output.startswith(f"{name}: 1 problem\n")
     assert message in result.output
-
-
-def test_validate_reads_toml_and_yaml(run: Run) -> None:
-    write("spec.toml", '[loss]\nname = "ntxent"\n')
-    write("spec.yaml", "loss: ntxent\n")
-    assert run("validate", "spec.toml", "spec.yaml").output == "spec.toml: valid\nspec.yaml: valid\n"
 
 
 def test_validate_without_a_file_exits_with_2(run: Run) -> None:

@@ -132,17 +132,6 @@ def test_copies_compute_the_same_and_describe_themselves(travel: Callable[[Pipel
     assert not torch.equal(again(x, LABELS), pipeline(x, LABELS))
 
 
-def test_spec_and_state_make_it_again_elsewhere() -> None:
-    pipeline = build(SPEC).to(torch.float64)
-    buffer = io.BytesIO()
-    torch.save({"spec": pipeline.to_spec(), "state_dict": pipeline.state_dict()}, buffer)
-    buffer.seek(0)
-    stored = torch.load(buffer, weights_only=True)
-    again = build(stored["spec"]).to(torch.float64)
-    again.load_state_dict(stored["state_dict"])
-    assert torch.equal(again(X, LABELS), pipeline(X, LABELS))
-
-
 def test_building_twice_gives_two_pipelines() -> None:
     first, second = build(SPEC), build(SPEC)
     assert not {id(m) for m in first.modules()} & {id(m) for m in second.modules()}
