@@ -17,16 +17,8 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
-from tests.oracle import (
-    DISTANCES,
-    SCENARIOS,
-    Scenario,
-    pair_loss,
-    proxy_loss,
-    row_loss,
-    value_and_gradients,
-    with_references,
-)
+from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
+from tests.parity.counterparts import built, in_pml
 from tests.reference import reducers
 from tests.reference.distances import lp_measure
 from tests.reference.pair_losses import (
@@ -47,8 +39,9 @@ from tests.reference.pair_losses import (
     tuplet_margin,
 )
 from tests.reference.proxy_losses import manifold, normalized_softmax, p2s_grad, proxy_nca
-from tests.reference.rank_losses import fast_ap, nca, pnp, smooth_ap
+from tests.reference.rank_losses import nca, smooth_ap
 
+of_histograms = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's code
 LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
 WEIGHTS = [0.5, 2.0, 1.25]
 COSINE, LP = DISTANCES["cosine"][1], DISTANCES["lp"][1]
@@ -107,11 +100,6 @@ def test_per_anchor_takes_triplets() -> None:
     assert close(L.TripletMarginLoss(reducer=R.PerAnchorReducer(), **keywords)(x, LABELS), want)
     with pytest.raises(NotImplementedError):
         pl.TripletMarginLoss(reducer=pr.PerAnchorReducer(), **keywords)(x, LABELS)
-
-
-def test_per_anchor_takes_one_value_an_anchor() -> None:
-    x = rows(7)
-    assert close(L.MultiSimilarityLoss(reducer=R.PerAnchorReducer())(x, LABELS), L.MultiSimilarityLoss()(x, LABELS))
 
 
 def test_per_anchor_of_repeated_pairs_has_the_gradient_of_its_value() -> None:
@@ -224,11 +212,6 @@ def test_equal_labels_in_another_tensor_are_the_same_batch() -> None:
     mean = {"reducer": pr.MeanReducer()}
     theirs = pl.ContrastiveLoss(**mean)(x, LABELS, ref_emb=x, ref_labels=LABELS.clone())
     assert not close(theirs, pl.ContrastiveLoss(**mean)(x, LABELS), 1e-3)
-
-
-def test_class_weights_are_part_of_the_state() -> None:
-    assert "weights" in R.ClassWeightedReducer(WEIGHTS).state_dict()
-    assert not pr.ClassWeightedReducer(torch.tensor(WEIGHTS)).state_dict()
 
 
 def test_parameters_keep_their_type_for_any_input() -> None:
@@ -445,14 +428,6 @@ def test_an_anchor_without_a_value_is_one_of_the_anchors() -> None:
     assert close(pl.NCALoss(reducer=pr.PerAnchorReducer())(x, labels), want * 5 / 4, 1e-6)
 
 
-def test_npairs_takes_references() -> None:
-    x, y, labels, ref_labels = rows(3), rows(5, 1), torch.tensor([0, 1, 2]), torch.tensor([1, 0, 1, 0, 3])
-    want = reducers.mean(npairs(COSINE, x, y, [(0, 1), (1, 0)])["loss"], reducers.Anchors(2))
-    assert close(L.NPairsLoss()(x, labels, ref_embeddings=y, ref_labels=ref_labels), want)
-    with pytest.raises(ValueError, match="ref_emb"):
-        pl.NPairsLoss()(x, labels, ref_emb=y, ref_labels=ref_labels)
-
-
 def test_npairs_takes_the_pair_of_the_first_anchor_however_pairs_are_listed() -> None:
     x, tuples = rows(7), tuple(torch.tensor(t) for t in ([2, 0, 1], [0, 2, 3], [0], [1]))
     want = reducers.mean(npairs(COSINE, x, x, [(0, 2), (1, 3)])["loss"], reducers.Anchors(2))
@@ -517,14 +492,6 @@ def test_tuplet_margin_of_duplicate_embeddings_is_finite() -> None:
     assert not all(part.isfinite().all() for part in value_and_gradients(theirs, [x]))
 
 
-def test_fast_ap_takes_references() -> None:
-    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
-    want = pair_loss(fast_ap, DISTANCES["lp squared"][1], reducers.mean)(case)
-    assert close(L.FastAPLoss()(case.x, case.labels, **case.arguments()), want)
-    with pytest.raises(ValueError, match="ref_emb"):
-        pl.FastAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
-
-
 def test_a_tiny_cross_entropy_is_not_zero() -> None:
     ours, theirs = L.CosFaceLoss(3, 3, margin=0.0), pl.CosFaceLoss(3, 3, margin=0.0)
     ours.proxies.data = torch.eye(3)
@@ -568,20 +535,6 @@ def test_a_negative_in_the_anchors_place_counts_in_a_ranked_list() -> None:
     assert float(pl.RankedListLoss(**keywords)(x, torch.tensor([0, 1, 2]))) == 0  # it leaves out distances of 0
 
 
-def test_ranked_list_takes_references_and_tuples() -> None:
-    keywords = {"margin": 0.5, "Tn": 2.0}
-    for case in (SCENARIOS["references"](), SCENARIOS["pairs"]()):
-        want = pair_loss(ranked_list, LP, reducers.mean, **keywords)(case)
-        assert close(L.RankedListLoss(**keywords)(case.x, case.labels, **case.arguments()), want)
-        with pytest.raises(ValueError, match="not supported"):
-            pl.RankedListLoss(**keywords)(case.x, case.labels, case.tuples, case.ref, case.ref_labels)
-
-
-def test_the_boundary_of_the_margin_loss_is_part_of_the_state() -> None:
-    assert L.MarginLoss().state_dict()["beta"].tolist() == pytest.approx([1.2])
-    assert not pl.MarginLoss().state_dict()
-
-
 def test_a_learned_boundary_has_its_penalty_without_triplets_too() -> None:
     x, labels, keywords = rows(3), torch.arange(3), {"nu": 0.5, "learn_beta": True}
     assert float(L.MarginLoss(**keywords)(x, labels).detach()) == pytest.approx(0.6)
@@ -605,9 +558,6 @@ def test_the_angular_loss_looks_at_the_negatives_that_are_listed() -> None:
     every = tuple(torch.tensor(t) for t in ([0, 1], [2, 3], [0, 0, 0, 0, 1, 1, 1, 1, 1], [1, 3, 4, 5, 0, 2, 4, 5, 6]))
     all_of_them = pair_loss(angular, LP, reducers.mean)(Scenario(x, LABELS, tuples=every))
     assert close(pl.AngularLoss()(x, LABELS, tuples), all_of_them, 1e-6)  # whatever the tuples say
-
-
-of_histograms = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's code
 
 
 @of_histograms
@@ -650,15 +600,6 @@ def test_bins_that_do_not_fill_the_range_are_refused() -> None:
         pl.HistogramLoss(delta=0.45)(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), torch.tensor([0, 0, 1]))
 
 
-@of_histograms
-def test_histogram_takes_references() -> None:
-    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
-    want = pair_loss(histogram, COSINE, reducers.mean)(case)
-    assert close(L.HistogramLoss()(case.x, case.labels, **case.arguments()), want)
-    with pytest.raises(ValueError, match="ref_emb"):
-        pl.HistogramLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
-
-
 def test_threshold_consistent_margin_looks_at_the_references() -> None:
     case = with_references([0, 1, 2, 0, 1, 2], [1, 0, 0, 2, 1, 0])
     want = pair_loss(threshold_consistent_margin, COSINE, reducers.mean)(case)
@@ -694,19 +635,6 @@ def test_smooth_ap_takes_classes_of_different_sizes_and_references() -> None:
     assert close(L.SmoothAPLoss()(case.x, case.labels, **case.arguments()), want)
     with pytest.raises(ValueError, match="ref_emb"):
         pl.SmoothAPLoss()(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
-
-
-def test_pnp_takes_references_and_tuples() -> None:
-    x, tuples = rows(7), tuple(torch.tensor(t) for t in ([0, 0, 2], [2, 6, 0], [1, 3, 3]))
-    ours, theirs = L.PNPLoss(), pl.PNPLoss()
-    want = row_loss(pnp, COSINE, reducers.mean)(Scenario(x, LABELS, tuples=tuples))
-    assert close(ours(x, LABELS, tuples=tuples), want)
-    with pytest.raises(ValueError, match="indices_tuple"):
-        theirs(x, LABELS, tuples)
-    case = with_references([0, 1, 2, 0], [1, 0, 0, 2, 1, 0])
-    assert close(ours(case.x, case.labels, **case.arguments()), pair_loss(pnp, COSINE, reducers.mean)(case))
-    with pytest.raises(ValueError, match="ref_emb"):
-        theirs(case.x, case.labels, ref_emb=case.ref, ref_labels=case.ref_labels)
 
 
 def test_vicreg_of_one_row_is_the_distance_of_its_views() -> None:
@@ -766,11 +694,6 @@ def test_the_largest_difference_is_in_the_histogram_of_the_dynamic_soft_margin()
         pl.DynamicSoftMarginLoss()(x, labels)
 
 
-def test_the_histogram_of_the_dynamic_soft_margin_is_part_of_the_state() -> None:
-    assert "histogram" in L.DynamicSoftMarginLoss().state_dict()
-    assert not pl.DynamicSoftMarginLoss().state_dict()
-
-
 def test_the_dynamic_soft_margin_of_two_views_has_a_gradient() -> None:
     x, y = rows(5), rows(5, 1)
     L.DynamicSoftMarginLoss()(x, ref_embeddings=y).backward()
@@ -800,3 +723,36 @@ def test_manifold_of_float64_is_as_exact_as_that() -> None:
     scale = float(want.abs().max())
     assert float(off.abs().max()) < 1e-12 * scale
     assert 1e-9 * scale < float(theirs_off.abs().max()) < 1e-4 * scale  # PML inverts in float32
+
+
+@of_histograms
+@pytest.mark.parametrize(
+    ("spec", "scenario", "said"),
+    [
+        ({"name": "npairs"}, "references", "ref_emb"),
+        ({"name": "fast_ap"}, "references", "ref_emb"),
+        ({"name": "histogram", "n_bins": 100}, "references", "ref_emb"),
+        ({"name": "pnp"}, "references", "ref_emb"),
+        ({"name": "pnp"}, "triplets", "indices_tuple"),
+        ({"name": "ranked_list", "margin": 0.5, "Tn": 2.0}, "references", "not supported"),
+        ({"name": "ranked_list", "margin": 0.5, "Tn": 2.0}, "pairs", "not supported"),
+    ],
+)
+def test_references_and_tuples_are_taken(spec: dict[str, Any], scenario: str, said: str) -> None:
+    case = SCENARIOS[scenario]()
+    assert built("loss", spec)(case.x, case.labels, **case.arguments()) > 0
+    with pytest.raises(ValueError, match=said):
+        in_pml("loss", spec)(case.x, case.labels, case.tuples, case.ref, case.ref_labels)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "what"),
+    [
+        (R.ClassWeightedReducer(WEIGHTS), pr.ClassWeightedReducer(torch.tensor(WEIGHTS)), "weights"),
+        (L.MarginLoss(), pl.MarginLoss(), "beta"),
+        (L.DynamicSoftMarginLoss(), pl.DynamicSoftMarginLoss(), "histogram"),
+    ],
+)
+def test_what_is_not_computed_anew_is_part_of_the_state(ours: Any, theirs: Any, what: str) -> None:
+    assert what in ours.state_dict()
+    assert not theirs.state_dict()
