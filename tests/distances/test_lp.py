@@ -49,12 +49,6 @@ def test_a_fractional_power_has_a_gradient_although_the_diagonal_is_zero() -> No
         assert gradient.abs().max() > 0
 
 
-@pytest.mark.parametrize("p", [0.0, -1.0, float("inf")])
-def test_an_order_that_is_no_positive_number_is_refused(p: float) -> None:
-    with pytest.raises(SpecError, match="p"):
-        LpDistance(p=p)
-
-
 def test_one_row_far_away_leaves_the_others_distances_as_they_are() -> None:
     for offset in (1e4, 1e5):
         x = rows(64, dtype=torch.float32).detach()
@@ -94,9 +88,9 @@ def test_normalised_distances_do_not_depend_on_the_size_of_embeddings(p: float, 
     torch.testing.assert_close(gradient.double() * size, scaled, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("bad", [{"p": 0}, {"p": 17}, {"power": 0}, {"power": -1}])
+@pytest.mark.parametrize("bad", [{"p": 0}, {"p": -1}, {"p": float("inf")}, {"p": 17}, {"power": 0}, {"power": -1}])
 def test_orders_and_powers_that_no_float_can_hold_are_refused(bad: dict[str, float]) -> None:
-    with pytest.raises(SpecError):
+    with pytest.raises(SpecError, match=next(iter(bad))):
         D.LpDistance(**bad)
     if "power" in bad:
         for similarity in (D.CosineSimilarity, D.DotProductSimilarity):

@@ -129,11 +129,12 @@ def test_another_reducer_reduces_the_rows() -> None:
     torch.testing.assert_close(G.ZeroMeanRegularizer(reducer=SumReducer())(w), 6 * G.ZeroMeanRegularizer()(w))
 
 
-def test_regular_face_finds_the_nearest_rows_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["regular_face", "orthogonal", "orthogonal columns"])
+def test_vectors_are_compared_tile_by_tile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     w = rows(9)
-    want = value_and_gradients(G.RegularFaceRegularizer()(w), [w])
-    monkeypatch.setattr("metricreg.regularizers.regular_face.TILE_VALUES", 20)  # two rows a tile
-    assert_close(value_and_gradients(G.RegularFaceRegularizer()(w), [w]), want, 1e-14)
+    want = value_and_gradients(ALL[name][0]()(w), [w])
+    monkeypatch.setattr(f"metricreg.regularizers.{name.split()[0]}.TILE_VALUES", 20)  # two to four vectors a tile
+    assert_close(value_and_gradients(ALL[name][0]()(w), [w]), want, 1e-14)
 
 
 def test_regular_face_takes_similarities_alone() -> None:
