@@ -17,6 +17,7 @@ from metricreg import reducers as R
 from tests.checks import record
 from tests.reference import reducers
 from tests.reference.distances import Measure, dot_product_measure, lp_measure, snr_measure
+from tests.reference.proxy_losses import Classified
 from tests.reference.reducers import Anchors, Values
 from tests.reference.selection import Chosen, chosen_of, listed, occurrence_weights
 
@@ -371,14 +372,19 @@ ProxyFormula = Callable[..., dict[str, Values]]
 
 
 def proxy_loss(
-    formula: ProxyFormula, proxies: Tensor, reduce: Reduce = reducers.mean, **parameters: Any
+    formula: ProxyFormula,
+    proxies: Tensor,
+    reduce: Reduce = reducers.mean,
+    anchors: Anchors | None = None,
+    **parameters: Any,
 ) -> Callable[[Scenario], Tensor]:
-    """The reference of a loss that compares each embedding with class vectors."""
+    """The reference of a loss that compares each embedding with class vectors; those are its anchors where given."""
 
     def naive(scenario: Scenario) -> Tensor:
         labels: list[int] = scenario.labels.tolist()
         weights = occurrence_weights(len(labels), scenario.tuples)
-        return reduced(formula(scenario.x, proxies, labels, weights, **parameters), reduce, scenario.anchors)
+        terms = formula(Classified(scenario.x, proxies, labels, weights), **parameters)
+        return reduced(terms, reduce, anchors or scenario.anchors)
 
     return naive
 

@@ -36,7 +36,6 @@ from tests.oracle import (
 from tests.reference import pair_losses, proxy_losses, rank_losses, reducers, view_losses
 from tests.reference.distances import Measure
 from tests.reference.reducers import Anchors
-from tests.reference.selection import occurrence_weights
 
 Parameters = dict[str, Any]
 Naive = Callable[[Scenario], Tensor]
@@ -206,13 +205,9 @@ def _of_npairs(loss: Loss, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
 
 
 def _of_proxy_anchor(loss: Any, measure: Measure, reduce: Reduce, **parameters: Any) -> Naive:
-    def naive(scenario: Scenario) -> Tensor:
-        labels: Sequence[int] = scenario.labels.tolist()
-        weights = occurrence_weights(len(labels), scenario.tuples)
-        terms = proxy_losses.proxy_anchor(measure, scenario.x, loss.proxies, labels, weights, **parameters)
-        return reduced(terms, reduce, Anchors(loss.num_classes, range(loss.num_classes)))
-
-    return naive
+    anchors = Anchors(loss.num_classes, range(loss.num_classes))
+    more = {"anchors": anchors, "measure": measure, **parameters}
+    return proxy_loss(proxy_losses.proxy_anchor, loss.proxies, reduce, **more)
 
 
 def _of_siglip(loss: Any, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
