@@ -15,7 +15,7 @@ from torch import Tensor
 import metricreg
 from metricreg import Execution, InputError, Loss
 from metricreg.spec.describe import describe
-from tests.oracle import BALANCED, DIM, LOSSES, rows
+from tests.oracle import BALANCED, DIM, LOSSES, rows, value_and_gradients
 
 
 def component(kind: str, name: str) -> Any:
@@ -92,18 +92,11 @@ class Example:
     def result(self, execution: Execution | None = None, **more: Any) -> list[Tensor]:
         """The value, and the gradients of embeddings and parameters."""
         total, loss = self(execution, **more)
-        return [total.detach(), *_gradients(total, [*self.views, *loss.parameters()])]
+        return value_and_gradients(total, [*self.views, *loss.parameters()])
 
 
 def _leaf(x: Tensor) -> Tensor:
     return x.detach().requires_grad_()
-
-
-def _gradients(total: Tensor, leaves: list[Tensor]) -> list[Tensor]:
-    if not total.requires_grad:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(total, leaves, allow_unused=True)
-    return [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
 
 
 def example(name: str) -> Example:

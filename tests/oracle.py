@@ -196,10 +196,10 @@ class Scenario:
         return {"ref_embeddings": self.ref, "ref_labels": self.ref_labels, "tuples": self.tuples}
 
 
-def rows(count: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Random embeddings `[count, DIM]` that want a gradient; not of unit norm."""
+def rows(count: int, seed: int = 0, dtype: torch.dtype = torch.float64, size: int = DIM) -> Tensor:
+    """Random embeddings `[count, size]` that want a gradient; not of unit norm."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, DIM, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    return torch.randn(count, size, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
 
 
 def batch(labels: Sequence[int], seed: int = 0) -> Scenario:
@@ -278,6 +278,9 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "duplicate and zero rows": _duplicates,
 }
 
+UNSELECTED = [name for name, make in SCENARIOS.items() if make().tuples is None]
+"""Those that miners choose from."""
+
 PROXY_SCENARIOS = [name for name in SCENARIOS if "references" not in name]
 """Those that losses with class vectors take."""
 
@@ -321,6 +324,11 @@ def assert_close(got: Sequence[Tensor], want: Sequence[Tensor], tolerance: float
         worst = float((g.double() - w.double()).abs().max()) if w.numel() else 0.0
         shown = f"{float(g)} for {float(w)}" if w.ndim == 0 else f"off by {worst / scale:.1e} of {scale:.1e}"
         assert worst <= tolerance * scale, f"{what}: {name} is {shown}"
+
+
+def entries(columns: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """Pairs or triplets in the order of their numbers, of lists of indices."""
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def reduced(terms: dict[str, Values], reduce: Reduce, anchors: Anchors) -> Tensor:

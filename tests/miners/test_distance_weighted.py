@@ -9,10 +9,8 @@ import torch
 
 from metricreg import Batch, SpecError
 from metricreg.miners import DistanceWeightedMiner
-from tests.oracle import DISTANCES, SCENARIOS, Scenario, batch
+from tests.oracle import DISTANCES, SCENARIOS, UNSELECTED, Scenario, batch
 from tests.reference.miners import distance_weighted
-
-UNSELECTED = [name for name, make in SCENARIOS.items() if make().tuples is None]
 
 
 def probabilities(case: Scenario, **parameters: float) -> list[dict[int, float]]:

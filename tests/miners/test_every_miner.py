@@ -16,7 +16,7 @@ from metricreg.engine.fold import CPU_VALUES
 from metricreg.losses import ContrastiveLoss, MultipleLosses, SupConLoss, TripletMarginLoss
 from metricreg.pipeline import Pipeline, build
 from tests.largest_tensor import LargestTensor
-from tests.oracle import DISTANCES, FEW_PLANS, LARGE_LABELS, SCENARIOS, batch, rows
+from tests.oracle import DISTANCES, FEW_PLANS, LARGE_LABELS, SCENARIOS, UNSELECTED, batch, entries, rows
 from tests.reference import miners as reference
 
 STRATEGIES = [
@@ -85,16 +85,12 @@ MINERS: dict[str, Callable[..., Miner]] = {name: miner for name, (miner, _, _) i
 """Those above, and those that draw or leave open what they find, which have tests of their own."""
 every = pytest.mark.parametrize("name", MINERS)
 OWN_DISTANCE = ("angular", "distance_weighted")
-UNSELECTED = [name for name, make in SCENARIOS.items() if make().tuples is None and name != "duplicate and zero rows"]
-
-
-def listed(columns: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
-    return sorted(zip(*(column.tolist() for column in columns), strict=True))
+UNTIED = [name for name in UNSELECTED if name != "duplicate and zero rows"]
 
 
 def found(selection: Any) -> Any:
     columns = selection.columns()
-    return (listed(columns[:2]), listed(columns[2:])) if isinstance(selection, Pairs) else listed(columns)
+    return (entries(columns[:2]), entries(columns[2:])) if isinstance(selection, Pairs) else entries(columns)
 
 
 def mined(miner: Miner, *batch: Any) -> Any:
@@ -104,7 +100,7 @@ def mined(miner: Miner, *batch: Any) -> Any:
 
 @pytest.mark.checks("loop", "miner")
 @LOOPED
-@pytest.mark.parametrize("scenario", UNSELECTED)
+@pytest.mark.parametrize("scenario", UNTIED)
 def test_finds_what_the_loop_finds(name: str, scenario: str) -> None:
     miner, loop, distance = ALL[name]
     case = SCENARIOS[scenario]()
@@ -340,7 +336,7 @@ def test_at_most_so_many_tuples_of_an_anchor_are_kept(name: str, each: int) -> N
         whole = [all_of_them.columns()[k] for k in group]
         kept = [some.columns()[k] for k in group]
         assert counts_of(kept[0], 10) == [min(n, each) for n in counts_of(whole[0], 10)]
-        assert set(listed(tuple(kept))) <= set(listed(tuple(whole)))
+        assert set(entries(tuple(kept))) <= set(entries(tuple(whole)))
         assert (kept[0].diff() >= 0).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,17 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import miners as M
 from metricreg import reducers as R
-from tests.oracle import DISTANCES, SCENARIOS, Scenario, pair_loss, proxy_loss, value_and_gradients, with_references
+from tests import oracle
+from tests.oracle import (
+    DISTANCES,
+    SCENARIOS,
+    Scenario,
+    entries,
+    pair_loss,
+    proxy_loss,
+    value_and_gradients,
+    with_references,
+)
 from tests.parity.counterparts import built, in_pml
 from tests.reference import reducers
 from tests.reference.distances import lp_measure
@@ -44,12 +55,8 @@ from tests.reference.rank_losses import nca, smooth_ap
 of_histograms = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's code
 LABELS = torch.tensor([0, 1, 0, 1, 2, 2, 0])
 WEIGHTS = [0.5, 2.0, 1.25]
+rows = partial(oracle.rows, size=6)
 COSINE, LP = DISTANCES["cosine"][1], DISTANCES["lp"][1]
-
-
-def rows(count: int, seed: int = 0, size: int = 6) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, size, generator=generator, dtype=torch.float64).requires_grad_()
 
 
 def close(got: Any, want: Any, tolerance: float = 1e-9) -> bool:
@@ -231,14 +238,11 @@ def test_wrong_hyperparameters_are_refused() -> None:
 def test_the_angle_of_a_triplet_is_that_of_unit_embeddings() -> None:
     x, lengths = torch.nn.functional.normalize(rows(7).detach()), torch.arange(1.0, 8.0, dtype=torch.float64)[:, None]
 
-    def listed(columns: Any) -> list[tuple[int, ...]]:
-        return sorted(zip(*(column.tolist() for column in columns), strict=True))
-
-    want = listed(pm.AngularMiner(25.0)(x, LABELS))
-    assert listed(M.AngularMiner(25.0)(x, LABELS).columns()) == want
-    assert listed(M.AngularMiner(25.0)(x * lengths, LABELS).columns()) == want
+    want = entries(pm.AngularMiner(25.0)(x, LABELS))
+    assert entries(M.AngularMiner(25.0)(x, LABELS).columns()) == want
+    assert entries(M.AngularMiner(25.0)(x * lengths, LABELS).columns()) == want
     # PML insists on a distance that normalises, and then measures embeddings as they are
-    assert listed(pm.AngularMiner(25.0)(x * lengths, LABELS)) != want
+    assert entries(pm.AngularMiner(25.0)(x * lengths, LABELS)) != want
 
 
 def test_ranges_hold_for_all_pairs_too() -> None:

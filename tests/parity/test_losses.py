@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from metricreg import Execution, Loss, SpecError
 from metricreg import losses as L
+from tests import oracle
 from tests.oracle import assert_close, value_and_gradients
 from tests.parity.counterparts import built, in_pml
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # torch, of PML's histogram
 
 SIZE = 8
+rows = partial(oracle.rows, dtype=torch.float32, size=SIZE)
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
 REF_LABELS = torch.tensor([1, 0, 3, 2, 2, 0, 1, 4, 4, 0])
 TILED = Execution("tiled", tile=5)
@@ -69,10 +72,6 @@ MINERS = ("multi_similarity", "triplet_margin", "batch_hard")
 def spec_of(name: str, **more: Any) -> dict[str, Any]:
     """What stands for a loss in a spec."""
     return {"name": name.split()[0], **LOSSES[name], **more}
-
-
-def rows(count: int, seed: int) -> Tensor:
-    return torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed)).requires_grad_()
 
 
 def agree(spec: dict[str, Any], miner: str | None = None, ref: bool = False, tuples: Any = None) -> None:

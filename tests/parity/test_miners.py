@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 from pytorch_metric_learning import miners as pm
-from torch import Tensor
 
 from metricreg import Pairs
 from metricreg import distances as D
 from metricreg import miners as M
+from tests.oracle import entries
 from tests.parity.counterparts import built, in_pml
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 0, 2, 4, 0, 1, 2])
@@ -42,10 +42,6 @@ SPECS: dict[str, dict[str, Any]] = {
 """Parameters of miners; the first word is the name."""
 
 
-def listed(columns: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
-    return sorted(zip(*(column.tolist() for column in columns), strict=True))
-
-
 @pytest.mark.checks("PML", "miner")
 @pytest.mark.parametrize("ref", [False, True], ids=["self", "references"])
 @pytest.mark.parametrize("distance", ["default", "lp", "cosine", "snr"])
@@ -60,10 +56,10 @@ def test_finds_the_same_tuples(name: str, distance: str, ref: bool) -> None:
     got, want = built("miner", spec)(x, LABELS, *others), in_pml("miner", spec)(x, LABELS, *others)
     if isinstance(got, Pairs):
         columns = got.columns()
-        assert listed(columns[:2]) == listed(want[:2])
-        assert listed(columns[2:]) == listed(want[2:])
+        assert entries(columns[:2]) == entries(want[:2])
+        assert entries(columns[2:]) == entries(want[2:])
     else:
-        assert listed(got.columns()) == listed(want)
+        assert entries(got.columns()) == entries(want)
         assert len(want[0]) > 0
 
 
@@ -109,6 +105,6 @@ def test_angular_keeps_the_same_triplets_of_unit_embeddings(ref: bool) -> None:
     x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
     others = (y, REF_LABELS) if ref else ()
     for angle in (20.0, 35.0, 50.0):
-        want = listed(pm.AngularMiner(angle)(x, LABELS, *others))
-        assert listed(M.AngularMiner(angle)(x, LABELS, *others).columns()) == want
+        want = entries(pm.AngularMiner(angle)(x, LABELS, *others))
+        assert entries(M.AngularMiner(angle)(x, LABELS, *others).columns()) == want
         assert want

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from metricreg import Execution, InputError
 from metricreg import losses as L
+from tests import oracle
 from tests.oracle import assert_close, value_and_gradients
 from tests.parity.counterparts import built, in_pml
 
 SIZE = 8
+rows = partial(oracle.rows, dtype=torch.float32, size=SIZE)
 PLANS = [Execution("dense"), Execution("tiled", tile=5)]
 LOSSES: dict[str, dict[str, Any]] = {
     "contrastive": {},
@@ -36,10 +39,6 @@ def both(name: str) -> tuple[Any, Any]:
     """A loss, ours and theirs."""
     spec = {"name": name, **LOSSES[name]}
     return built("loss", spec), in_pml("loss", spec)
-
-
-def rows(count: int, seed: int) -> Tensor:
-    return torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed)).requires_grad_()
 
 
 def labels_of(count: int, seed: int) -> Tensor:

@@ -53,6 +53,10 @@ class Process(NamedTuple):
     """The output folder of that."""
 
 
+def silent(line: str) -> None:
+    """Reports nothing."""
+
+
 def make_blobs(classes: int = 4, each: int = 12, size: int = 6) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(classes), each)

@@ -10,11 +10,12 @@ import torch
 
 from metricreg.errors import ExperimentError, SpecError
 from metricreg.training.run import run
+from tests.training.conftest import silent
 
 
 def refused(path: Path, out: Path, **options: bool) -> str:
     with pytest.raises((ExperimentError, SpecError)) as caught:
-        run(path, out, report=lambda line: None, **options)
+        run(path, out, report=silent, **options)
     assert not out.exists()
     return str(caught.value)
 
@@ -56,8 +57,7 @@ def test_gpu_where_there_is_none(write_experiment, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
-    [({"resume": True}, "no checkpoint"), ({"resume": True, "overwrite": True}, "one of the two")],
+    ("options", "said"), [({"resume": True}, "no checkpoint"), ({"resume": True, "overwrite": True}, "one of the two")]
 )
 def test_options_that_do_not_fit_are_refused(write_experiment, tmp_path, options, said):
     assert said in refused(write_experiment(), tmp_path / "out", **options)

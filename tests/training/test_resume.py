@@ -10,12 +10,9 @@ import torch
 
 from metricreg.errors import ExperimentError
 from metricreg.training.run import run
+from tests.training.conftest import silent
 
 pytestmark = pytest.mark.usefixtures("without_figures")
-
-
-def silent(line: str) -> None:
-    pass
 
 
 def test_a_run_killed_in_mid_training_resumes_to_the_end_of_an_uninterrupted_one(process, tmp_path):

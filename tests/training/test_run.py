@@ -13,15 +13,12 @@ from metricreg.errors import ExperimentError
 from metricreg.training.dataset import Dataset
 from metricreg.training.run import run
 from metricreg.training.weights import load_encoder
+from tests.training.conftest import silent
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.json"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 pytestmark = pytest.mark.usefixtures("without_figures")
-
-
-def silent(line: str) -> None:
-    pass
 
 
 def test_digits_example_reaches_ninety_percent_and_leaves_every_file(tmp_path, monkeypatch):
