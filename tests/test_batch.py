@@ -113,18 +113,18 @@ def test_tiles_cover_all_anchors_once() -> None:
 
 def test_rows_are_views_of_everything_with_a_row_an_anchor() -> None:
     batch = Batch.of(rows(5), [0, 1, 0, 1, 0]).replace(
-        row={"s": torch.arange(5)}, whole={"w": torch.ones(2)}, weights=torch.arange(5.0)
+        per_anchor={"s": torch.arange(5)}, shared={"w": torch.ones(2)}, weights=torch.arange(5.0)
     )
     part = batch.rows(1, 3)
     assert torch.equal(part.anchors, batch.anchors[1:3])
     assert part.references is batch.references
-    assert (part.row["s"].tolist(), part.whole["w"].tolist()) == ([1, 2], [1.0, 1.0])
+    assert (part.per_anchor["s"].tolist(), part.shared["w"].tolist()) == ([1, 2], [1.0, 1.0])
     assert part.weights is not None
     assert part.weights.tolist() == [1.0, 2.0]
 
 
 def test_replace_adds_to_row_and_whole() -> None:
-    batch = Batch.of(rows(2)).replace(row={"a": torch.zeros(2)}).replace(row={"b": torch.ones(2)})
+    batch = Batch.of(rows(2)).replace(per_anchor={"a": torch.zeros(2)}).replace(per_anchor={"b": torch.ones(2)})
     assert set(batch.row) == {"a", "b"}
 
 

@@ -14,7 +14,7 @@ import metricreg
 from benchmarks.explained_memory import GIVES_BACK, measured
 from metricreg import Batch, Execution, Explanation, InputError, Loss, SpecError, Term, explain
 from metricreg import losses as L
-from metricreg.engine.fold import CPU_VALUES
+from metricreg.engine.execution import CPU_VALUES
 from metricreg.explanation.ledger import Ledger, Product
 from metricreg.explanation.subject import Sizes, Subject
 from metricreg.registry import default_registry
@@ -137,7 +137,7 @@ def test_sums_over_negatives_of_half_a_comparison_are_for_a_cpu() -> None:
 
 
 def test_terms_are_named_with_shapes_and_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
     pull, push = the_loss(explain(tiled({"name": "contrastive", "power": 2.0}, 8), batch=32, dim=4)).terms
     assert (pull.name, pull.kind, pull.axes, pull.shape) == ("pos_loss", "pos_pair", "[A, K]", (8, 3))
     assert (push.name, push.kind, push.axes) == ("neg_loss", "neg_pair", "[A, M]")

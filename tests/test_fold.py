@@ -18,7 +18,7 @@ from metricreg import distances as D
 from metricreg import losses as L
 from metricreg import reducers as R
 from metricreg.batch.positives import SHORT
-from metricreg.engine.fold import CPU_VALUES, LARGER, ROWS
+from metricreg.engine.execution import CPU_VALUES, LARGER, ROWS
 from metricreg.engine.sweep import Sweep
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
@@ -281,11 +281,11 @@ class OtherRows(Loss):
 
     def prepare(self, batch: Batch) -> Batch:
         spread = batch.map(lambda part: self.distance(part.anchors, part.references).exp().sum(1), size=4)
-        return batch.replace(row={"spread": spread}, whole={"mean": spread.mean(), "all": spread})
+        return batch.replace(per_anchor={"spread": spread}, shared={"mean": spread.mean(), "all": spread})
 
     def terms(self, batch: Batch) -> dict[str, Term]:
         d = self.distance(batch.anchors, batch.references)
-        relative = d * batch.row["spread"][:, None] / batch.whole["mean"] + batch.whole["all"].log()
+        relative = d * batch.per_anchor["spread"][:, None] / batch.shared["mean"] + batch.shared["all"].log()
         return {"loss": Term(relative, batch.negatives)}
 
 
@@ -294,7 +294,7 @@ class PlainOtherRows(OtherRows):
 
     def prepare(self, batch: Batch) -> Batch:
         spread = self.distance(batch.anchors, batch.references).exp().sum(1)
-        return batch.replace(row={"spread": spread}, whole={"mean": spread.mean(), "all": spread})
+        return batch.replace(per_anchor={"spread": spread}, shared={"mean": spread.mean(), "all": spread})
 
 
 def test_statistics_of_other_rows_pass_their_gradient_on() -> None:
@@ -345,7 +345,7 @@ def test_a_reducer_that_is_not_additive_sees_the_whole_term(reducer: Callable[[]
 
 
 def test_do_nothing_returns_the_whole_terms_in_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 9)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 9)
     loss = L.ContrastiveLoss(reducer=R.DoNothingReducer())
     for plan in (DENSE, tiles(3)):
         terms: Any = loss(rows(10), LABELS, execution=plan)
@@ -412,7 +412,7 @@ def test_a_loss_may_have_no_term_of_anchors() -> None:
         def terms(self, batch: Batch) -> dict[str, Term]:
             return {}
 
-        def once(self, batch: Batch) -> dict[str, Term | Scalar]:
+        def batch_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
             return {"spread": Scalar((batch.anchors.var(0).sum(),), torch.log)}
 
     want = assert_tiled_is_dense(Whole(), rows(6), None)
@@ -429,7 +429,7 @@ class Counted(Squares):
 
 def test_commit_gets_the_total_statistics_of_scalars_detached_in_any_plan() -> None:
     class Counting(Counted):
-        def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+        def update_buffers(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
             self.seen = statistics
 
     seen = []
@@ -445,7 +445,7 @@ def test_commit_gets_the_total_statistics_of_scalars_detached_in_any_plan() -> N
 
 def test_commit_is_told_that_a_reducers_statistics_are_not_its_own() -> None:
     class Mistaken(Counted):
-        def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+        def update_buffers(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
             statistics["near"]
 
     with pytest.raises(MetricregError, match=r"statistics of Scalars, here \['level'\], and 'near' is none"):
@@ -503,10 +503,10 @@ def test_a_gradient_that_the_tiled_plan_would_lose_is_refused() -> None:
 
     class Inside(Loss):
         def prepare(self, batch: Batch) -> Batch:
-            return batch.replace(whole={"spread": batch.anchors.std()})
+            return batch.replace(shared={"spread": batch.anchors.std()})
 
         def terms(self, batch: Batch) -> dict[str, Term]:
-            return {"loss": Term(batch.anchors.sum(1) / batch.whole["spread"])}
+            return {"loss": Term(batch.anchors.sum(1) / batch.shared["spread"])}
 
     with pytest.raises(MetricregError, match="neither in the batch nor a parameter of the loss; hand it over"):
         Outside()(rows(10), LABELS, execution=tiles(3))
@@ -534,7 +534,7 @@ def test_what_prepare_and_once_return_is_checked(plan: Execution) -> None:
             return None
 
     class Once(Squares):
-        def once(self, batch: Batch) -> Any:
+        def batch_terms(self, batch: Batch) -> Any:
             return None
 
     with pytest.raises(MetricregError, match=r"Forgetful\.prepare returned NoneType; expected a Batch"):
@@ -622,8 +622,8 @@ def test_terms_of_a_wrong_shape_are_refused_by_name(
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in AT_ONCE])
 def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Batch.map, "__defaults__", (8,))
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
-    monkeypatch.setattr("metricreg.losses.npairs.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(256, DIM, generator=generator).requires_grad_()
     labels = torch.arange(256) // 4 if name in PAIR_LOSSES else torch.arange(256) % 4
@@ -696,7 +696,7 @@ class Counting(L.ContrastiveLoss):
 
 @pytest.mark.parametrize(("each", "calls"), [(2, 4), (16, 8)])
 def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 63)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 63)
     x, labels = rows(64), torch.arange(64) // each
     loss = Counting()
     total = loss(x, labels, execution=tiles(16))
@@ -740,7 +740,7 @@ class Lopsided(D.LpDistance):
 
 
 def test_half_of_a_symmetric_comparison_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 63)  # positives are few: one sweep
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 63)  # positives are few: one sweep
     x, labels, loss = rows(64), torch.arange(64) // 2, Promising()
     want = value_and_gradients(L.ContrastiveLoss()(x, labels, execution=DENSE), [x])
     assert_close(value_and_gradients(loss(x, labels, execution=tiles(16)), [x]), want, 1e-12)
@@ -763,7 +763,7 @@ def test_a_symmetric_comparison_is_cut_into_blocks_of_no_more_values_than_a_tile
 def test_blocks_of_a_symmetric_comparison_list_what_the_whole_lists(
     loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 19)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 19)
     x, labels, seen = rows(60), torch.arange(60).flip(0) % 20, []
     terms = loss.terms
     monkeypatch.setattr(loss, "terms", lambda batch: seen.append(batch.lists_positives) or terms(batch))

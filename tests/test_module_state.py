@@ -36,7 +36,7 @@ class Decaying(Loss):
             "neg_loss": Term((1 - d * self.level).relu(), batch.negatives),
         }
 
-    def commit(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
+    def update_buffers(self, statistics: dict[str, tuple[Tensor, ...]]) -> None:
         self.level.mul_(0.5)
 
 

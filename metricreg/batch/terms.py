@@ -83,7 +83,7 @@ class Term:
             negatives: the negatives of the batch. A weight that is this very mask is summed as what it leaves out.
         """
         self.name, self.anchors, self.labels = name, anchors, labels
-        if negatives is not None and self._weight is negatives.entries:
+        if negatives is not None and self._weight is not None and self._weight is negatives.entries:
             self._mask = negatives
         self._check()
         if self.divisor is not None and self.divisor.shape != (anchors,):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,15 +19,22 @@ from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss
 from metricreg.functional.logsumexp import logsumexp, masked_exp, masked_logsumexp
 
+F = TypeVar("F", bound=Callable[..., Any])
 NEGATIVES = "negatives"
 ROOM = 0.85
 """The part of the range of exponents that is used: the rest is for sums, and for gradients divided by them."""
 
 
+def by_log_sums(terms: F) -> F:
+    """Say of `NegativesLoss.terms` that it takes of negatives what `against_negatives` gives, and nothing else."""
+    terms.__dict__["takes_log_sums"] = True
+    return terms
+
+
 class NegativesLoss(Loss):
     """A loss that takes of an anchor's negatives the log-sum-exp of what follows from their distances.
 
-    A subclass implements `exponents`, and `terms` by `against_negatives`.
+    A subclass implements `exponents`, and `terms` by `against_negatives`, marked `@by_log_sums`.
     """
 
     counts_repeated: ClassVar[bool] = False
@@ -49,6 +56,8 @@ class NegativesLoss(Loss):
         distance bounds them well enough.
         """
         if batch.tile is None or not (self.distance.is_symmetric and batch.is_symmetric):
+            return None
+        if not getattr(self.terms, "takes_log_sums", False):  # terms of someone else's, who may want all distances
             return None
         bounds = self._bounds(batch.anchors.dtype)
         if bounds is None or not self.distance.makes_positives_alone(batch):

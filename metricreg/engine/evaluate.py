@@ -265,27 +265,33 @@ def _tiled(
 ) -> tuple[list[Reduced], tuple[Tensor, ...]]:
     """What the statistics of all terms are, and their totals over the tiles, differentiable."""
     reduced: list[Reduced] = []
+    number = len(batch)
 
     def statistics(part: Batch) -> list[Output]:
-        outputs: list[Output] = []
-        now: list[Reduced] = []
-        for name, term in bind_terms(terms(part), part, terms).items():
-            each, given = term_statistics(name, term, reducer)
-            now.append(replace(each, start=len(outputs)))
-            size = term.size if isinstance(term, Term) else max(s.numel() for s in given)
-            outputs += [(s, size) for s in given]
+        now, outputs = _statistics(terms, reducer, part)
         if reduced:
             _check_same(reduced, now)
-        elif len(batch) > 1 and any(len(part) in s.shape for s, _ in outputs):
-            # one anchor more or less, where a statistic might be a value an anchor, which no sum is
-            reduced[:] = now
+        elif number > 1 and any(len(part) in s.shape for s, _ in outputs):
+            # an anchor less, where a statistic might be a value an anchor, which no sum is
             with torch.no_grad():
-                statistics(part.rows(0, len(part) - 1) if len(part) > 1 else batch.rows(0, 2))
+                _check_same(now, _statistics(terms, reducer, part.rows(0, len(part) - 1))[0])
         reduced[:] = now
         return outputs
 
     totals = Sweep(statistics, tile, module, symmetric=symmetric).outputs(batch)
     return reduced, totals
+
+
+def _statistics(terms: Callable[[Batch], Terms], reducer: Reducing, part: Batch) -> tuple[list[Reduced], list[Output]]:
+    """The statistics of all terms of some anchors: what they are, and themselves, with how many values those are of."""
+    reduced: list[Reduced] = []
+    outputs: list[Output] = []
+    for name, term in bind_terms(terms(part), part, terms).items():
+        each, given = term_statistics(name, term, reducer)
+        reduced.append(replace(each, start=len(outputs)))
+        size = term.size if isinstance(term, Term) else max(s.numel() for s in given)
+        outputs += [(s, size) for s in given]
+    return reduced, outputs
 
 
 def _check_same(before: Sequence[Reduced], now: Sequence[Reduced]) -> None:

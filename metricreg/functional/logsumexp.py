@@ -77,11 +77,15 @@ class _LogSumExp(torch.autograd.Function):
         elif entries is not None:
             exponents = torch.where(entries, exponents, limits.min)
         top = exponents.amax(1, keepdim=True).clamp(min=limits.min)
-        shares = exponents.sub_(top).clamp_(min=lowest).exp2_()
+        if transforms_active():  # which know fewer operations in place
+            shares = (exponents - top).clamp(min=lowest).exp2()
+        else:
+            shares = exponents.sub_(top).clamp_(min=lowest).exp2_()
+        shares = torch.threshold(shares, 2.0 ** (lowest + 1.0), 0.0)
         total = shares.sum(1, keepdim=True)
         nothing = top <= limits.min
         found = (total.log() + top / PER_E).masked_fill(nothing, -torch.inf)[:, 0]
-        return found, shares.mul_((scale / total).masked_fill(nothing, 0.0))
+        return found, shares * (scale / total).masked_fill(nothing, 0.0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

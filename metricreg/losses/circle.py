@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots, Reducer
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
@@ -55,6 +55,7 @@ class CircleLoss(NegativesLoss):
         """Similarities over m, times how far they are over -m, which is a constant to the gradient."""
         return (distances.detach() + self.m).relu() * (distances - self.m), self.gamma, 0.0
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negative, near, among = self.against_negatives(batch)

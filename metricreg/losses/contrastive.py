@@ -63,17 +63,17 @@ class ContrastiveLoss(Loss):
         """`pos_loss`, `[A, K]`, and `neg_loss`, `[A, M]`."""
         d = self.distance.between(batch)
         near, valid = self.distance.to_positives(batch, d)
-        pull = self._hinge(self.distance.margin(near, self.pos_margin), near, self.pos_margin)
-        push = self._hinge(self.distance.margin(self.neg_margin, d), d, self.neg_margin)
+        pull = self._hinge(self.distance.margin(near, self.pos_margin), self.pos_margin)
+        push = self._hinge(self.distance.margin(self.neg_margin, d), self.neg_margin)
         return {
             "pos_loss": Term(pull, valid, kind="pos_pair"),
             "neg_loss": Term(push, batch.negatives, kind="neg_pair"),
         }
 
-    def _hinge(self, excess: Tensor, distances: Tensor, margin: float) -> Tensor:
+    def _hinge(self, excess: Tensor, margin: float) -> Tensor:
         """What of an excess over a margin is positive.
 
         0 up to rounding: which pairs cost something, the reducer counts; a zero row is 1 from each of unit norm.
         """
-        least = RESOLUTION * torch.finfo(distances.dtype).eps * abs(margin)
+        least = RESOLUTION * torch.finfo(excess.dtype).eps * abs(margin)
         return safe_pow(torch.nn.functional.threshold(excess, least, 0.0), self.power)

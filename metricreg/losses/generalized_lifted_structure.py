@@ -9,7 +9,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.functional.logsumexp import masked_logsumexp
 
 
@@ -35,6 +35,7 @@ class GeneralizedLiftedStructureLoss(NegativesLoss):
         """How much closer they are than the margin."""
         return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negative, far, among = self.against_negatives(batch)

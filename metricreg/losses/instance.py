@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NEGATIVES, NegativesLoss
+from metricreg.components.negatives_loss import NEGATIVES, NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
@@ -33,6 +33,8 @@ class InstanceLoss(NegativesLoss):
         gamma: the scale of the similarities, greater than 0.
     """
 
+    counts_repeated: ClassVar[bool] = True
+
     def __init__(self, gamma: Annotated[float, Field(gt=0)] = 64.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.gamma = gamma
@@ -46,6 +48,7 @@ class InstanceLoss(NegativesLoss):
         """Scaled similarities."""
         return distances, self._scale, 0.0
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negatives, near, own = self.against_negatives(batch)
@@ -53,8 +56,7 @@ class InstanceLoss(NegativesLoss):
             near, own = self._and_itself(near, own, batch)
         else:
             own = _with_self(own, batch)
-        own = own != 0
-        has_class = own.any(1)
+        has_class = (own != 0).any(1)
         together = masked_logsumexp(near, own, self._scale).masked_fill(~has_class, 0.0)
         return {"loss": Term(log_one_plus_exp(negatives - together), self._compared(batch) & has_class)}
 

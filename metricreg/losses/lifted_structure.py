@@ -13,7 +13,7 @@ from metricreg.batch.terms import Term
 from metricreg.batch.tuples import Pairs
 from metricreg.components import LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 
 
 class LiftedStructureLoss(NegativesLoss):
@@ -51,6 +51,7 @@ class LiftedStructureLoss(NegativesLoss):
         """How much closer they are than the margin."""
         return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         own, (partner, _) = batch.per_anchor["own"][:, None], batch.at_positives(batch.shared["partner"][None, :])

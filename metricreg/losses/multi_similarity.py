@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
@@ -54,6 +54,7 @@ class MultiSimilarityLoss(NegativesLoss):
         scale = self.distance.sign * self.beta
         return distances, scale, -scale * self.base
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negative, near, among = self.against_negatives(batch)

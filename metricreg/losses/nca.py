@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import LpDistance
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
@@ -49,6 +49,7 @@ class NCALoss(NegativesLoss):
         """Scaled similarities."""
         return distances, self.distance.sign * self.softmax_scale, 0.0
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negatives, near, among = self.against_negatives(batch)

@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp
 
@@ -45,6 +45,7 @@ class NTXentLoss(NegativesLoss):
         """Similarities over the temperature."""
         return distances, self.distance.sign / self.temperature, 0.0
 
+    @by_log_sums
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         negatives, near, among = self.against_negatives(batch)

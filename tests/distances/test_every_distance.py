@@ -11,6 +11,8 @@ from torch.autograd import forward_ad
 
 from metricreg import Distance, MetricregError
 from metricreg import distances as D
+from metricreg.batch import Batch
+from metricreg.engine.evaluate import StepPlan
 from tests.oracle import DIM, DISTANCES, assert_close, rows, value_and_gradients
 from tests.reference.distances import Measure, dot_product_measure, lp_measure, mahalanobis_measure, snr_measure
 
@@ -243,9 +245,18 @@ class Shifted(D.LpDistance):
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
 @pytest.mark.parametrize("kind", [Longer, Shifted])
-def test_distances_to_listed_rows_are_those_of_a_subclass(kind: type[D.LpDistance], power: float) -> None:
-    x, y, index = rows(5), rows(9, seed=1), torch.tensor([[0, 3], [8, 1], [2, 2], [4, 0], [7, 5]])
-    torch.testing.assert_close(kind(power=power).at(x, y, index), kind(power=power)(x, y).gather(1, index))
+def test_distances_in_a_batch_are_those_of_a_subclass(
+    kind: type[D.LpDistance], power: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    x, y, distance = rows(5), rows(41, seed=1), kind(power=power)
+    labels, ref_labels = torch.arange(5), torch.arange(41) % 20
+    batch = Batch.of(x, labels, ref_embeddings=y, ref_labels=ref_labels).planned(StepPlan(None, distance, True))
+    torch.testing.assert_close(distance.between(batch), distance(x, y))
+    near, counts = distance.to_positives(batch)
+    assert near.shape == (5, 3)
+    torch.testing.assert_close(near[counts], distance(x, y).gather(1, batch.positive_index[0])[counts])
+    y = y[:9]
     plain = D.LpDistance(power=power)
     want = 2.0**power * plain(x, y) if kind is Longer else plain(x, y) + 1.0
     torch.testing.assert_close(kind(power=power)(x, y), want)

@@ -31,7 +31,7 @@ LOSSES = {
 
 @pytest.fixture(autouse=True)
 def no_collection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("metricreg.batch.samples.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
     monkeypatch.setattr(proxy_softmax, "MANY", 1)
     gc.collect()
     gc.disable()

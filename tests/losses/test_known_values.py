@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from metricreg import Execution, InputError, Loss, SpecError, default_registry
+from metricreg import InputError, Loss, SpecError, default_registry
 from metricreg import losses as L
 from metricreg.distances import LpDistance
-from tests.largest_tensor import LargestTensor
 from tests.oracle import rows, value_and_gradients
 
 OPPOSITE = [[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]  # of labels 0, 0, 1: the farthest positive, the nearest negative
@@ -113,24 +112,6 @@ def test_the_value_is_known_in_float32_and_the_gradient_is_finite(name: str) -> 
 
 
 # the most entries of one tensor, of 40 rows with 3 positives each
-@pytest.mark.parametrize(
-    ("loss", "tile", "largest"),
-    [
-        (L.FastAPLoss(num_bins=30), None, 40 * 2 * 31),
-        (L.HistogramLoss(n_bins=60), None, 40 * 2 * 61),
-        (L.SmoothAPLoss(), 5, 5 * 40),
-        (L.PNPLoss(), 5, 5 * 40),
-        (L.RecallAtKLoss(), 5, 5 * 40),
-    ],
-    ids=lambda part: type(part).__name__ if isinstance(part, Loss) else str(part),
-)
-def test_bins_and_comparisons_are_not_made_for_every_pair_at_once(loss: Loss, tile: int | None, largest: int) -> None:
-    x, labels = rows(40, dtype=torch.float32), torch.arange(40) // 4
-    with LargestTensor() as found:
-        loss(x, labels, execution=None if tile is None else Execution("tiled", tile=tile)).backward()
-    assert found.numel <= largest
-
-
 @pytest.mark.parametrize("loss", [L.NPairsLoss(), L.SmoothAPLoss(), L.MarginLoss(num_classes=2)])
 def test_tuples_do_not_stand_for_labels_where_classes_count(loss: Loss) -> None:
     with pytest.raises(InputError, match="needs labels"):

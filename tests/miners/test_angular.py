@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from metricreg import SpecError
-from metricreg.engine.fold import CPU_VALUES
+from metricreg.engine.execution import CPU_VALUES
 from metricreg.miners import AngularMiner
 from tests.largest_tensor import LargestTensor
 from tests.oracle import rows

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metricreg import Batch, InputError, MetricregError, Miner, Pairs, Triplets
 from metricreg import miners as M
-from metricreg.engine.fold import CPU_VALUES
+from metricreg.engine.execution import CPU_VALUES
 from metricreg.losses import ContrastiveLoss, MultipleLosses, SupConLoss, TripletMarginLoss
 from metricreg.pipeline import Pipeline, build
 from tests.largest_tensor import LargestTensor

@@ -19,7 +19,6 @@ LOSSES: dict[str, dict[str, Any]] = {
     "cosface": {"margin": 0.2},
     "normalized_softmax": {},
     "proxy_nca": {"softmax_scale": 3.0},
-    "sphereface": {},
 }
 LABELS = torch.tensor([0, 12, 3, 3, 4, 5, 7, 11])
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg.functional.logsumexp import LogSumExp, masked_logsumexp
-from metricreg.functional.safe import SHORTEST, root, unit_rows
+from metricreg.functional.logsumexp import masked_logsumexp
+from metricreg.functional.safe import SHORTEST, safe_sqrt, unit_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 WEIGHT = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
@@ -61,10 +61,10 @@ def test_nothing_to_sum_is_minus_infinity() -> None:
 
 def test_a_root_has_every_derivative_and_none_at_zero() -> None:
     x = values().detach().square().requires_grad_()
-    assert torch.autograd.gradcheck(root, x, check_forward_ad=True, check_batched_grad=True)
-    assert torch.autograd.gradgradcheck(root, x)
+    assert torch.autograd.gradcheck(safe_sqrt, x, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(safe_sqrt, x)
     zero = torch.zeros(3, requires_grad=True)
-    (first,) = torch.autograd.grad(root(zero).sum(), zero, create_graph=True)
+    (first,) = torch.autograd.grad(safe_sqrt(zero).sum(), zero, create_graph=True)
     assert first.tolist() == [0.0] * 3
     (second,) = torch.autograd.grad(first.sum(), zero)
     assert second.tolist() == [0.0] * 3
@@ -73,7 +73,7 @@ def test_a_root_has_every_derivative_and_none_at_zero() -> None:
 def test_what_counts_and_is_nothing_makes_nothing() -> None:
     values = torch.tensor([[-torch.inf, -torch.inf], [-1e38, -3e38]])
     for which in (torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)):
-        assert LogSumExp(which, 10.0)(values).tolist() == [-torch.inf, -torch.inf]
+        assert masked_logsumexp(values, which, 10.0).tolist() == [-torch.inf, -torch.inf]
 
 
 @pytest.mark.parametrize("norm", [1e-13, SHORTEST, 1e-11])
