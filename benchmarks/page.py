@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
+import io
+import math
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from benchmarks.peers import case_of
-from benchmarks.table import Row, cell, loss, number, table, whole
-from metricreg.bench.growth import exponent
-from metricreg.bench.machine import slug
+from benchmarks.run import FOLDER, read, slug
+from benchmarks.suites import NOTES
+from metricreg.bench.measurement import exponent
+from metricreg.bench.memory import PAGES
 
-FOLDER = Path(__file__).parent / "results"
+Row = dict[str, str]
+
 HOW = """What a forward and a backward pass takes, on random embeddings, on the machines named below. The tables are
 made of the files in `benchmarks/results`.
 
@@ -21,7 +25,12 @@ gradients of both. A dash stands where it has no such loss, and where something 
 the table. *Over floor* is the ratio to the three matrix products `N x N x D` (`N x C x D` for a loss with class
 vectors) that every exact method needs; nothing else is done in them. *MiB* is the peak of the memory of one step in a
 fresh process above what embeddings and parameters take, gradients included: the resident set on a CPU, what the
-allocator held on a GPU. *±* is half the 95 % interval of the ratio to PML, or else to the floor."""
+allocator held on a GPU. *±* is half the 95 % interval of the ratio to PML, or else to the floor.
+
+On a CPU each is measured with the pages of freed memory *given back* and *kept*. glibc gives large blocks back to the
+system when they are freed, so that each step faults them in again, which costs most where the tensors are largest. With
+`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` set to some GiB it keeps them for the next step, as jemalloc and
+the allocator of a GPU do, and what is left is the computation."""
 AGAIN = """## Measuring it again
 
 From a checkout with the extra `parity`, where nothing else runs. Rows that are there are kept, unless `--again` is
@@ -38,18 +47,54 @@ LARGE = 1024
 """From where on exponents are fitted; before, calls cost more than what grows."""
 NOTHING = "No measurements are committed yet."
 
+SECTIONS = {
+    "issue": ("Every loss at N = {n}, D = {dim}", "loss ms pml_ms over_pml spread over_floor mib pml_mib"),
+    "small": ("Small batches", "loss n ms pml_ms over_pml"),
+    "large": ("Losses on pairs and triplets at N = {n}, D = {dim}", "loss seconds over_floor mib"),
+    "growth": ("How costs grow with N", "loss dim per_class time pml_time memory pml_memory pml_up_to"),
+    "classes": (
+        "Many classes at N = {n}, D = {dim}",
+        "loss classes ms pml_ms over_pml over_floor mib pml_mib parameters_mib with_weights",
+    ),
+    "composition": ("What composition costs at N = 128, D = 256", "what ms beside beside_ms ratio spread"),
+    "gpu": ("Large batches on a GPU", "loss n dim dtype ms pml_ms over_pml over_floor mib pml_mib sync"),
+}
+"""Of each suite the title, and the columns of its table."""
+HEADS = {
+    "n": "N",
+    "dim": "D",
+    "classes": "C",
+    "dtype": "type",
+    "spread": "±",
+    "mib": "MiB",
+    "pml_mib": "PML MiB",
+    "parameters_mib": "weights MiB",
+    "pml_up_to": "PML up to N",
+    "what": "",
+    "beside_ms": "ms",
+    "sync": "waits for the GPU",
+}
+"""What stands over a column where it is not its name."""
+SAID = {
+    "growth": "Figures: metricreg blue, PML orange; a cross where PML could not go on. Tables: the exponents p of cost "
+    f"proportional to N^p, fitted from N = {LARGE:,} on.",
+    "classes": "*With weights* is the peak with the weights, over the weights and their gradient, which nothing can "
+    "avoid.",
+    "composition": "`validate` checks a typical spec, not for the first time.",
+}
+
 
 def page(folder: Path = FOLDER) -> str:
     """The page as Markdown."""
     lines = ["# Speed and memory", "", HOW, ""]
-    found = read(folder)
+    found = _by_machine(folder)
     if not found:
         lines += [NOTHING, ""]
     for machine, suites in found.items():
         lines += [f"## {machine}", ""]
-        for suite, make in SECTIONS.items():
+        for suite in SECTIONS:
             if suite in suites:
-                lines += [*make(suites[suite], machine), _about(suites[suite]), ""]
+                lines += _section(suite, suites[suite], machine)
             else:
                 lines += [f"The suite `{suite}` was not run on this machine.", ""]
     return "\n".join([*lines, AGAIN, ""])
@@ -58,169 +103,114 @@ def page(folder: Path = FOLDER) -> str:
 def figures(folder: Path = FOLDER) -> dict[str, str]:
     """Path below `docs/` → SVG: how time and memory grow."""
     drawn = {}
-    for machine, suites in read(folder).items():
-        if "growth" in suites:
-            from benchmarks.figure import drawing
-
-            rows = _drawn(suites["growth"])
-            for key, label in (("ms", "ms"), ("mib", "MiB")):
-                drawn[_figure(machine, key)] = drawing(rows, key, label)
+    for machine, suites in _by_machine(folder).items():
+        for pages, key in product(PAGES, ("ms", "mib")):
+            if rows := [row for row in suites.get("growth", ()) if row["pages"] == pages]:
+                drawn[_figure(machine, pages, key)] = _drawing(_drawn(rows), key)
     return drawn
 
 
-def read(folder: Path) -> dict[str, dict[str, list[Row]]]:
+def _by_machine(folder: Path) -> dict[str, dict[str, list[Row]]]:
     """Machine → suite → rows, of all files there are."""
     found: dict[str, dict[str, list[Row]]] = {}
     for file in sorted(folder.glob("*.csv")):
-        suite = next((name for name in SECTIONS if file.name.startswith(f"{name}-")), None)
-        with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream) if suite is not None else ():
-                found.setdefault(row["machine"], {}).setdefault(suite or "", []).append(row)
+        suite = file.name.partition("-")[0]
+        for row in read(file) if suite in SECTIONS else ():
+            found.setdefault(row["machine"], {}).setdefault(suite, []).append(row)
     return found
 
 
 # -- sections ---------------------------------------------------------------------------------------------------------
 
 
-def _issue(rows: list[Row], machine: str) -> list[str]:
-    of = rows[0]
-    lines = [f"### Every loss at N = {whole(of['n'])}, D = {of['dim']}", ""]
-    return [*lines, *_compared(rows), *_left_out(rows), *_notes(rows)]
+def _section(suite: str, rows: list[Row], machine: str) -> list[str]:
+    title, columns = SECTIONS[suite]
+    lines = [f"### {title.format(n=number(rows[0].get('n')), dim=rows[0].get('dim'))}", ""]
+    lines += [SAID[suite], ""] if suite in SAID else []
+    for pages in PAGES:
+        of = [row for row in rows if row["pages"] == pages]
+        if not of:
+            continue
+        lines += [f"Pages of freed memory {pages}:", ""]
+        if suite == "growth":
+            said = {"ms": "Time in milliseconds", "mib": "Peak memory in MiB"}
+            for key, what in said.items():
+                figure = _figure(machine, pages, key)
+                lines += [f"![{what} over N, both logarithmic, a panel for each loss]({figure})", ""]
+        shown = _grown(of) if suite == "growth" else list(map(_derived, of))
+        lines += [*table(columns.split(), shown), *_left_out(of)]
+    named = dict.fromkeys(row["loss"] for row in rows) if suite == "issue" else ()
+    notes = [f"- {_loss(name)}: {NOTES[name]}" for name in named if name in NOTES]
+    return [*lines, *notes, *([""] if notes else []), _about(rows), ""]
 
 
-def _small(rows: list[Row], machine: str) -> list[str]:
-    sizes = sorted({int(row["n"]) for row in rows})
-    heads = [head for n in sizes for head in (f"ms at N = {n}", "PML ms", "over PML")]
-    by = {(row["loss"], int(row["n"])): row for row in rows}
-    body = [
-        [loss(name)] + [cell(by.get((name, n), {}), key) for n in sizes for key in ("ms", "pml_ms", "over_pml")]
-        for name in _names(rows)
-    ]
-    return ["### Small batches", "", *table(["loss", *heads], body), *_left_out(rows)]
+def table(columns: Sequence[str], rows: Iterable[Row]) -> list[str]:
+    """A table: the first column to the left, the others to the right."""
+    heads = [HEADS.get(key, key.replace("_", " ").replace("pml", "PML")) for key in columns]
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+    body = ([cell(key, row.get(key)).replace("|", "/") for key in columns] for row in rows)
+    return [*lines, *(f"| {' | '.join(cells)} |" for cells in body), ""]
 
 
-def _large(rows: list[Row], machine: str) -> list[str]:
-    of = rows[0]
-    lines = [f"### Losses on pairs and triplets at N = {whole(of['n'])}, D = {of['dim']}", ""]
-    heads, keys = ["loss", "seconds", "over floor", "MiB"], ("seconds", "over_floor", "mib")
-    timed = [row | {"seconds": str(float(row["ms"]) / 1000) if row["ms"] else ""} for row in rows]
-    return [*lines, *table(heads, [[loss(r["loss"]), *(cell(r, k) for k in keys)] for r in timed]), *_left_out(rows)]
+def cell(key: str, text: str | None) -> str:
+    """A value as the page shows it; a dash for none."""
+    if not text:
+        return "–"
+    if key == "loss":
+        return _loss(text)
+    if text.isdecimal() and key in ("n", "dim", "per_class", "classes", "pml_up_to"):
+        return f"{int(text):,}"
+    return f"{100 * float(text):.1f} %" if key == "spread" else number(text)
 
 
-def _growth(rows: list[Row], machine: str) -> list[str]:
-    of = _drawn(rows)[0]
-    about = f"D = {of['dim']}, {of['per_class']} samples of each class"
-    lines = [
-        "### How costs grow with N",
-        "",
-        f"{about}; metricreg blue, PML orange; a cross where PML could not go on.",
-        "",
-        f"![Time in milliseconds over N, both logarithmic, a panel for each loss]({_figure(machine, 'ms')})",
-        "",
-        f"![Peak memory in MiB over N, both logarithmic, a panel for each loss]({_figure(machine, 'mib')})",
-        "",
-        f"The exponents p of cost proportional to N^p, fitted from N = {LARGE:,} on:",
-        "",
-    ]
-    body = []
-    for name in _names(rows):
-        for dim, per_class in sorted({(int(r["dim"]), int(r["per_class"])) for r in rows if r["loss"] == name}):
-            of_both = [r for r in rows if (r["loss"], r["dim"], r["per_class"]) == (name, str(dim), str(per_class))]
-            fits = [_fitted(of_both, key) for key in ("ms", "pml_ms", "mib", "pml_mib")]
-            largest = max((int(r["n"]) for r in of_both if r["pml_ms"]), default=None)
-            body.append([loss(name), str(dim), str(per_class), *fits, "–" if largest is None else f"{largest:,}"])
-    heads = ["loss", "D", "per class", "time", "PML time", "memory", "PML memory", "PML up to N"]
-    return [*lines, *table(heads, body), *_left_out(rows)]
+def number(text: str | None) -> str:
+    """Three digits, and all of them before the point; of what is no number, the text."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return text or ""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3}f}"
 
 
-def _classes(rows: list[Row], machine: str) -> list[str]:
-    of = rows[0]
-    lines = [f"### Many classes at N = {whole(of['n'])}, D = {of['dim']}", ""]
-    lines += [
-        "*With weights* is the peak with the weights, over the weights and their gradient, which nothing can avoid.",
-        "",
-    ]
-    heads = ["loss", "C", "ms", "PML ms", "over PML", "over floor", "MiB", "PML MiB", "weights MiB", "with weights"]
-    body = []
-    for row in rows:
-        weights, peak = float(row["parameters_mib"] or 0), row["mib"]
-        ratio = f"{(weights + float(peak)) / (2 * weights):.2f}" if peak and weights else "–"
-        cells = [cell(row, key) for key in ("ms", "pml_ms", "over_pml", "over_floor", "mib", "pml_mib")]
-        body.append([loss(row["loss"]), whole(row["classes"]), *cells, number(row["parameters_mib"]), ratio])
-    return [*lines, *table(heads, body), *_left_out(rows)]
+def _loss(name: str) -> str:
+    return f"[{name}](components/losses.md#{name.replace('/', '-')})"
 
 
-def _composition(rows: list[Row], machine: str) -> list[str]:
-    heads, keys = ["", "ms", "beside", "ms", "ratio", "±"], ("ms", "beside", "beside_ms", "ratio", "spread")
-    body = [[row["what"], *(row[key] or "–" if key == "beside" else cell(row, key) for key in keys)] for row in rows]
-    lines = [
-        "### What composition costs",
-        "",
-        "At N = 128, D = 256. `validate` checks a typical spec, not for the first time.",
-        "",
-    ]
-    return [*lines, *table(heads, body)]
+def _derived(row: Row) -> Row:
+    weights, peak = float(row.get("parameters_mib") or 0), row.get("mib")
+    ratio = f"{(weights + float(peak)) / (2 * weights):.2f}" if peak and weights else ""
+    return row | {"with_weights": ratio, "seconds": str(float(row["ms"]) / 1000) if row["ms"] else ""}
 
 
-def _gpu(rows: list[Row], machine: str) -> list[str]:
-    lines = ["### Large batches on a GPU", ""]
-    heads = ["loss", "N", "D", "type", "ms", "PML ms", "over PML", "over floor", "MiB", "PML MiB", "waits for the GPU"]
-    keys = ("ms", "pml_ms", "over_pml", "over_floor", "mib", "pml_mib")
-    body = [
-        [loss(r["loss"]), whole(r["n"]), r["dim"], r["dtype"], *(cell(r, k) for k in keys), r["sync"] or "–"]
-        for r in rows
-    ]
-    return [*lines, *table(heads, body), *_left_out(rows)]
+def _grown(rows: list[Row]) -> list[Row]:
+    """The exponents of each loss, by features and samples of each class."""
 
+    def fitted(of: list[Row], key: str) -> str:
+        power = exponent((int(row["n"]), float(row[key] or 0)) for row in of if int(row["n"]) >= LARGE)
+        return "" if power is None else f"{power:.2f}"
 
-SECTIONS: dict[str, Callable[[list[Row], str], list[str]]] = {
-    "issue": _issue,
-    "small": _small,
-    "large": _large,
-    "growth": _growth,
-    "classes": _classes,
-    "composition": _composition,
-    "gpu": _gpu,
-}
-
-# -- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _names(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(row["loss"] for row in rows))
-
-
-def _compared(rows: list[Row]) -> list[str]:
-    heads = ["loss", "ms", "PML ms", "over PML", "±", "over floor", "MiB", "PML MiB"]
-    keys = ("ms", "pml_ms", "over_pml", "spread", "over_floor", "mib", "pml_mib")
-    return table(heads, [[loss(row["loss"]), *(cell(row, key) for key in keys)] for row in rows])
+    found = []
+    for kind in dict.fromkeys((row["loss"], row["dim"], row["per_class"]) for row in rows):
+        of = [row for row in rows if (row["loss"], row["dim"], row["per_class"]) == kind]
+        made = dict(zip(("loss", "dim", "per_class"), kind, strict=True))
+        made |= {"time": fitted(of, "ms"), "pml_time": fitted(of, "pml_ms")}
+        made |= {"memory": fitted(of, "mib"), "pml_memory": fitted(of, "pml_mib")}
+        found.append(made | {"pml_up_to": str(max((int(row["n"]) for row in of if row["pml_ms"]), default=""))})
+    return found
 
 
 def _left_out(rows: list[Row]) -> list[str]:
     """What could not be run, and why, a line for each reason."""
-    why: dict[tuple[str, str], list[Row]] = {}
+    why: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for who, column in (("metricreg", "stopped"), ("PML", "pml_stopped")):
             if row.get(column):
-                why.setdefault((who, row[column]), []).append(row)
-    lines = []
-    for (who, reason), of in why.items():
-        sizes = {(row["n"], row["dim"], row["per_class"], row["classes"]) for row in rows}
-        named = _names(of) if len(sizes) == 1 else [f"{name} ({_sizes(of, name)})" for name in _names(of)]
-        lines.append(f"- {who}, {reason}: {', '.join(named)}.")
+                of = f" (N = {number(row['n'])}, C = {number(row['classes'])})" if "n" in row else ""
+                why.setdefault((who, row[column]), []).append(f"{row.get('loss') or row['what']}{of}")
+    lines = [f"- {who}, {reason}: {', '.join(dict.fromkeys(of))}." for (who, reason), of in why.items()]
     return ["Not measured:", "", *lines, ""] if lines else []
-
-
-def _sizes(rows: list[Row], name: str) -> str:
-    of = [row for row in rows if row["loss"] == name]
-    varied = "classes" if len({row["n"] for row in of}) == 1 < len({row["classes"] for row in of}) else "n"
-    sizes = sorted({int(row[varied]) for row in of})
-    return f"{'C' if varied == 'classes' else 'N'} = {', '.join(f'{size:,}' for size in sizes)}"
-
-
-def _notes(rows: list[Row]) -> list[str]:
-    lines = [f"- {loss(name)}: {case_of(name).note}" for name in _names(rows) if case_of(name).note]
-    return [*lines, ""] if lines else []
 
 
 def _about(rows: list[Row]) -> str:
@@ -236,15 +226,63 @@ def _about(rows: list[Row]) -> str:
     return f"{', '.join(versions)}; {threads} thread{'s' * (threads != '1')}; {when}."
 
 
+# -- figures, legible on a light and on a dark page -------------------------------------------------------------------
+
+INK = "#010203"
+"""Stands for the colour of text, which the reader's browser chooses."""
+STYLE = (
+    "<style>svg{color:#6e7781}@media (prefers-color-scheme:light){svg{color:#24292f}}"
+    "@media (prefers-color-scheme:dark){svg{color:#c9d1d9}}</style>"
+)
+SIDES = (("", "metricreg", "#2f81f7", "o"), ("pml_", "pytorch-metric-learning", "#d9730d", "s"))
+COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+CLEAR = ("axes.facecolor", "figure.facecolor", "savefig.facecolor")
+SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "metricreg", "font.size": 8, "grid.alpha": 0.15}
+SETTINGS |= dict.fromkeys(COLOURED, INK) | dict.fromkeys(CLEAR, "none")
+
+
+def _figure(machine: str, pages: str, key: str) -> str:
+    return f"figures/{slug(machine)}-{slug(pages)}-{key}.svg"
+
+
 def _drawn(rows: list[Row]) -> list[Row]:
     """The rows of the first number of features and of samples of each class, which the figures are of."""
     return [row for row in rows if (row["dim"], row["per_class"]) == (rows[0]["dim"], rows[0]["per_class"])]
 
 
-def _figure(machine: str, key: str) -> str:
-    return f"figures/{slug(machine)}-{key}.svg"
+def _drawing(rows: list[Row], key: str) -> str:
+    """A panel for each loss: a cost over N, both logarithmic, of metricreg beside PML."""
+    import matplotlib
+    from matplotlib.figure import Figure
 
-
-def _fitted(rows: list[Row], key: str) -> str:
-    power = exponent((int(row["n"]), float(row[key])) for row in rows if row[key] and int(row["n"]) >= LARGE)
-    return "–" if power is None else f"{power:.2f}"
+    names = list(dict.fromkeys(row["loss"] for row in rows))
+    height = math.ceil(len(names) / 4)
+    with matplotlib.rc_context(SETTINGS):  # a figure of its own: pyplot would want a display, and keep it
+        figure = Figure(figsize=(9, 1.7 * height + 0.5), layout="constrained")
+        panels = figure.subplots(height, 4, sharex=True, sharey=True, squeeze=False)
+        for panel in panels.flat[len(names) :]:
+            panel.axis("off")
+        for name, panel in zip(names, panels.flat, strict=False):
+            panel.set_title(name, fontsize=8)
+            panel.set_xscale("log", base=2)
+            panel.set_yscale("log")
+            panel.grid(True)
+            for before, _, colour, marker in SIDES:
+                of = sorted((int(r["n"]), float(r[before + key] or 0)) for r in rows if r["loss"] == name)
+                points = [point for point in of if point[1] > 0]
+                panel.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=2.5) if points else None
+                if (
+                    points
+                    and len(points) < len(of)
+                    and any(r.get(before + "stopped") for r in rows if r["loss"] == name)
+                ):
+                    panel.plot(*points[-1], color=colour, marker="x", markersize=8)
+        figure.supxlabel("N", fontsize=8)
+        figure.supylabel({"ms": "ms", "mib": "MiB"}[key], fontsize=8)
+        lines = [panels[0, 0].plot([], [], color=c, marker=m, markersize=3, label=who)[0] for _, who, c, m in SIDES]
+        figure.legend(handles=lines, loc="outside upper center", ncols=2, frameon=False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    _, opening, rest = out.getvalue().partition("<svg ")
+    attributes, end, content = rest.partition(">")
+    return (opening + attributes + end + STYLE + content).replace(INK, "currentColor")

@@ -2,50 +2,57 @@
 
     python -m benchmarks.run issue small
 
-Rows that are there already are kept, so a run that was cut off goes on where it was; `--again` measures them anew.
+Each is measured twice: where the pages of freed memory are given back to the system, and where they are kept. Rows that
+are there already are kept, so a run that was cut off goes on where it was; `--again` measures them anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import os
+import re
+import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import composition
-from benchmarks.peers import inputs_of, ours, peer, pml_version
-from benchmarks.result_file import FOLDER, ResultFile
-from benchmarks.suites import SUITES, Row, quick
+import torch
+
+from benchmarks.suites import COMPARISONS, INPUTS, SUITES, Row, ours, peer, quick
 from metricreg.bench.inputs import Inputs
-from metricreg.bench.machine import Machine
-from metricreg.bench.measurement import Measurement, Plan, measure
-from metricreg.bench.process import Limits, StoppedError, WorkerProcess
-from metricreg.bench.turns import Series, in_turn, ratios, spread
+from metricreg.bench.measurement import in_turn, machine, measure, spread
+from metricreg.bench.memory import PAGES
+from metricreg.bench.worker import StoppedError, Worker
 from metricreg.errors import MetricregError
 
-KEYS = ("loss", "n", "dim", "per_class", "classes", "dtype", "device")
-COMPOSITION = "composition"
+FOLDER = Path(__file__).parent / "results"
+KEYS = ("loss", "n", "dim", "per_class", "classes", "dtype", "device", "pages")
+MEASURED = ("ms", "over_floor", "over_pml", "spread", "rounds", "floor_ms", "pml_ms", "mib", "pml_mib")
+PRINTED = (*KEYS[:5], "pages", "ms", "over_floor", "over_pml", "mib", "pml_mib", "stopped", "pml_stopped")
 ROUNDS = 60
-"""Of a comparison, whose two sides hardly differ."""
-PRINTED = (*KEYS[:5], "ms", "over_floor", "over_pml", "mib", "pml_mib", "stopped", "pml_stopped")
-SMALLER = ("over ", "out of memory", "killed")
-"""What a row says that was stopped for its size, so that a larger one need not be tried."""
+"""Of a comparison of composition, whose two sides hardly differ."""
+TOO_LARGE = ("over ", "out of memory", "killed")
+"""How the reason begins of a row that was stopped for its size, so that a larger one need not be tried."""
 
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("suites", nargs="+", choices=[*SUITES, COMPOSITION], metavar="SUITE", help=", ".join(SUITES))
+    names = [*SUITES, "composition"]
+    parser.add_argument("suites", nargs="+", choices=names, metavar="SUITE", help=", ".join(names))
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--pages", choices=PAGES, help="only where the pages of freed memory are given back, or kept")
     parser.add_argument("--again", action="store_true", help="measure rows anew that are there already")
     parser.add_argument("--quick", action="store_true", help="few rows, made small, in a folder of their own")
     parser.add_argument("--results", type=Path, help="the folder for the CSV files")
-    parser.add_argument("--loss", type=_names, help="only these, separated by commas")
-    parser.add_argument("--batch", type=_numbers, help="only these N")
-    parser.add_argument("--dim", type=_numbers, help="only these D")
-    parser.add_argument("--per-class", type=_numbers, help="only these numbers of samples of each class")
+    parser.add_argument("--loss", type=lambda text: text.split(","), help="only these, separated by commas")
+    for option, what in (("--batch", "N"), ("--dim", "D"), ("--per-class", "numbers of samples of each class")):
+        parser.add_argument(option, type=_numbers, help=f"only these {what}")
     parser.add_argument("--no-pml", action="store_true", help="without pytorch-metric-learning")
     parser.add_argument("--no-memory", action="store_true", help="without memory")
     parser.add_argument("--repeat", type=int, help="rounds; until ratios are known to 1 %% or time is up if left out")
@@ -53,10 +60,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--time-limit", type=float, default=120.0, help="seconds that a step may take")
     parser.add_argument("--memory-limit", type=float, help="GiB of a process; 9/10 of what is free if left out")
     return parser
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")
 
 
 def _numbers(text: str) -> list[int]:
@@ -67,149 +70,170 @@ def main(given: Sequence[str] | None = None) -> None:
     """Run the suites that the command line names."""
     parser = arguments()
     args = parser.parse_args(given)
+    if args.quick and args.repeat is None:
+        args.repeat = 1
+    folder = args.results or (Path(tempfile.mkdtemp()) if args.quick else FOLDER)
+    kinds = [args.pages] if args.pages else ["kept"] if args.device != "cpu" else list(PAGES)
     try:
         Inputs(1, device=args.device).check_device()
-        limits = Limits.of_this_machine(args.time_limit)
-        if args.memory_limit is not None:
-            limits = replace(limits, gib=args.memory_limit)
-        plan = Plan(limits, 1 if args.quick and args.repeat is None else args.repeat, args.seconds)
-        folder = args.results or (Path(tempfile.mkdtemp()) if args.quick else FOLDER)
-        machine = Machine.here(args.device)
+        here = machine(args.device)
+        about = {"machine": here.pop("name"), **here, "pml": pml_version()}
         for suite in args.suites:
-            file = folder / f"{suite}-{machine.slug}.csv"
-            print(f"{suite} on {machine.name}: {file}", flush=True)
-            if suite == COMPOSITION:
-                _compose(ResultFile(file, ("what",)), plan, machine, args.again)
-            else:
-                _measure(ResultFile(file, KEYS), _rows(suite, args), plan, machine, args)
+            results = Results(folder / f"{suite}-{slug(str(about['machine']))}.csv", suite)
+            print(f"{suite} on {about['machine']}: {results.file}", flush=True)
+            rows = _comparisons(kinds, args, results) if suite == "composition" else _suite(suite, kinds, args, results)
+            for row in rows:
+                results.add({**row, **about, "threads": row.get("threads") or about["threads"]})
+                shown = {name: row[name] for name in (PRINTED if "loss" in row else row)}
+                print("  ".join(f"{name} {_text(value) or '-'}" for name, value in shown.items()), flush=True)
     except MetricregError as error:
         parser.exit(1, f"{error}\n")
 
 
-def _rows(suite: str, args: argparse.Namespace) -> Iterator[Row]:
-    rows = SUITES[suite]()
-    for row in quick(rows) if args.quick else rows:
-        inputs = replace(inputs_of(row.loss, row.inputs), device=args.device)
-        values = (inputs.batch, inputs.dim, inputs.per_class, row.loss)
-        asked = (args.batch, args.dim, args.per_class, args.loss)
-        if all(some is None or value in some for value, some in zip(values, asked, strict=True)):
-            yield replace(row, inputs=inputs)
+def slug(name: str) -> str:
+    """The name of a machine in the name of a file: small letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", name.lower())).strip("-")
 
 
-def _measure(results: ResultFile, rows: Iterator[Row], plan: Plan, machine: Machine, args: argparse.Namespace) -> None:
-    for row in rows:
-        key = _key(row)
-        if results.key(key) in results.rows and not args.again:
-            continue
-        stopped = {column: _too_large(results, key, column) for column in ("stopped", "pml_stopped")}
-        beside = peer(row.loss, row.inputs) if row.peer and not args.no_pml else None
-        if row.peer and not args.no_pml and pml_version() is None:
-            stopped["pml_stopped"] = "not run: it is not installed"
-        elif beside is None:
-            stopped["pml_stopped"] = None
-        elif stopped["pml_stopped"] is not None:
-            beside = None
-        if stopped["stopped"] is None:
-            of = replace(plan, memory=row.memory and not args.no_memory)
-            try:
-                found = measure(ours(row.loss, row.inputs), row.inputs, of, beside)
-            except MetricregError as error:  # inputs that it does not take; the other rows are measured all the same
-                found = Measurement(stopped=str(error))
-        else:
-            found = Measurement()
-        made = key | _figures(found) | {"sync": _sync(row, plan) if row.sync and found.ms is not None else None}
-        made |= {column: made[column] or why for column, why in stopped.items()} | _about(machine, found.threads)
-        results.add(made)
-        print("  ".join(f"{name} {_short(made[name])}" for name in PRINTED), flush=True)
+def pml_version() -> str | None:
+    """That of pytorch-metric-learning; None where it is not installed."""
+    try:
+        return version("pytorch-metric-learning")
+    except PackageNotFoundError:
+        return None
 
 
-def _short(value: Any) -> str:
+class Results:
+    """The rows of one suite on one machine, in a CSV file that is written anew whenever a row is added.
+
+    Args:
+        file: where they are, and are kept.
+        suite: its name.
+    """
+
+    def __init__(self, file: Path, suite: str) -> None:
+        self.file, self.keys = file, ("what", "pages") if suite == "composition" else KEYS
+        self.rows = {self.key(row): row for row in read(file)} if file.is_file() else {}
+
+    def key(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """What a row is known by."""
+        return tuple(_text(row[key]) for key in self.keys)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Keep a row, in place of one of the same key."""
+        self.rows[self.key(row)] = {key: _text(value) for key, value in row.items()}
+        columns = list(dict.fromkeys(key for kept in self.rows.values() for key in kept))
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_suffix(".partial")
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows.values())
+        os.replace(partial, self.file)
+
+    def too_large(self, key: Mapping[str, Any], column: str) -> str | None:
+        """Why a row need not be tried: one that differs only in being smaller was stopped."""
+        for row in self.rows.values():
+            n, classes, why = int(row["n"]), int(row["classes"]), row.get(column, "")
+            same = all(row[name] == str(key[name]) for name in KEYS if name not in ("n", "classes"))
+            is_smaller = n <= key["n"] and classes <= key["classes"] and (n, classes) != (key["n"], key["classes"])
+            if same and is_smaller and why.startswith(TOO_LARGE):
+                return f"not run: {why} at {f'N = {n:,}' if n < key['n'] else f'C = {classes:,}'}"
+        return None
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    """The rows of a file; those of before there was a column for it were measured with pages given back."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [{"pages": "given back", **row} for row in csv.DictReader(stream)]
+
+
+def _text(value: Any) -> str:
+    """A value as the file has it: four digits of a number, nothing for None."""
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _key(row: Row) -> dict[str, Any]:
-    inputs = row.inputs
-    values = (row.loss, inputs.batch, inputs.dim, inputs.per_class, inputs.known, inputs.dtype, inputs.device)
-    return dict(zip(KEYS, values, strict=True))
-
-
-def _too_large(results: ResultFile, key: dict[str, Any], column: str) -> str | None:
-    """Why a row need not be tried: one that differs only in being smaller was stopped."""
-    for row in results.rows.values():
-        same = all(row[name] == str(key[name]) for name in ("loss", "dim", "per_class", "dtype", "device"))
-        smaller = int(row["n"]) <= key["n"] and int(row["classes"]) <= key["classes"]
-        why = row.get(column, "")
-        if same and smaller and results.key(row) != results.key(key) and why.startswith(SMALLER):
-            of = f"N = {int(row['n']):,}" if int(row["n"]) < key["n"] else f"C = {int(row['classes']):,}"
-            return f"not run: {why} at {of}"
-    return None
-
-
-def _figures(found: Measurement) -> dict[str, Any]:
-    return {
-        "ms": found.ms,
-        "over_floor": found.over_floor,
-        "over_pml": found.over_other,
-        "spread": found.spread,
-        "rounds": found.rounds,
-        "floor_ms": found.floor_ms,
-        "pml_ms": found.other_ms,
-        "mib": found.mib,
-        "pml_mib": found.other_mib,
-        "parameters_mib": found.parameters_mib,
-        "references": found.references,
-        "stopped": found.stopped,
-        "pml_stopped": found.other_stopped,
-    }
-
-
-def _about(machine: Machine, threads: int) -> dict[str, Any]:
-    about = {"machine": machine.name, "threads": threads or machine.threads, "torch": machine.torch}
-    return about | {
-        "pml": pml_version(),
-        "metricreg": machine.metricreg,
-        "python": machine.python,
-        "date": machine.date,
-    }
-
-
-def _sync(row: Row, plan: Plan) -> str | None:
-    """Whether a step waits for the GPU: `no`, or what CUDA says; None where there is no GPU."""
-    try:
-        with WorkerProcess(plan.limits) as worker:
-            step, _ = worker.prepare(ours(row.loss, row.inputs), row.inputs)
-            said = worker.sync(step)
-    except StoppedError as error:
-        return str(error)
-    return "no" if said == "" else said
-
-
-def _compose(results: ResultFile, plan: Plan, machine: Machine, again: bool) -> None:
-    inputs = Inputs(128, 256, 4)
-    for comparison in composition.comparisons():
-        if results.key({"what": comparison.what}) in results.rows and not again:
+def _suite(suite: str, kinds: list[str], args: argparse.Namespace, results: Results) -> Iterator[dict[str, Any]]:
+    rows = SUITES[suite]()
+    asked = (args.batch, args.dim, args.per_class, args.loss)
+    for row in quick(rows) if args.quick else rows:
+        inputs = replace(row.inputs, **INPUTS.get(row.loss, {}), device=args.device)
+        sizes = (inputs.batch, inputs.dim, inputs.per_class)
+        if any(some is not None and it not in some for it, some in zip((*sizes, row.loss), asked, strict=True)):
             continue
-        stopped = None
-        with WorkerProcess(plan.limits) as worker:
-            try:
-                runs = {str(k): (worker, worker.prepare(of, inputs)[0]) for k, of in enumerate(comparison.subjects)}
-                series = in_turn(runs, rounds=plan.rounds or ROUNDS)
-            except StoppedError as error:
-                series, stopped = {}, str(error)
-        one, other = series.get("0", Series()), series.get("1", Series())
-        pairs = ratios(one, other)
-        row = {
-            "what": comparison.what,
-            "ms": None if one.median is None else 1000 * one.median,
-            "beside": comparison.beside,
-            "beside_ms": None if other.median is None else 1000 * other.median,
-            "ratio": one.over(other),
-            "spread": spread(pairs) if len(pairs) > 2 else None,
-            "rounds": len(one.seconds),
-            "stopped": stopped or one.stopped or other.stopped,
-        }
-        results.add(row | _about(machine, 0))
-        print(row, flush=True)
+        for pages in kinds:
+            key = dict(zip(KEYS, (row.loss, *sizes, inputs.known, inputs.dtype, inputs.device, pages), strict=True))
+            if results.key(key) not in results.rows or args.again:
+                yield key | _measured(replace(row, inputs=inputs), key, args, results)
+
+
+def _measured(row: Row, key: dict[str, Any], args: argparse.Namespace, results: Results) -> dict[str, Any]:
+    make, beside = ours(row.loss, row.inputs), peer(row.loss, row.inputs)
+    why = results.too_large(key, "stopped")
+    why_not_pml = results.too_large(key, "pml_stopped") if beside is not None else None
+    if not row.peer or args.no_pml:
+        beside = why_not_pml = None
+    elif pml_version() is None:
+        why_not_pml = "not run: it is not installed"
+    limits = {"time_limit": args.time_limit, "memory_limit": args.memory_limit, "environment": PAGES[key["pages"]]}
+    timing = {"rounds": args.repeat, "seconds": args.seconds, "memory": row.memory and not args.no_memory}
+    found: dict[str, Any] = {"stopped": why}
+    if why is None:
+        try:
+            found = measure(make, row.inputs, None if why_not_pml else beside, **timing, **limits)
+        except MetricregError as error:  # inputs that it does not take; the other rows are measured all the same
+            found["stopped"] = str(error)
+    if row.sync and found.get("ms") is not None and row.inputs.device != "cpu":
+        found["sync"] = _sync(row, args)
+    made = {name: found.get(name.replace("pml", "other")) for name in MEASURED}
+    made |= {name: found.get(name) for name in ("parameters_mib", "references", "stopped", "sync", "threads")}
+    return made | {"pml_stopped": why_not_pml or found.get("other_stopped")}
+
+
+def _sync(row: Row, args: argparse.Namespace) -> str:
+    """Whether a step waits for the GPU: `no`, or what CUDA says."""
+    with Worker(args.time_limit) as worker:
+        worker.prepare(ours(row.loss, row.inputs), row.inputs)
+        worker.time()
+        try:
+            worker.call(_run_without_waiting)
+        except StoppedError as error:
+            return str(error)
+    return "no"
+
+
+def _run_without_waiting(held: dict[str, Any]) -> None:
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    held["step"]()
+
+
+def _comparisons(kinds: list[str], args: argparse.Namespace, results: Results) -> Iterator[dict[str, Any]]:
+    for (what, beside), makes in COMPARISONS.items():
+        for pages in kinds:
+            if results.key({"what": what, "pages": pages}) in results.rows and not args.again:
+                continue
+            with ExitStack() as stack:
+                workers = [stack.enter_context(Worker(args.time_limit, environment=PAGES[pages])) for _ in makes]
+                for worker, make in zip(workers, makes, strict=True):
+                    worker.prepare(make, Inputs(128, 256))
+                steps = {name: worker.time for name, worker in zip(("ours", "other"), workers, strict=False)}
+                times, stopped = in_turn(steps, args.repeat or ROUNDS, args.seconds)
+            ratios = [a / b for a, b in zip(times.get("ours", ()), times.get("other", ()), strict=False)]
+            ms = {name: 1000 * statistics.median(found) for name, found in times.items()}
+            yield {
+                "what": what,
+                "ms": ms.get("ours"),
+                "beside": beside,
+                "beside_ms": ms.get("other"),
+                "ratio": statistics.median(ratios) if ratios else None,
+                "spread": spread(ratios) if len(ratios) > 2 else None,
+                "rounds": len(times.get("ours", ())),
+                "stopped": "; ".join(stopped.values()),
+                "pages": pages,
+            }
 
 
 if __name__ == "__main__":

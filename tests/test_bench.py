@@ -33,7 +33,7 @@ def test_a_table_has_a_row_for_each_spec_and_batch_and_says_how_costs_grow() -> 
 
 def test_json_and_csv_have_all_that_was_measured(tmp_path: Path) -> None:
     spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps({"loss": "arcface"} | {"loss": {"name": "arcface", "num_classes": 20}}))
+    spec.write_text(json.dumps({"loss": {"name": "arcface", "num_classes": 20}}))
     rows = tmp_path / "rows.csv"
     result = bench(
         str(spec), "--batch", "16", *TINY, "--against", "cosface", "--csv", str(rows), "--json", "--no-memory"
@@ -62,9 +62,8 @@ def test_a_spec_that_passes_a_limit_is_a_row_that_says_so() -> None:
     [
         (["supcn"], "unknown loss 'supcn'; did you mean 'supcon'?"),
         (["gone.json"], "cannot read gone.json: No such file or directory"),
-        (["supcon", "--batch", "0"], "batch is a whole number from 1"),
+        (["supcon", "--batch", "0"], "batch is a whole number, at least 1"),
         (["supcon", "--batch", "8,"], "--batch is a number or several"),
-        (["supcon", "--dim", "0"], "dim is a whole number from 1"),
         (["supcon", "--repeat", "0"], "--repeat is at least 1; got 0"),
         (["supcon", "--seconds", "0"], "--seconds, --time-limit and --memory-limit are more than 0"),
         (["supcon", "--device", "cuda:99"], "the device 'cuda:99' cannot be used here"),

@@ -1,8 +1,8 @@
-"""The benchmarks: that they run, go on where they stopped, and compare what is the same."""
+"""The benchmarks: that they run, go on where they stopped, compare what is the same, and make a page."""
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,12 @@ import torch
 pytest.importorskip("pytorch_metric_learning", minversion="2.9.0")
 
 from benchmarks import run
-from benchmarks.composition import SPECS, by_hand
-from benchmarks.peers import counterparts, inputs_of, loss_of, of_pml, ours, peer
-from benchmarks.result_file import ResultFile
-from benchmarks.suites import SUITES, Row, losses, pairs, quick
+from benchmarks.page import NOTHING, figures, number, page
+from benchmarks.suites import INPUTS, SPECS, SUITES, Row, by_hand, counterparts, losses, ours, peer, quick
 from metricreg import InputError, build
 from metricreg.bench.inputs import Inputs
-from metricreg.bench.measurement import Measurement
-from metricreg.bench.step import ObjectiveStep, of_spec
+from metricreg.bench.memory import PAGES
+from metricreg.bench.steps import ObjectiveStep
 from tests.parity.counterparts import LOSSES
 
 pytestmark = [
@@ -31,41 +29,26 @@ pytestmark = [
 ]
 BATCH = Inputs(16, 8, per_class=4)
 
-# -- peers ------------------------------------------------------------------------------------------------------------
-
-
-def test_every_counterpart_is_a_peer() -> None:
-    assert counterparts() == set(LOSSES)
-    assert set(LOSSES) <= set(losses())
-    assert {"ntxent", "manifold"} <= set(pairs())
-    assert not {"arcface", "p2s_grad", "vicreg"} & set(pairs())
+# -- what is compared -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", losses())
-def test_every_case_can_be_evaluated(name: str) -> None:
-    inputs = inputs_of(name, BATCH)
-    step = of_spec(inputs, **ours(name, inputs).arguments)
-    step.run()
-    assert isinstance(step, ObjectiveStep)
-    assert step.embeddings.grad is not None
-    assert step.embeddings.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_peer_has_the_value_and_the_gradient_that_it_is_compared_with(name: str) -> None:
-    inputs = inputs_of(name, BATCH)
-    mine = ObjectiveStep(build({"loss": loss_of(name, inputs)}), inputs)
-    subject = peer(name, inputs)
-    assert subject is not None
-    theirs = of_pml(inputs, **subject.arguments)
-    for held, other in zip(mine.objective.parameters(), theirs.objective.parameters(), strict=True):
-        other.data = (held.detach().T if LOSSES[name].columns and held.ndim == 2 else held.detach()).clone()
+def test_every_loss_can_be_measured_and_its_peer_has_its_value_and_gradient(name: str) -> None:
+    inputs = replace(BATCH, **INPUTS.get(name, {}))
+    mine: Any = ours(name, inputs)(inputs)
+    mine()
+    got = mine.leaves[0].grad
+    assert got.isfinite().all()
+    if name not in LOSSES:
+        assert peer(name, inputs) is None
+        return
+    theirs: Any = peer(name, inputs)(inputs)  # type: ignore[misc]
+    held, others = mine.leaves[1:], theirs.leaves[1:]
+    for one, other in zip(held, others, strict=True):
+        other.data = (one.detach().T if LOSSES[name].columns and one.ndim == 2 else one.detach()).clone()
     assert mine.value().item() == pytest.approx(theirs.value().item(), rel=1e-4, abs=1e-5)
-    mine.run()
-    theirs.run()
-    got, want = mine.embeddings.grad, theirs.embeddings.grad
-    assert got is not None
-    assert want is not None
+    theirs()
+    want = theirs.leaves[0].grad
     assert torch.allclose(got, want, rtol=1e-3, atol=1e-4 * float(want.abs().max()) + 1e-7)
 
 
@@ -75,35 +58,25 @@ def test_what_is_made_by_hand_is_what_the_spec_says(what: str) -> None:
     assert by_spec.value().item() == pytest.approx(hand.value().item(), rel=1e-6)
 
 
-# -- suites -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_suite_measures_nothing_twice_and_names_what_is_there(suite: str) -> None:
+def test_a_suite_measures_nothing_twice(suite: str) -> None:
     rows = list(SUITES[suite]())
     assert len({(row.loss, row.inputs) for row in rows}) == len(rows)
-    assert {row.loss for row in rows} <= set(losses())
-    few = list(quick(iter(rows)))
-    assert 0 < len(few) < 20
-    assert all(row.inputs.batch <= 128 for row in few)
+    assert 0 < len(list(quick(iter(rows)))) < 20
+    assert counterparts() <= set(losses())
 
 
-def rows_of(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def test_a_quick_run_writes_a_row_for_each_thing_measured_and_a_second_one_keeps_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_quick_run_measures_with_pages_given_back_and_kept(tmp_path: Path) -> None:
     words = ["issue", "--quick", "--loss", "arcface", "--results", str(tmp_path)]
     run.main(words)
     (file,) = tmp_path.glob("issue-*.csv")
-    (row,) = rows_of(file)
-    assert (row["loss"], row["n"], row["classes"], row["device"]) == ("arcface", "128", "32", "cpu")
-    assert all(float(row[key]) > 0 for key in ("ms", "floor_ms", "pml_ms", "over_floor", "over_pml", "parameters_mib"))
-    assert (row["stopped"], row["pml_stopped"], row["pml"]) == ("", "", "2.9.0")
-    assert "core" in row["machine"]
+    rows = run.read(file)
+    assert [row["pages"] for row in rows] == list(PAGES)
+    for row in rows:
+        assert (row["loss"], row["n"], row["classes"], row["device"]) == ("arcface", "128", "32", "cpu")
+        assert all(float(row[key]) > 0 for key in ("ms", "floor_ms", "pml_ms", "over_floor", "over_pml"))
+        assert (row["stopped"], row["pml_stopped"], row["pml"]) == ("", "", "2.9.0")
+        assert "core" in row["machine"]
     written = file.read_text()
     run.main(words)
     assert file.read_text() == written
@@ -111,16 +84,21 @@ def test_a_quick_run_writes_a_row_for_each_thing_measured_and_a_second_one_keeps
 
 # -- going on, without measuring --------------------------------------------------------------------------------------
 
+FOUND = {"ms": 1.0, "over_floor": 2.0}
+
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, bool]]:
-    """What was measured, in place of measuring: name, N, and whether PML was too, which stops from N = 64 on."""
-    found: list[tuple[str, int, bool]] = []
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """What was measured, in place of measuring: N, and whether PML was too, which stops from N = 64 on."""
+    found: list[tuple[int, bool]] = []
 
-    def measure(subject: Any, inputs: Inputs, plan: Any, other: Any = None) -> Measurement:
-        found.append((subject.arguments["spec"]["loss"]["name"], inputs.batch, other is not None))
-        stopped = "over 22 GiB" if other is not None and inputs.batch >= 64 else None
-        return Measurement(ms=1.0, over_floor=2.0, other_stopped=stopped)
+    def measure(make: Any, inputs: Inputs, other: Any = None, **plan: Any) -> dict[str, Any]:
+        if inputs.batch == 8:
+            raise InputError("a batch of 8 is no batch")
+        if inputs.batch == 48:
+            raise KeyboardInterrupt
+        found.append((inputs.batch, other is not None))
+        return FOUND | {"other_stopped": "over 22 GiB" if other is not None and inputs.batch >= 64 else None}
 
     monkeypatch.setattr(run, "measure", measure)
     return found
@@ -130,93 +108,103 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, bool]]:
 def suite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[dict[str, str]]]:
     """Runs a suite of batches of supcon, and gives its rows."""
 
-    def suite(*batches: int, words: tuple[str, ...] = (), base: Inputs = BATCH) -> list[dict[str, str]]:
-        rows = [Row("supcon", replace(base, batch=n)) for n in batches]
-        monkeypatch.setitem(run.SUITES, "small", lambda: iter(rows))
-        run.main(["small", "--results", str(tmp_path), *words])
-        return rows_of(next(tmp_path.glob("small-*.csv")))
+    def suite(*batches: int, words: tuple[str, ...] = ()) -> list[dict[str, str]]:
+        monkeypatch.setitem(run.SUITES, "small", lambda: (Row("supcon", replace(BATCH, batch=n)) for n in batches))
+        run.main(["small", "--pages", "kept", "--results", str(tmp_path), *words])
+        return run.read(next(tmp_path.glob("small-*.csv")))
 
     return suite
 
 
 def test_rows_that_are_there_are_kept_unless_asked_for_again(suite: Any, measured: list[Any]) -> None:
     suite(16, 32)
-    suite(16, 32, 48)
-    assert [n for _, n, _ in measured] == [16, 32, 48]
-    rows = suite(16, 32, 48, words=("--again", "--batch", "32"))
-    assert [n for _, n, _ in measured] == [16, 32, 48, 32]
-    assert [row["n"] for row in rows] == ["16", "32", "48"]
-
-
-def test_a_run_that_breaks_off_has_kept_what_it_measured(
-    suite: Any, measured: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    whole = run.measure
-
-    def breaks(subject: Any, inputs: Inputs, plan: Any, other: Any = None) -> Measurement:
-        if inputs.batch == 48:
-            raise KeyboardInterrupt
-        return whole(subject, inputs, plan, other)
-
-    monkeypatch.setattr(run, "measure", breaks)
     with pytest.raises(KeyboardInterrupt):
-        suite(16, 32, 48)
-    assert [row["n"] for row in rows_of(next(tmp_path.glob("small-*.csv")))] == ["16", "32"]
+        suite(16, 32, 40, 48)
+    rows = suite(16, 32, 40, words=("--again", "--batch", "32"))
+    assert [n for n, _ in measured] == [16, 32, 40, 32]
+    assert [row["n"] for row in rows] == ["16", "32", "40"]
 
 
 def test_what_was_over_a_limit_is_not_tried_on_a_larger_batch(suite: Any, measured: list[Any]) -> None:
     rows = suite(32, 64, 128)
     suite(32, 64, 128, 256)  # nor after a new start
-    assert [beside for *_, beside in measured] == [True, True, False, False]
+    assert [beside for _, beside in measured] == [True, True, False, False]
     assert [row["pml_stopped"] for row in rows] == ["", "over 22 GiB", "not run: over 22 GiB at N = 64"]
     assert all(row["ms"] == "1" for row in rows)
-    suite(512, base=replace(BATCH, dim=4))  # of other features, nothing is known
-    assert measured[-1] == ("supcon", 512, True)
 
 
-def test_what_a_loss_does_not_take_is_said_and_the_rest_is_measured(
-    suite: Any, measured: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = run.measure
-
-    def refuses(subject: Any, inputs: Inputs, plan: Any, other: Any = None) -> Measurement:
-        if inputs.batch == 16:
-            raise InputError("a batch of 16 is no batch")
-        return whole(subject, inputs, plan, other)
-
-    monkeypatch.setattr(run, "measure", refuses)
-    rows = suite(16, 32)
-    assert [row["stopped"] for row in rows] == ["a batch of 16 is no batch", ""]
-    assert [row["ms"] for row in rows] == ["", "1"]
+def test_what_a_loss_does_not_take_is_said_and_the_rest_is_measured(suite: Any, measured: list[Any]) -> None:
+    rows = suite(8, 16, words=("--no-pml",))
+    assert [row["stopped"] for row in rows] == ["a batch of 8 is no batch", ""]
+    assert measured == [(16, False)]
 
 
-def test_pml_can_be_left_out(suite: Any, measured: list[Any]) -> None:
-    (row,) = suite(16, words=("--no-pml",))
-    assert measured == [("supcon", 16, False)]
-    assert row["pml_stopped"] == ""
+def test_a_wrong_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in ((["nothing"], "invalid choice: 'nothing'"), (["issue", "--device", "cuda:99"], "'cuda:99'")):
+        with pytest.raises(SystemExit):
+            run.main(words)
+        assert message in capsys.readouterr().err
 
 
-def test_a_file_of_results_gets_new_columns_and_keeps_its_rows(tmp_path: Path) -> None:
-    file = tmp_path / "deep" / "a.csv"
-    results = ResultFile(file, ("loss", "n"))
-    results.add({"loss": "a", "n": 1, "ms": 1.23456})
-    results = ResultFile(file, ("loss", "n"))
-    results.add({"loss": "b", "n": 1, "ms": None, "mib": 2.0})
-    results.add({"loss": "a", "n": 1, "ms": 3.0})
-    assert file.read_text() == "loss,n,ms,mib\na,1,3,\nb,1,,2\n"
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+GONE = {"pml_ms": None, "over_pml": None, "pml_mib": None}
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["nothing"], "invalid choice: 'nothing'"),
-        (["issue", "--device", "cuda:99"], "the device 'cuda:99' cannot be used here"),
-        (["issue", "--batch", "x"], "invalid _numbers value"),
-    ],
-)
-def test_a_wrong_command_line_says_what_is_wrong(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        run.main(words)
-    assert message in capsys.readouterr().err
+def write(folder: Path, suite: str, *changes: dict[str, Any]) -> None:
+    results = run.Results(folder / f"{suite}-a.csv", suite)
+    row = {"loss": "supcon", "n": 4096, "dim": 128, "per_class": 4, "classes": 1024, "dtype": "float32"}
+    row |= {"device": "cpu", "pages": "kept", "ms": 12.34, "over_floor": 1.5, "over_pml": 0.25, "spread": 0.012}
+    row |= {"pml_ms": 50.0, "mib": 20.0, "pml_mib": 400.0, "parameters_mib": 0.0, "stopped": None, "pml_stopped": None}
+    row |= {"machine": "A(R) CPU, 2 cores", "threads": 2, "torch": "2.5", "pml": "2.9.0", "metricreg": "0.1.0"}
+    for change in changes:
+        results.add(row | {"date": "2026-01-31"} | change)
+
+
+def test_without_files_the_page_says_that_nothing_was_measured_and_how_to(tmp_path: Path) -> None:
+    assert NOTHING in page(tmp_path)
+    assert "python -m benchmarks.run issue" in page(tmp_path)
+
+
+def test_a_table_has_what_the_file_has_for_pages_given_back_and_kept(tmp_path: Path) -> None:
+    write(tmp_path, "issue", {}, {"loss": "siglip", **GONE}, {"pages": "given back", "ms": 24.0})
+    made = page(tmp_path)
+    assert "## A(R) CPU, 2 cores" in made
+    given_back, kept = made.partition("Pages of freed memory kept:")[::2]
+    assert "| [supcon](components/losses.md#supcon) | 24.0 | 50.0 |" in given_back
+    assert "| [supcon](components/losses.md#supcon) | 12.3 | 50.0 | 0.250 | 1.2 % | 1.50 | 20.0 | 400 |" in kept
+    assert "| [siglip](components/losses.md#siglip) | 12.3 | – | – | 1.2 % | 1.50 | 20.0 | – |" in kept
+    assert "metricreg 0.1.0, pytorch-metric-learning 2.9.0, torch 2.5; 2 threads; 2026-01-31." in made
+    assert "The suite `growth` was not run on this machine." in made
+
+
+def test_growth_is_fitted_and_drawn_for_both_colour_schemes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    sizes = (128, 1024, 2048, 4096)
+    rows = [{"n": n, "ms": n**2 / 1e4, "mib": n / 100, "pml_ms": n**2 / 1e3, "pml_mib": n**3 / 1e6} for n in sizes]
+    write(tmp_path, "growth", *rows, {"n": 8192, "pml_stopped": "over 22 GiB", "ms": 8192**2 / 1e4, **GONE})
+    made = page(tmp_path)
+    assert "| [supcon](components/losses.md#supcon) | 128 | 4 | 2.00 | 2.00 |" in made
+    assert "- PML, over 22 GiB: supcon (N = 8,192, C = 1,024)." in made
+    drawn = figures(tmp_path)
+    assert set(drawn) == {f"figures/a-cpu-2-cores-kept-{key}.svg" for key in ("ms", "mib")}
+    assert all(f"({name})" in made for name in drawn)
+    for svg in drawn.values():
+        assert svg.startswith("<svg")
+        assert "prefers-color-scheme:dark" in svg
+        assert {"#2f81f7", "#d9730d"} <= set(re.findall("#[0-9a-f]{6}", svg))
+        assert not {"#000000", "#ffffff", "#010203"} & set(re.findall("#[0-9a-f]{6}", svg))
+    assert figures(tmp_path) == drawn
+
+
+def test_the_files_that_are_committed_make_a_page_and_count_as_given_back() -> None:
+    made = page()
+    assert "### Every loss at N = 4,096, D = 256" in made
+    assert "Pages of freed memory given back:" in made
+    assert "*With weights* is" in made
+    assert "| validate | 0." in made
+
+
+def test_numbers_have_three_digits() -> None:
+    texts = ("12345.6", "123.4", "12.34", "1.234", "0.1234")
+    assert [number(text) for text in texts] == ["12,346", "123", "12.3", "1.23", "0.123"]

@@ -1,154 +1,167 @@
-"""The process in which steps are made and run: `python -m metricreg.bench.worker`.
-
-It reads a JSON object a line from standard input and answers each with one on standard output, until the input ends.
-`{"do": ...}` is one of
-
-- `prepare`: make a step, `{"make": "package.module:function", "arguments": {...}, "inputs": {...}}`, after a small one
-  of the same kind was run. The answer has its number, `step`, and what it says of itself, `facts`.
-- `time`: run it `count` times; the median of their `seconds`. Of several runs one more, the first, is not counted.
-- `memory`: make a step as `prepare` does, and run it once; the peak of its memory in `bytes`.
-- `sync`: run it where waiting for the GPU is an error; `said` is that error, or empty.
-
-What goes wrong is answered with `{"failed": "memory" | "user" | "error", "said": ...}`.
-"""
+"""Worker: a process of its own in which a step is made and run, and which is ended where a limit is passed."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import statistics
-import sys
-import time
+import timeit
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch.utils.benchmark import timer
 
-from metricreg.bench.inputs import Inputs
-from metricreg.bench.resident import offer_to_be_killed, peak_of
-from metricreg.bench.step import Step
-from metricreg.errors import MetricregError
+from metricreg.bench.inputs import SMALL, Inputs
+from metricreg.bench.memory import limit, peak_of
+from metricreg.errors import InputError, MetricregError
 
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+Step = Callable[[], object]
+Make = Callable[[Inputs], Step]
+"""What makes a step of inputs: a function that a worker can import, or a `functools.partial` of one."""
+
+START = 120.0
+"""Seconds in which a worker has to start and make its step, beside the limit for the step itself."""
+BURST = 0.05
+"""Seconds that a timing takes at least: a shorter step is run several times."""
+NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc")
+
+
+class StoppedError(MetricregError):
+    """A worker came to no end; the message says why: over a limit, out of memory, or what it raised."""
 
 
 class Worker:
-    """The steps that were prepared, and what can be done with them."""
+    """A process that runs functions of one step, until its `with` block is left.
 
-    def __init__(self) -> None:
-        self.steps: list[tuple[Step, Inputs]] = []
+    Args:
+        seconds: that one run may take.
+        gib: of memory that the process may hold; no limit if None, on a GPU, and on Windows.
+        environment: variables that it has besides those of this process.
+    """
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what is asked."""
-        does: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "prepare": self.prepare,
-            "time": self.time,
-            "memory": self.memory,
-            "sync": self.sync,
-        }
-        return does[request["do"]](request)
+    def __init__(
+        self, seconds: float = 600.0, gib: float | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._seconds, self._gib = seconds, gib
+        context = get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other,), daemon=True)
+        with patch.dict(os.environ, environment or {}):
+            self._process.start()
+        other.close()
 
-    def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Make a step."""
-        step, inputs = _made(request)
-        self.steps.append((step, inputs))
-        facts = step.facts() | {"threads": torch.get_num_threads()}
-        return {"step": len(self.steps) - 1, "facts": facts}
+    def __enter__(self) -> Worker:
+        return self
 
-    def time(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Time a step."""
-        step, inputs = self.steps[request["step"]]
-        count: int = request["count"]
-        if count > 1 or inputs.device != "cpu":  # what caches and threads take to wake up belongs to nobody
-            _timed(step, inputs)
-        seconds = [_timed(step, inputs) for _ in range(count)]
-        if inputs.device != "cpu":
-            torch.cuda.empty_cache()  # the next worker may need it
-        return {"seconds": statistics.median(seconds)}
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
 
-    def memory(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run a new step once."""
-        step, inputs = _made(request)
-        if inputs.device == "cpu":
-            return {"bytes": peak_of(step.run), "facts": step.facts()}
-        torch.cuda.synchronize(inputs.device)
-        torch.cuda.reset_peak_memory_stats(inputs.device)
-        before = torch.cuda.memory_allocated(inputs.device)
-        step.run()
-        torch.cuda.synchronize(inputs.device)
-        return {"bytes": torch.cuda.max_memory_allocated(inputs.device) - before, "facts": step.facts()}
+    def prepare(self, make: Make, inputs: Inputs) -> dict[str, int]:
+        """Make the step, after a small one of its kind was run: `references` M, `parameter_bytes`, `threads`."""
+        found: dict[str, int] = self.call(_prepare, make, inputs, self._gib, more=START)
+        return found
 
-    def sync(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run a step that has been run before, with no leave to wait for the GPU."""
-        step, inputs = self.steps[request["step"]]
-        if not inputs.device.startswith("cuda"):
-            return {"said": None}
-        _timed(step, inputs)
-        step.reset()
-        torch.cuda.synchronize(inputs.device)
-        torch.cuda.set_sync_debug_mode("error")
+    def time(self) -> float:
+        """Seconds of the step: the median of a few runs."""
+        return float(self.call(_time))
+
+    def memory(self) -> int | None:
+        """Bytes that the step needs, which has not been run; None if the system does not say."""
+        found: int | None = self.call(_memory)
+        return found
+
+    def call(self, function: Callable[..., Any], *arguments: Any, more: float = 0.0) -> Any:
+        """What a function returns that is called there with `{"step": ..., "inputs": ...}` and the arguments.
+
+        Args:
+            function: one that can be imported.
+            arguments: what can be pickled.
+            more: seconds that it may take above those of a run.
+
+        Raises:
+            StoppedError: it came to no end.
+            InputError: something that it was given is wrong.
+        """
         try:
-            step.run()
-        except RuntimeError as error:
-            if "synchroniz" not in str(error):
-                raise
-            return {"said": str(error).split("\n")[0]}
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        return {"said": ""}
+            self._pipe.send((function, arguments))
+            if not self._pipe.poll(self._seconds + more):
+                self._process.kill()
+                raise StoppedError(f"over {self._seconds:g} s")
+            outcome, found = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            died = "killed, as happens where memory runs out" if code == -9 else f"the worker ended with {code}"
+            raise StoppedError(died) from None
+        if outcome == "done":
+            return found
+        if outcome == "no memory":
+            raise StoppedError("out of memory" if self._gib is None else f"over {self._gib:g} GiB")
+        raise (InputError if outcome == "wrong" else StoppedError)(found)
 
 
-def _made(request: dict[str, Any]) -> tuple[Step, Inputs]:
-    module, _, name = request["make"].partition(":")
-    make = getattr(importlib.import_module(module), name)
-    inputs = Inputs(**request["inputs"])
-    first = make(inputs.small(), **request["arguments"])
-    first.run()
-    first.reset()
-    step: Step = first if inputs.small() == inputs else make(inputs, **request["arguments"])
-    return step, inputs
+# -- in the process ---------------------------------------------------------------------------------------------------
 
 
-def _timed(step: Step, inputs: Inputs) -> float:
-    step.reset()
-    wait = inputs.device != "cpu"
-    if wait:
-        torch.cuda.synchronize(inputs.device)
-    start = time.perf_counter()
-    step.run()
-    if wait:
-        torch.cuda.synchronize(inputs.device)
-    return time.perf_counter() - start
-
-
-def failure(error: Exception) -> dict[str, Any]:
-    """The answer where something was raised."""
-    said = " ".join(str(error).split())[:400] or type(error).__name__
-    if isinstance(error, MemoryError) or any(words in said.lower() for words in OUT_OF_MEMORY):
-        return {"failed": "memory", "said": said}
-    if isinstance(error, MetricregError):
-        return {"failed": "user", "said": str(error)}
-    return {"failed": "error", "said": f"{type(error).__name__}: {said}"}
-
-
-def main() -> None:
-    """Answer until the input ends."""
-    offer_to_be_killed()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what components print is no answer
-    sys.stdout = sys.stderr
+def _serve(pipe: Connection) -> None:
+    with suppress(OSError):  # where memory runs out, the kernel is to end this process before any other
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    os.dup2(2, 1)  # what components print is no output of ours
     warnings.simplefilter("ignore")
-    worker = Worker()
-    for line in sys.stdin:
-        try:
-            answer = worker.answer(json.loads(line))
-        except Exception as error:  # of a plugin's component, anything
-            answer = failure(error)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    held: dict[str, Any] = {}
+    with suppress(EOFError, OSError):  # the parent is gone
+        while True:
+            function, arguments = pipe.recv()
+            try:
+                answer = ("done", function(held, *arguments))
+            except Exception as error:  # of a plugin's component, anything
+                answer = _failure(error)
+            pipe.send(answer)
 
 
-if __name__ == "__main__":
-    main()
+def _failure(error: Exception) -> tuple[str, str]:
+    said = " ".join(str(error).split())[:400]
+    if isinstance(error, MemoryError) or any(words in said.lower() for words in NO_MEMORY):
+        return "no memory", said
+    return ("wrong", str(error)) if isinstance(error, MetricregError) else ("error", f"{type(error).__name__}: {said}")
+
+
+def _prepare(held: dict[str, Any], make: Make, inputs: Inputs, gib: float | None) -> dict[str, int]:
+    small = inputs.sized(min(SMALL, inputs.batch))
+    step = make(small)
+    step()
+    if gib is not None and inputs.device == "cpu":
+        limit(gib)
+    held |= {"step": step if small == inputs else make(inputs), "inputs": inputs}
+    facts = {name: getattr(held["step"], name, 0) for name in ("references", "parameter_bytes")}
+    return facts | {"threads": torch.get_num_threads()}
+
+
+def _time(held: dict[str, Any]) -> float:
+    runs = timeit.Timer(held["step"], timer=timer)  # torch's clock, which waits for a GPU
+    seconds = [runs.timeit(1)]
+    while sum(seconds) < BURST:
+        seconds.append(runs.timeit(1))
+    if held["inputs"].device != "cpu":
+        torch.cuda.empty_cache()  # the next worker may need it
+    return statistics.median(seconds[1:] or seconds)  # what caches and threads take to wake up belongs to nobody
+
+
+def _memory(held: dict[str, Any]) -> int | None:
+    step, device = held["step"], held["inputs"].device
+    if device == "cpu":
+        return peak_of(step)
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    step()
+    torch.cuda.synchronize(device)
+    return int(torch.cuda.max_memory_allocated(device)) - before

@@ -1,23 +1,47 @@
-"""Explainer: from a spec and sizes to an explanation."""
+"""`explain`: one step of a pipeline on random embeddings, of whose many tiles only some are evaluated, is watched.
+
+The engine, the losses and the miners are the real ones, so that this knows as much of a plugin as of what ships. All
+tiles of a sweep cost the same but for the first, which makes what all need, and the last, which may be smaller.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial, wraps
+from itertools import islice
 from typing import Any
 
-from metricreg.engine.sweep import triangle
+import numpy as np
+import torch
+
+from metricreg.batch.tuples import Pairs
+from metricreg.bench.inputs import Inputs, fit
+from metricreg.bench.steps import ObjectiveStep
+from metricreg.components import Loss, Miner
+from metricreg.components.component import Component
+from metricreg.engine.fold import Execution
+from metricreg.errors import InputError, SpecError
+from metricreg.explanation.cost import Cost, TooLargeError
 from metricreg.explanation.explanation import (
     ExplainedLoss,
     ExplainedMiner,
     ExplainedProduct,
-    ExplainedStatistic,
     ExplainedTerm,
     Explanation,
+    amount,
 )
-from metricreg.explanation.forecast import Forecast
-from metricreg.explanation.reasons import name_of, of_gradient, of_plan
-from metricreg.explanation.seen import SeenLoss, SeenMiner, SeenTerm
-from metricreg.explanation.subject import Sizes, Subject
+from metricreg.functional.observation import as_on, observing
+from metricreg.pipeline import Pipeline, build
+
+MEMORY = {"cpu": 2**30, "cuda": 2**32}
+"""Bytes of a step that is tried at its size, by the device whose tiles it has, beside 16 times those of its inputs."""
+TURNS = 1000
+"""Most steps until a memory is filled."""
 
 
 def explain(
@@ -33,8 +57,8 @@ def explain(
 ) -> Explanation:
     """Say how a pipeline is evaluated for inputs of some size, why so, and what it costs.
 
-    One step is rehearsed on random embeddings with the real components. Of a tiled plan some tiles are evaluated, and
-    the others taken to cost the same.
+    One step is made on random embeddings with the real components. Of a tiled plan some tiles are evaluated, and the
+    others taken to cost the same.
 
     Args:
         spec: a spec, a pipeline, a file with a spec or an experiment, such a spec as JSON, or the name of a loss, whose
@@ -44,72 +68,279 @@ def explain(
         classes: how many classes there are; what `batch` and `per_class` give, or what the spec says, if None.
         per_class: how many embeddings of each class the batch has; more if there are too few classes.
         references: rows of a separate reference set; the batch itself if None.
-        device: `cpu` or `cuda`. Without a GPU, its tiles are rehearsed on the CPU.
+        device: `cpu` or `cuda`. Without a GPU, its tiles are tried on the CPU.
         dtype: of the embeddings: `float32`, `float64`, `float16`, `bfloat16`.
 
     Raises:
         SpecError: a spec that cannot be built.
         InputError: sizes that fit neither it nor this machine.
     """
-    subject = Subject(spec, Sizes(batch, dim, classes, per_class, references), device, dtype)
-    forecast = Forecast.of(subject)
-    products = sorted(forecast.products.items(), key=lambda item: (-item[0].flop * item[1], item[0]))
+    if device not in MEMORY:
+        raise InputError(f"device is one of {', '.join(MEMORY)}; got {device!r}")
+    place = "cuda" if device == "cuda" and torch.cuda.is_available() else "cpu"
+    inputs = Inputs(batch, dim, per_class, classes, dtype, place, references=references)
+    make, inputs = _maker(spec, inputs)
+    notes = []
+    if device != place:
+        notes.append("there is no GPU here: the tiles are a GPU's, and the cost is that of the same tiles on a CPU")
+    limit = MEMORY[device] + 16 * 4 * (dim * (batch + (references or 0)) + sum(p.numel() for p in make().parameters()))
+    try:
+        found = _Step(make(), inputs, device, limit).run()
+        losses, miners, cost = list(found.losses.values()), found.miners, found.cost
+        flop, moved, peak = cost.flop, cost.moved, cost.peak
+    except TooLargeError:
+        cost = Cost()
+        losses, miners, (flop, moved, peak), largest = _carried_on(make, inputs, device, limit)
+        tiled = any(loss.plan == "tiled" for loss in losses)
+        notes.append(
+            f"too large to be tried here: the cost is carried on from dense steps of up to {largest} embeddings"
+            + (", and tiles take less" if tiled else "")
+        )
+    if miners:
+        notes.append("what a miner finds depends on the embeddings, here random ones")
+    products = [ExplainedProduct(p.shapes, count, p.flop * count) for p, count in cost.products.items()]
     return Explanation(
         batch=batch,
         dim=dim,
-        classes=subject.classes,
-        references=subject.references,
+        classes=inputs.known,
+        references=inputs.references or (batch if inputs.two_views else None),
         device=device,
         dtype=dtype,
-        losses=tuple(_loss(seen, subject, forecast.seen_at is None) for seen in forecast.losses),
-        miners=tuple(map(_miner, forecast.miners)),
-        products=tuple(ExplainedProduct(str(p), count, p.flop * count) for p, count in products),
-        flop=forecast.flop,
-        moved=forecast.moved,
-        peak=forecast.peak,
-        notes=tuple(_notes(subject, forecast)),
+        losses=losses,
+        miners=miners,
+        products=sorted(products, key=lambda product: (-product.flop, product.shapes)),
+        flop=flop,
+        moved=moved,
+        peak=peak,
+        notes=notes,
     )
 
 
-def _loss(seen: SeenLoss, subject: Subject, whole: bool) -> ExplainedLoss:
-    tile = min(seen.tile or seen.anchors, seen.anchors)
-    return ExplainedLoss(
-        pointer=_pointer(seen.path),
-        name=name_of(seen.loss),
-        anchors=seen.anchors,
-        references=seen.references,
-        selection=seen.selection,
-        plan="dense" if seen.tile is None else "tiled",
-        tile=tile,
-        tiles=len(list(triangle(seen.anchors, tile))) if seen.symmetric else -(-seen.anchors // max(tile, 1)),
-        symmetric=seen.symmetric,
-        why=of_plan(seen, subject.execution, subject.device),
-        before=seen.before,
-        terms=tuple(_term(name, term, seen, whole) for name, term in seen.terms.items()),
-    )
+def _maker(spec: Any, inputs: Inputs) -> tuple[Callable[[], Pipeline], Inputs]:
+    """What makes the pipeline anew, and the inputs that fit it."""
+    if isinstance(spec, Pipeline):
+        numbers = [getattr(part, "num_classes", None) for part in spec.modules()]
+        limit = min((number for number in numbers if isinstance(number, int)), default=inputs.known)
+        inputs = replace(inputs, classes=min(limit, inputs.known)) if limit < inputs.known else inputs
+    else:
+        spec, inputs = fit(spec, inputs)
+    _check_room(spec, inputs)
+
+    def make() -> Pipeline:
+        with torch.random.fork_rng(devices=[]):
+            made = copy.deepcopy(spec) if isinstance(spec, Pipeline) else build(spec)
+        return made.to(inputs.device)
+
+    own = {part.compared_with for part in make().modules() if isinstance(part, Loss)}
+    return make, replace(inputs, two_views=bool(own & {"paired references", "own labels"}))
 
 
-def _term(name: str, seen: SeenTerm, of: SeenLoss, whole: bool) -> ExplainedTerm:
-    statistics = None if seen.statistics is None else tuple(ExplainedStatistic(*s) for s in seen.statistics)
-    shape = seen.shape if whole else None
-    return ExplainedTerm(name, seen.kind, seen.axes, shape, statistics, *of_gradient(seen, of))
-
-
-def _miner(seen: SeenMiner) -> ExplainedMiner:
-    return ExplainedMiner(_pointer(seen.path), name_of(seen.miner), seen.found, seen.counts, seen.anchors)
-
-
-def _notes(subject: Subject, forecast: Forecast) -> Iterator[str]:
-    if subject.device != subject.place:
-        yield ("there is no GPU here: the tiles are a GPU's, and the cost is that of the same tiles on a CPU")
-    if forecast.seen_at is not None:
-        yield (
-            f"too large to be tried here: the cost is carried on from dense steps of up to {forecast.seen_at} "
-            "embeddings" + (", and tiles take less" if any(seen.tile for seen in forecast.losses) else "")
+def _check_room(spec: Any, inputs: Inputs) -> None:
+    """Refuse what does not fit in the memory of this machine, with its gradients."""
+    with torch.device("meta"):
+        pipeline = spec if isinstance(spec, Pipeline) else build(spec)
+    parameters = sum(p.numel() for p in pipeline.parameters())
+    need = 2 * 4 * ((inputs.batch + (inputs.references or 0)) * inputs.dim + parameters)
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**36
+    if need > room:
+        need_gib, room_gib = (round(size / 2**30, 1) for size in (need, room))
+        raise InputError(
+            f"embeddings, parameters and their gradients need {need_gib} GiB, and this machine has {room_gib} GiB"
         )
-    if forecast.miners:
-        yield "what a miner finds depends on the embeddings, here random ones"
 
 
-def _pointer(path: str) -> str:
-    return "/" + path.replace(".", "/")
+def _carried_on(
+    make: Callable[[], Pipeline], inputs: Inputs, device: str, limit: int
+) -> tuple[list[ExplainedLoss], list[ExplainedMiner], list[int], int]:
+    """What a step would take that is too large: a + b N + c N², from three smaller ones that are dense."""
+    count = inputs.batch
+
+    def dense(number: int) -> _Step:
+        pipeline = make()
+        pipeline.execution = Execution("dense")
+        return _Step(pipeline, inputs.sized(number), device, limit).run()
+
+    seen: list[_Step] = []
+    while not seen:
+        count //= 2
+        try:
+            seen = [dense(count)]
+        except TooLargeError:
+            if count == 1:
+                raise InputError("a step of a single embedding takes more memory than there is") from None
+    sizes = [count, max(1, count * 3 // 4), max(1, count // 2)]
+    seen += [dense(number) for number in sizes[1:]]
+
+    def carry(costs: list[int], degree: int = 2) -> int:
+        return max(0, round(float(np.polyval(np.polyfit(sizes, costs, degree), inputs.batch))))
+
+    miners = [
+        replace(
+            miner, anchors=inputs.batch, found={w: carry([s.miners[i].found[w] for s in seen]) for w in miner.found}
+        )
+        for i, miner in enumerate(seen[0].miners)
+    ]
+    plans: dict[str, ExplainedLoss] = {}
+    if (alone := make()).miner is not None:  # what it finds may be all that is too large
+        alone.miner = None
+        with suppress(TooLargeError):
+            plans = _Step(alone, inputs, device, limit).run().losses
+    losses = []
+    for pointer, loss in seen[0].losses.items():
+        anchors = carry([step.losses[pointer].anchors for step in seen], 1)
+        references = carry([step.losses[pointer].references for step in seen], 1)
+        losses.append(plans.get(pointer) or replace(loss, anchors=anchors, references=references, tile=anchors))
+    return losses, miners, [carry([getattr(s.cost, name) for s in seen]) for name in ("flop", "moved", "peak")], count
+
+
+class _Step:
+    """One step of a pipeline, watched.
+
+    Args:
+        pipeline: which is not to be used for anything else from then on.
+        inputs: what it is called with.
+        device: that is meant; the step takes place where the inputs are.
+        limit: bytes that it may take.
+    """
+
+    def __init__(self, pipeline: Pipeline, inputs: Inputs, device: str, limit: int) -> None:
+        self.pipeline, self.inputs, self.device = pipeline, inputs, device
+        self.execution = pipeline.execution or Execution()
+        self.cost = Cost(limit)
+        self.losses: dict[str, ExplainedLoss] = {}
+        self.miners: list[ExplainedMiner] = []
+        self._is_backward = False
+        self._before: list[tuple[str, int]] = []
+        self._tiles: list[tuple[int, int]] = []
+        for path, part in pipeline.named_modules():
+            pointer = "/" + path.replace(".", "/")
+            if isinstance(part, Loss):
+                _watch(part, "terms", partial(self._saw_terms, pointer, part))
+                _watch(part, "once", partial(self._saw_once, pointer))
+            elif isinstance(part, Miner):
+                _watch(part, "selection", partial(self._saw_selection, pointer, part))
+
+    def run(self) -> _Step:
+        """Forward and backward."""
+        with as_on(self.device):
+            if any(True for _ in self.pipeline.buffers()):
+                self._settle()
+            step = ObjectiveStep(self.pipeline, self.inputs)
+            with observing(self._some), self.cost:
+                value = step.value()
+                self._is_backward = True
+                step.differentiate(value)
+        return self
+
+    def _settle(self) -> None:
+        """Make steps until there is no more to compare with than before, as when a memory is filled."""
+        compared = -1
+        for turn in range(1, TURNS):
+            with observing(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
+                ObjectiveStep(self.pipeline, replace(self.inputs, seed=turn)).value()
+            before, compared = compared, sum(loss.references for loss in self.losses.values())
+            self.losses, self.miners, self._before, self._tiles = {}, [], [], []
+            if compared <= before:
+                return
+
+    def _some(self, tiles: Iterator[tuple[int, int]], what: str) -> Iterator[tuple[int, int]]:
+        """The first two tiles of a sweep, one in the middle, which stands for those that are left out, and the last."""
+        bounds = list(tiles)
+        if not self._is_backward:
+            if what:
+                self._before.append((what, len(bounds)))
+            else:
+                self._tiles = bounds
+        if len(bounds) <= 4:
+            yield from bounds
+            return
+        yield from bounds[:2]
+        products, moved = Counter(self.cost.products), self.cost.moved
+        work, middle = _work(bounds), len(bounds) // 2
+        yield bounds[middle]
+        self.cost.repeat(products, moved, sum(work[2:-1]) / work[middle] - 1.0)
+        yield bounds[-1]
+
+    def _saw_terms(self, pointer: str, loss: Loss, batch: Any, terms: Any) -> None:
+        references = len(batch.references)
+        if not self._is_backward and (pointer not in self.losses or self._tiles):
+            tiles, self._tiles = self._tiles, []
+            first, last = (tiles[0], tiles[-1]) if tiles else ((0, len(batch)), (0, len(batch)))
+            plan = "tiled" if tiles else "dense"
+            found = ExplainedLoss(
+                pointer, _name_of(loss), last[1], references, plan, first[1] - first[0], max(1, len(tiles))
+            )
+            found.before, self._before = tuple(self._before), []
+            found.why = self._why(found, loss)
+            self.losses[pointer] = found
+        seen = self.losses[pointer]
+        if references != seen.references:  # those of a tile are a part of them where each pair is looked at once
+            seen.references, seen.symmetric = seen.anchors, True
+            seen.why = self._why(seen, loss)
+        known = {term.name: term for term in seen.terms}
+        for name, term in terms.items() if isinstance(terms, dict) else ():
+            if name not in known:
+                swept = "backward pass" if seen.plan == "dense" else "forward sweep"
+                seen.terms.append(ExplainedTerm(name, getattr(term, "kind", "scalar"), swept))
+            elif self._is_backward and torch.is_grad_enabled():
+                known[name].gradient = "second sweep"
+
+    def _saw_once(self, pointer: str, batch: Any, terms: Any) -> None:
+        seen = self.losses[pointer]
+        if terms and not seen.terms:
+            seen.why = "nothing of it is a sum over anchors"
+        seen.terms += [
+            ExplainedTerm(name, getattr(term, "kind", "scalar"), "backward pass") for name, term in terms.items()
+        ]
+
+    def _saw_selection(self, pointer: str, miner: Miner, batch: Any, selection: Any) -> None:
+        columns = selection.columns()
+        if isinstance(selection, Pairs):
+            found = {"positive pairs": len(columns[0]), "negative pairs": len(columns[2])}
+        else:
+            found = {"triplets": len(columns[0])}
+        self.miners.append(ExplainedMiner(pointer, _name_of(miner), found, len(batch)))
+
+    def _why(self, seen: ExplainedLoss, loss: Loss) -> str:
+        if not loss.reducer.additive:
+            return f"the reducer {_name_of(loss.reducer)} has no statistics that add up over anchors"
+        if self.execution.plan != "auto":
+            why = f"execution.plan is {self.execution.plan}"
+        else:
+            size = f"{seen.anchors} anchors x {seen.references} references = {amount(seen.anchors * seen.references)}"
+            limit = "within the limit" if seen.plan == "dense" else "over the limit"
+            why = f"{size.rstrip()} values, {limit} of a {'CPU' if self.device == 'cpu' else 'GPU'}"
+        return (
+            f"{why}; execution.tile is {self.execution.tile}" if seen.plan == "tiled" and self.execution.tile else why
+        )
+
+
+def _watch(part: Any, method: str, see: Callable[[Any, Any], None]) -> None:
+    """Have a method of one instance call `see` with what it was given and gave."""
+    original = getattr(part, method)
+
+    @wraps(original)
+    def watched(given: Any) -> Any:
+        out = original(given)
+        see(given, out)
+        return out
+
+    setattr(part, method, watched)
+
+
+def _work(bounds: list[tuple[int, int]]) -> list[int]:
+    """How much there is to do for each tile: less for later anchors where each pair is looked at once."""
+    lengths = [j - i for i, j in bounds]
+    if len(set(lengths[:-1])) == 1:
+        return lengths
+    return [length * (bounds[-1][1] - i) for length, (i, _) in zip(lengths, bounds, strict=True)]
+
+
+def _name_of(component: Component) -> str:
+    try:
+        return str(component.to_spec()["name"])
+    except SpecError:  # not registered
+        return type(component).__name__
+
+
+__all__ = ["explain"]

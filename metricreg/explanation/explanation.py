@@ -3,54 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
-
-from metricreg.explanation.reasons import amount
 
 SHOWN = 6
 """Products that the text lists; the others are summed up."""
 
 
-@dataclass(frozen=True)
-class ExplainedStatistic:
-    """A sum over anchors.
-
-    Args:
-        dtype: its type.
-        shape: `[]` for a single number.
-        carries_gradient: whether the loss is differentiated through it.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    carries_gradient: bool
-
-
-@dataclass(frozen=True)
+@dataclass
 class ExplainedTerm:
     """A term.
 
     Args:
         name: what the loss calls it.
         kind: `element`, `pos_pair`, `neg_pair` or `triplet`; `scalar` with a reduction of its own.
-        axes: the shape of its values in letters: A anchors, M references, K of each anchor, T a list.
-        shape: the same in numbers, of one tile; None where the values are not made.
-        statistics: what is summed over tiles; None where the whole term is reduced at once.
-        gradient: when its gradient is made: `none`, `backward pass` (plain autograd), `forward sweep`, `second sweep`.
-        why: the reason for that.
+        gradient: when it is made: `backward pass` (plain autograd), `forward sweep`, or `second sweep`, where it needs
+            sums over all tiles.
     """
 
     name: str
     kind: str
-    axes: str
-    shape: tuple[int, ...] | None
-    statistics: tuple[ExplainedStatistic, ...] | None
     gradient: str
-    why: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExplainedLoss:
     """A loss that is evaluated: the pipeline's, or one of those that it is made of.
 
@@ -59,13 +35,11 @@ class ExplainedLoss:
         name: its registered name.
         anchors: A.
         references: M.
-        selection: `Pairs` or `Triplets` where tuples were selected.
         plan: `dense` or `tiled`.
-        tile: anchors a tile.
+        tile: anchors of the first tile.
         tiles: how many.
-        symmetric: whether only what is on and above the diagonal is evaluated, in tiles that grow to twice as many
-            anchors.
-        why: why this plan and this tile.
+        symmetric: whether only what is on and above the diagonal is evaluated, in tiles that grow.
+        why: why this plan.
         before: what is made of all anchors first, and in how many tiles.
         terms: what it is made of.
     """
@@ -74,36 +48,34 @@ class ExplainedLoss:
     name: str
     anchors: int
     references: int
-    selection: str
     plan: str
     tile: int
     tiles: int
-    symmetric: bool
-    why: str
-    before: tuple[tuple[str, int], ...]
-    terms: tuple[ExplainedTerm, ...]
+    symmetric: bool = False
+    why: str = ""
+    before: tuple[tuple[str, int], ...] = ()
+    terms: list[ExplainedTerm] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExplainedMiner:
     """A miner.
 
     Args:
         pointer: where it stands in the spec.
         name: its registered name.
-        found: what it selects: `Pairs` or `Triplets`.
-        counts: how many on these random embeddings: positive and negative pairs, or triplets.
+        found: how many of what it selects on these random embeddings: `positive pairs` and `negative pairs`, or
+            `triplets`.
         anchors: of how many anchors.
     """
 
     pointer: str
     name: str
-    found: str
-    counts: tuple[int, ...]
+    found: dict[str, int]
     anchors: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExplainedProduct:
     """A matrix product.
 
@@ -118,7 +90,7 @@ class ExplainedProduct:
     flop: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Explanation:
     """How a pipeline is evaluated, forward and backward.
 
@@ -144,13 +116,13 @@ class Explanation:
     references: int | None
     device: str
     dtype: str
-    losses: tuple[ExplainedLoss, ...]
-    miners: tuple[ExplainedMiner, ...]
-    products: tuple[ExplainedProduct, ...]
+    losses: list[ExplainedLoss]
+    miners: list[ExplainedMiner]
+    products: list[ExplainedProduct]
     flop: int
     moved: int
     peak: int
-    notes: tuple[str, ...]
+    notes: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -163,60 +135,35 @@ class Explanation:
             f"{self.batch} embeddings{against} of {self.dim} dimensions, {self.classes} classes, {self.dtype}, on {on}"
         ]
         for miner in self.miners:
-            lines += ["", f"miner {miner.name}  ({miner.pointer})", f"  finds   {_found(miner)}"]
+            found = " and ".join(f"{count} {what}" for what, count in miner.found.items())
+            lines += ["", f"miner {miner.name}  ({miner.pointer})", f"  finds   {found} of {miner.anchors} anchors"]
         for loss in self.losses:
             lines += ["", *_lines(loss)]
-        lines += ["", f"matrix products   {_flop(self.flop)}", *_products(self.products)]
-        lines += [f"other operations  {_bytes(self.moved)} read and written"]
-        lines += [f"peak memory       {_bytes(self.peak)} above inputs and parameters, gradients included"]
+        lines += ["", f"matrix products   {amount(self.flop)}FLOP"]
+        lines += [f"  {product.count:>6} of {product.shapes}" for product in self.products[:SHOWN]]
+        if rest := self.products[SHOWN:]:
+            lines.append(f"  {sum(product.count for product in rest):>6} smaller ones")
+        lines += [f"other operations  {amount(self.moved, 1024)}B read and written"]
+        lines += [f"peak memory       {amount(self.peak, 1024)}B above inputs and parameters, gradients included"]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-# -- as text ----------------------------------------------------------------------------------------------------------
-
-
-def _found(miner: ExplainedMiner) -> str:
-    counted = ("triplets",) if len(miner.counts) == 1 else ("positive pairs", "negative pairs")
-    found = " and ".join(f"{count} {what}" for count, what in zip(miner.counts, counted, strict=True))
-    return f"{found} of {miner.anchors} anchors"
-
-
 def _lines(loss: ExplainedLoss) -> Iterator[str]:
-    plan = "dense" if loss.plan == "dense" else f"tiled, {loss.tiles} tiles of {loss.tile}"
-    plan += f" to {2 * loss.tile}, on and above the diagonal" if loss.symmetric else ""
-    selected = f", {loss.selection} selected" if loss.selection else ""
     yield f"loss {loss.name}  ({loss.pointer})"
     for what, tiles in loss.before:
         yield f"  first   {what}, in {tiles} tile{'' if tiles == 1 else 's'}"
-    yield f"  plan    {plan}: {loss.anchors} anchors x {loss.references} references{selected}"
+    plan = "dense" if loss.plan == "dense" else f"tiled, {loss.tiles} tiles of {loss.tile}"
+    plan += " and more, on and above the diagonal" if loss.symmetric else ""
+    yield f"  plan    {plan}: {loss.anchors} anchors x {loss.references} references"
     yield f"  why     {loss.why}"
     for term in loss.terms:
-        shape = "" if term.shape is None else f" = {list(term.shape)}"
-        yield f"  term    {term.name}: {term.kind}, {term.axes}{shape}"
-        yield f"          sums: {_sums(term.statistics)}"
-        yield f"          gradient: {term.gradient}; {term.why}"
+        yield f"  term    {term.name}: {term.kind}; gradient: {term.gradient}"
 
 
-def _sums(statistics: tuple[ExplainedStatistic, ...] | None) -> str:
-    if statistics is None:
-        return "none"
-    return ", ".join(
-        f"{s.dtype} {list(s.shape) if s.shape else 'number'}" + " with gradient" * s.carries_gradient
-        for s in statistics
-    )
-
-
-def _bytes(count: int) -> str:
-    return f"{amount(count, 'KMGT', 1024)}iB" if count >= 1024 else f"{count} bytes"
-
-
-def _flop(count: int) -> str:
-    return f"{amount(count)}FLOP" if count >= 1000 else f"{count} FLOP"
-
-
-def _products(products: tuple[ExplainedProduct, ...]) -> Iterator[str]:
-    for product in products[:SHOWN]:
-        yield f"  {product.count:>6} of {product.shapes}"
-    rest = products[SHOWN:]
-    if rest:
-        yield f"  {sum(product.count for product in rest):>6} smaller ones"
+def amount(count: float, base: int = 1000) -> str:
+    """A number of a few digits and a letter: `16.8 M`, `44.7 Mi`."""
+    letters = ["", "K", "M", "G", "T"]
+    while abs(count) >= base and len(letters) > 1:
+        count, letters = count / base, letters[1:]
+    unit = letters[0] and letters[0] + "i" * (base == 1024)
+    return f"{count:.1f} {unit}" if unit else f"{count:.0f} "

@@ -11,7 +11,7 @@ import torch
 from metricreg import Execution
 from metricreg.components import proxy_softmax_loss as proxy_softmax
 from metricreg.components.component import create
-from metricreg.explanation.ledger import Ledger
+from metricreg.explanation.cost import Cost
 
 OF_CLASSES = {"num_classes": 20, "embedding_size": 8}
 LOSSES = {
@@ -45,11 +45,11 @@ def test_nothing_is_left_of_a_step(name: str, plan: Execution) -> None:
     loss = create("loss", name, **LOSSES[name])
     x = torch.randn(60, 8, requires_grad=True)
     labels = torch.arange(60) % 20
-    with Ledger() as ledger:
+    with Cost() as cost:
         value = loss(x, labels, execution=plan)
         value.backward()  # type: ignore[no-untyped-call]
-        assert ledger.peak > 0
+        assert cost.peak > 0
         del value
         for leaf in [x, *loss.parameters()]:
             leaf.grad = None
-    assert ledger.live == 0
+    assert cost.live == 0
