@@ -131,9 +131,9 @@ def test_replace_adds_to_row_and_whole() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"row": {"a": torch.zeros(3)}}, r"row\['a'\] of a batch is a tensor \[4, \.\.\.\], .* got a tensor \[3\]"),
-        ({"row": {"a": torch.zeros(())}}, r"row\['a'\] of a batch .* got a tensor \[\]"),
-        ({"row": {"a": 3.0}}, r"row\['a'\] of a batch .* got float"),
+        ({"per_anchor": {"a": torch.zeros(3)}}, r"per_anchor\['a'\] of a batch is a tensor \[4, \.\.\.\], .* got a tensor \[3\]"),
+        ({"per_anchor": {"a": torch.zeros(())}}, r"per_anchor\['a'\] of a batch .* got a tensor \[\]"),
+        ({"per_anchor": {"a": 3.0}}, r"per_anchor\['a'\] of a batch .* got float"),
         ({"whole": {"b": 3.0}}, r"whole\['b'\] of a batch is a tensor; got float"),
     ],
 )

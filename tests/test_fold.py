@@ -19,7 +19,7 @@ from metricreg import losses as L
 from metricreg import reducers as R
 from metricreg.batch.positives import SHORT
 from metricreg.engine.execution import CPU_VALUES, LARGER, ROWS
-from metricreg.engine.sweep import Sweep
+
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
     AT_ONCE,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricreg import Batch, Execution, Loss
-from metricreg.functional.exclusion import exclusion_of
+from metricreg.engine.evaluate import StepPlan
 from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
 
@@ -74,6 +74,7 @@ def test_tiled_is_dense_for_every_loss_and_tile(name: str, size: int) -> None:
 
 
 def test_this_batch_lists_what_is_no_negative_where_more_would_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert exclusion_of(Batch.of(rows(70), LABELS).negatives) is None
+    batch = Batch.of(rows(70), LABELS).planned(StepPlan(7, nn.Module(), True))
+    assert batch.rows(0, 7).negative_mask.left_out is None
     monkeypatch.setattr("metricreg.engine.execution.LISTED", 69)
-    assert exclusion_of(Batch.of(rows(70), LABELS).negatives) is not None
+    assert batch.rows(0, 7).negative_mask.left_out is not None

@@ -383,7 +383,7 @@ class Batch:
         """A copy with some fields changed, of whose pairs nothing is known yet."""
         if "self_index" in changes:
             changes = {"_diagonal": False} | changes
-        if not changes.keys().isdisjoint(("anchors", "references")):
+        if "anchors" in changes or "references" in changes:
             changes = {"_cache": None if self._plan is None else self._plan.cache()} | changes
         values = {f.name: getattr(self, f.name) for f in _FIELDS} | {"_memo": {}, "_lists": None} | changes
         made = Batch(*(values[f.name] for f in _FIELDS if f.init))

@@ -266,7 +266,8 @@ class HingeTriplets(Term):
 
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
-        if high is None and self.x.shape[1] <= FEW and self.wx.dtype is self.wy.dtype is torch.bool:
+        compiling = torch.compiler.is_compiling()  # where K is no number
+        if high is None and not compiling and self.x.shape[1] <= FEW and self.wx.dtype is self.wy.dtype is torch.bool:
             return self._by_comparison(low)
         return self._sorted(low, high)
 

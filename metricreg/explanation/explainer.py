@@ -35,7 +35,7 @@ from metricreg.explanation.explanation import (
     Explanation,
     amount,
 )
-from metricreg.functional.observation import as_on, observing
+from metricreg.engine.execution import as_on, observing
 from metricreg.pipeline import Pipeline, build
 
 MEMORY = {"cpu": 2**30, "cuda": 2**32}
