@@ -77,9 +77,3 @@ def test_lengths_all_alike_give_a_finite_loss() -> None:
         for part in value_and_gradients(loss(x, [0, 1, 2, 3]), [x, loss.proxies]):
             assert part.isfinite().all()
     assert float(loss.std) == pytest.approx(0.0, abs=1e-7)
-
-
-def test_lengths_are_part_of_the_state() -> None:
-    loss, other = loss_of(), AdaFaceLoss(num_classes=4, embedding_size=DIM)
-    other.load_state_dict(loss.state_dict())
-    assert (float(other.mean), float(other.std)) == tuple(LENGTHS.values())

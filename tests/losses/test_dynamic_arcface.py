@@ -34,9 +34,3 @@ def test_finds_outliers_as_subcenter_arcface_does() -> None:
     loss, plain = dynamic_arcface(), SubCenterArcFaceLoss(4, DIM).double()
     plain.load_state_dict({"proxies": loss.proxies})
     assert loss.outliers(rows(10), BALANCED).tolist() == plain.outliers(rows(10), BALANCED).tolist()
-
-
-def test_margins_are_part_of_the_state() -> None:
-    loss, other = dynamic_arcface(), DynamicArcFaceLoss([1, 1, 1, 1], DIM)
-    other.load_state_dict(loss.state_dict())
-    torch.testing.assert_close(other.margins.double(), loss.margins)

@@ -1,4 +1,4 @@
-"""What is special about LargeMarginSoftmaxLoss; its formula is in test_formulas."""
+"""Angles: the multiplied angle of large-margin softmax, and its slope at the ends."""
 
 from __future__ import annotations
 
