@@ -39,20 +39,18 @@ from metricreg.losses import ArcFaceLoss, ContrastiveLoss, MultipleLosses, NTXen
 from metricreg.reducers import ClassWeightedReducer, MeanReducer, MultipleReducers, ThresholdReducer
 from metricreg.registry.entry_points import load_entry_points
 from metricreg.spec.describe import describe
+from tests.components.plugin import Sum
 
 
-class Scaled(Reducer):
+class Scaled(Sum):
     """The sum, scaled."""
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
         self.scale = scale
 
-    def statistics(self, term: Term) -> tuple[Tensor, ...]:
-        return (term.sum() * self.scale,)
-
     def finalize(self, *statistics: Tensor) -> Tensor:
-        return statistics[0]
+        return statistics[0] * self.scale
 
 
 class Learned(Distance):

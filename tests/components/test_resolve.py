@@ -16,20 +16,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 import metricreg
-from metricreg import Distance, Loss, LossSlots, Reducer, Registry, SpecError, Term, build, register, validate
+from metricreg import Distance, Loss, LossSlots, Reducer, Registry, SpecError, build, register, validate
 from metricreg.components.loss import Terms
 from metricreg.components.resolve import MAX_COMPONENTS
 from metricreg.registry.entry_points import load_entry_points
-
-
-class Sum(Reducer):
-    """The sum."""
-
-    def statistics(self, term: Term) -> tuple[Tensor, ...]:
-        return (term.sum(),)
-
-    def finalize(self, *statistics: Tensor) -> Tensor:
-        return statistics[0]
+from tests.components.plugin import Sum
 
 
 class Reading(Sum):

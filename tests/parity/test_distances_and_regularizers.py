@@ -1,4 +1,4 @@
-"""The distances against pytorch-metric-learning in float32, values and gradients."""
+"""The distances and the regularizers against pytorch-metric-learning in float32, values and gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from tests.oracle import assert_close, value_and_gradients
 from tests.parity.counterparts import built, in_pml
 
-SPECS: dict[str, dict[str, Any]] = {
+DISTANCES: dict[str, dict[str, Any]] = {
     "lp": {"name": "lp"},
     "lp p=1": {"name": "lp", "p": 1},
     "lp p=3 power=2": {"name": "lp", "p": 3, "power": 2},
@@ -27,9 +27,9 @@ SPECS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.checks("PML", "distance")
 @pytest.mark.parametrize("columns", [9, 40], ids=["few", "many"])
-@pytest.mark.parametrize("name", SPECS)
-def test_agrees(name: str, columns: int) -> None:
-    spec = SPECS[name]
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_distance_agrees(name: str, columns: int) -> None:
+    spec = DISTANCES[name]
     ours, other = built("distance", spec), in_pml("distance", spec)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(12, 6, generator=generator).requires_grad_()
@@ -43,3 +43,24 @@ def test_agrees(name: str, columns: int) -> None:
         1e-5,
     )
     assert ours.is_inverted == other.is_inverted
+
+
+REGULARIZERS: dict[str, dict[str, Any]] = {
+    "center_invariant": {"name": "center_invariant"},
+    "lp": {"name": "lp"},
+    "lp p=1 power=2": {"name": "lp", "p": 1, "power": 2},
+    "regular_face": {"name": "regular_face"},
+    "regular_face of products": {"name": "regular_face", "distance": {"name": "dot_product", "normalize": False}},
+    "sparse_centers": {"name": "sparse_centers", "num_classes": 4, "centers_per_class": 3},
+    "zero_mean": {"name": "zero_mean"},
+    "zero_mean with threshold": {"name": "zero_mean", "reducer": {"name": "threshold", "low": 0.5}},
+}
+
+
+@pytest.mark.checks("PML", "regularizer")
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_regularizer_agrees(name: str) -> None:
+    weights = torch.randn(12, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    ours = built("regularizer", REGULARIZERS[name])
+    want = value_and_gradients(in_pml("regularizer", REGULARIZERS[name])(weights), [weights])
+    assert_close(value_and_gradients(ours(weights), [weights]), want, 1e-5)
