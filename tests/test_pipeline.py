@@ -145,9 +145,3 @@ def test_a_registry_of_ones_own_is_the_only_one_looked_at() -> None:
 def test_do_nothing_returns_the_terms() -> None:
     found: Any = build({"loss": {"name": "contrastive", "reducer": "do_nothing"}})(X, LABELS)
     assert set(found) == {"pos_loss", "neg_loss"}
-
-
-def test_the_causes_of_unknown_names_are_chained() -> None:
-    with pytest.raises(SpecError) as caught:
-        build({"loss": {"name": "contrastive", "reducer": {"name": "threshold", "low": 2, "high": 1}}})
-    assert isinstance(caught.value.__cause__, ValueError)

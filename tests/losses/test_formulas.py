@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from metricreg import SpecError
 from tests.losses.cases import CASES, Parameters
 from tests.oracle import DISTANCES, FEW_PLANS, PLANS, REDUCERS, SCENARIOS, VIEWS, check
 
@@ -78,11 +77,3 @@ def test_a_loss_agrees_with_its_formula_in_every_distance(row: Row) -> None:
 )
 def test_a_loss_agrees_with_its_formula_with_every_reducer(row: Row) -> None:
     agrees(*row)
-
-
-@pytest.mark.parametrize(
-    ("name", "distance"), [(name, distance) for name, case in CASES.items() for distance in case.refused]
-)
-def test_a_distance_that_a_loss_is_not_about_is_refused(name: str, distance: str) -> None:
-    with pytest.raises(SpecError, match=CASES[name].refusal):
-        CASES[name].make(distance=DISTANCES[distance][0]())
