@@ -123,9 +123,9 @@ def test_rows_are_views_of_everything_with_a_row_an_anchor() -> None:
     assert part.weights.tolist() == [1.0, 2.0]
 
 
-def test_replace_adds_to_row_and_whole() -> None:
+def test_replace_adds_to_what_is_there() -> None:
     batch = Batch.of(rows(2)).replace(per_anchor={"a": torch.zeros(2)}).replace(per_anchor={"b": torch.ones(2)})
-    assert set(batch.row) == {"a", "b"}
+    assert set(batch.per_anchor) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_replace_adds_to_row_and_whole() -> None:
         ({"per_anchor": {"a": torch.zeros(3)}}, r"per_anchor\['a'\] of a batch is a tensor \[4, \.\.\.\], .* got a tensor \[3\]"),
         ({"per_anchor": {"a": torch.zeros(())}}, r"per_anchor\['a'\] of a batch .* got a tensor \[\]"),
         ({"per_anchor": {"a": 3.0}}, r"per_anchor\['a'\] of a batch .* got float"),
-        ({"whole": {"b": 3.0}}, r"whole\['b'\] of a batch is a tensor; got float"),
+        ({"shared": {"b": 3.0}}, r"shared\['b'\] of a batch is a tensor; got float"),
     ],
 )
-def test_what_is_put_in_row_and_whole_is_checked(changes: dict[str, Any], says: str) -> None:
+def test_what_a_loss_puts_beside_the_anchors_is_checked(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(MetricregError, match=says):
         Batch.of(rows(4)).replace(**changes)
 
