@@ -198,7 +198,7 @@ def test_the_wider_of_two_precisions_is_used() -> None:
 def test_what_follows_is_made_once() -> None:
     batch = Batch.of(rows(4), [0, 0, 1, 1])
     assert batch.positives is batch.positives
-    assert batch.positive_index is batch.positive_index
+    assert batch.positive_index[0] is batch.positive_index[0]
     assert batch.replace(weights=None).positives is not batch.positives
 
 

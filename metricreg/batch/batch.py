@@ -385,9 +385,10 @@ class Batch:
             changes = {"_diagonal": False} | changes
         if "anchors" in changes or "references" in changes:
             changes = {"_cache": None if self._plan is None else self._plan.cache()} | changes
-        values = {f.name: getattr(self, f.name) for f in _FIELDS} | {"_memo": {}, "_lists": None} | changes
-        made = Batch(*(values[f.name] for f in _FIELDS if f.init))
-        for f in _FIELDS:
+        every = fields(self)
+        values = {f.name: getattr(self, f.name) for f in every} | {"_memo": {}, "_lists": None} | changes
+        made = type(self)(**{f.name: values[f.name] for f in every if f.init})
+        for f in every:
             if not f.init:
                 object.__setattr__(made, f.name, values[f.name])
         return made
@@ -399,7 +400,7 @@ class Batch:
             MetricregError: another field; or what is put in `per_anchor` or `shared` is no tensor, or in `per_anchor`
                 has not a row an anchor.
         """
-        known = [f.name for f in _FIELDS if f.init]
+        known = [f.name for f in fields(self) if f.init]
         if not changes.keys() <= set(known):
             raise MetricregError(f"a batch has the fields {', '.join(known)}; got {', '.join(changes)}")
         for key in ("per_anchor", "shared"):
@@ -477,7 +478,6 @@ class Batch:
         return make
 
 
-_FIELDS = fields(Batch)
 _TENSORS = ("references", "anchors", "anchor_labels", "reference_labels", "self_index", "weights")
 
 __all__ = ["Batch", "Pairs", "Selection", "Triplets"]

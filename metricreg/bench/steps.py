@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metricreg import build
 from metricreg.bench.inputs import Inputs
-from metricreg.pipeline import build
 
 TILE_VALUES = 2**21
 """Values of a tile of the products on a CPU."""

@@ -19,13 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from metricreg.batch.tuples import Pairs
+from metricreg import Execution, InputError, Loss, Miner, Pairs, Pipeline, SpecError, build
 from metricreg.bench.inputs import Inputs, fit
 from metricreg.bench.steps import ObjectiveStep
-from metricreg.components import Loss, Miner
-from metricreg.components.component import Component
-from metricreg.engine.fold import Execution
-from metricreg.errors import InputError, SpecError
 from metricreg.explanation.cost import Cost, TooLargeError
 from metricreg.explanation.explanation import (
     ExplainedLoss,
@@ -36,7 +32,6 @@ from metricreg.explanation.explanation import (
     amount,
 )
 from metricreg.engine.execution import as_on, observing
-from metricreg.pipeline import Pipeline, build
 
 MEMORY = {"cpu": 2**30, "cuda": 2**32}
 """Bytes of a step that is tried at its size, by the device whose tiles it has, beside 16 times those of its inputs."""
@@ -79,11 +74,11 @@ def explain(
         raise InputError(f"device is one of {', '.join(MEMORY)}; got {device!r}")
     place = "cuda" if device == "cuda" and torch.cuda.is_available() else "cpu"
     inputs = Inputs(batch, dim, per_class, classes, dtype, place, references=references)
-    make, inputs = _maker(spec, inputs)
+    make, inputs, size = _fitted(spec, inputs)
     notes = []
     if device != place:
         notes.append("there is no GPU here: the tiles are a GPU's, and the cost is that of the same tiles on a CPU")
-    limit = MEMORY[device] + 16 * 4 * (dim * (batch + (references or 0)) + sum(p.numel() for p in make().parameters()))
+    limit = MEMORY[device] + 16 * size
     try:
         found = _Step(make(), inputs, device, limit).run()
         losses, miners, cost = list(found.losses.values()), found.miners, found.cost
@@ -116,37 +111,27 @@ def explain(
     )
 
 
-def _maker(spec: Any, inputs: Inputs) -> tuple[Callable[[], Pipeline], Inputs]:
-    """What makes the pipeline anew, and the inputs that fit it."""
+def _fitted(spec: Any, inputs: Inputs) -> tuple[Callable[[], Pipeline], Inputs, int]:
+    """What makes the pipeline anew, the inputs that fit it, and the bytes of embeddings and parameters."""
     if isinstance(spec, Pipeline):
         numbers = [getattr(part, "num_classes", None) for part in spec.modules()]
-        limit = min((number for number in numbers if isinstance(number, int)), default=inputs.known)
-        inputs = replace(inputs, classes=min(limit, inputs.known)) if limit < inputs.known else inputs
+        inputs = replace(inputs, classes=min([inputs.known, *(n for n in numbers if isinstance(n, int))]))
     else:
         spec, inputs = fit(spec, inputs)
-    _check_room(spec, inputs)
 
     def make() -> Pipeline:
         with torch.random.fork_rng(devices=[]):
-            made = copy.deepcopy(spec) if isinstance(spec, Pipeline) else build(spec)
-        return made.to(inputs.device)
+            return copy.deepcopy(spec) if isinstance(spec, Pipeline) else build(spec)
 
-    own = {part.compared_with for part in make().modules() if isinstance(part, Loss)}
-    return make, replace(inputs, two_views=bool(own & {"paired references", "own labels"}))
-
-
-def _check_room(spec: Any, inputs: Inputs) -> None:
-    """Refuse what does not fit in the memory of this machine, with its gradients."""
     with torch.device("meta"):
-        pipeline = spec if isinstance(spec, Pipeline) else build(spec)
-    parameters = sum(p.numel() for p in pipeline.parameters())
-    need = 2 * 4 * ((inputs.batch + (inputs.references or 0)) * inputs.dim + parameters)
+        parts = make()
+    own = {part.compared_with for part in parts.modules() if isinstance(part, Loss)}
+    entries = (inputs.batch + (inputs.references or 0)) * inputs.dim + sum(p.numel() for p in parts.parameters())
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**36
-    if need > room:
-        need_gib, room_gib = (round(size / 2**30, 1) for size in (need, room))
-        raise InputError(
-            f"embeddings, parameters and their gradients need {need_gib} GiB, and this machine has {room_gib} GiB"
-        )
+    if 2 * 4 * entries > room:
+        need, there = (f"{size / 2**30:.1f} GiB" for size in (2 * 4 * entries, room))
+        raise InputError(f"embeddings, parameters and their gradients need {need}, and this machine has {there}")
+    return make, replace(inputs, two_views=bool(own & {"paired references", "own labels"})), 4 * entries
 
 
 def _carried_on(
@@ -163,11 +148,8 @@ def _carried_on(
     seen: list[_Step] = []
     while not seen:
         count //= 2
-        try:
+        with suppress(TooLargeError):
             seen = [dense(count)]
-        except TooLargeError:
-            if count == 1:
-                raise InputError("a step of a single embedding takes more memory than there is") from None
     sizes = [count, max(1, count * 3 // 4), max(1, count // 2)]
     seen += [dense(number) for number in sizes[1:]]
 
@@ -204,7 +186,7 @@ class _Step:
     """
 
     def __init__(self, pipeline: Pipeline, inputs: Inputs, device: str, limit: int) -> None:
-        self.pipeline, self.inputs, self.device = pipeline, inputs, device
+        self.pipeline, self.inputs, self.device = pipeline.to(inputs.device), inputs, device
         self.execution = pipeline.execution or Execution()
         self.cost = Cost(limit)
         self.losses: dict[str, ExplainedLoss] = {}
@@ -216,7 +198,7 @@ class _Step:
             pointer = "/" + path.replace(".", "/")
             if isinstance(part, Loss):
                 _watch(part, "terms", partial(self._saw_terms, pointer, part))
-                _watch(part, "once", partial(self._saw_once, pointer))
+                _watch(part, "batch_terms", partial(self._saw_once, pointer))
             elif isinstance(part, Miner):
                 _watch(part, "selection", partial(self._saw_selection, pointer, part))
 
@@ -336,7 +318,7 @@ def _work(bounds: list[tuple[int, int]]) -> list[int]:
     return [length * (bounds[-1][1] - i) for length, (i, _) in zip(lengths, bounds, strict=True)]
 
 
-def _name_of(component: Component) -> str:
+def _name_of(component: Any) -> str:
     try:
         return str(component.to_spec()["name"])
     except SpecError:  # not registered

@@ -56,8 +56,8 @@ class SmoothAPLoss(Loss):
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, has_positives)}
 
     def width(self, batch: Batch) -> int:
-        """K · M values an anchor."""
-        return len(batch.references) * max(1, batch.positive_index[0].shape[1])
+        """(K + 1) M values an anchor."""
+        return len(batch.references) * (1 + batch.positive_index[0].shape[1])
 
 
 def positives_with_self(batch: Batch) -> tuple[Tensor, Tensor]:
