@@ -12,12 +12,11 @@ import argparse
 import csv
 import os
 import re
-import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import torch
 
 from benchmarks.suites import COMPARISONS, INPUTS, SUITES, Row, ours, peer, quick
 from metricreg.bench.inputs import Inputs
-from metricreg.bench.measurement import in_turn, machine, measure, spread
+from metricreg.bench.measurement import machine, measure
 from metricreg.bench.memory import PAGES
 from metricreg.bench.worker import StoppedError, Worker
 from metricreg.errors import MetricregError
@@ -211,29 +210,13 @@ def _run_without_waiting(held: dict[str, Any]) -> None:
 
 
 def _comparisons(kinds: list[str], args: argparse.Namespace, results: Results) -> Iterator[dict[str, Any]]:
-    for (what, beside), makes in COMPARISONS.items():
-        for pages in kinds:
-            if results.key({"what": what, "pages": pages}) in results.rows and not args.again:
-                continue
-            with ExitStack() as stack:
-                workers = [stack.enter_context(Worker(args.time_limit, environment=PAGES[pages])) for _ in makes]
-                for worker, make in zip(workers, makes, strict=True):
-                    worker.prepare(make, Inputs(128, 256))
-                steps = {name: worker.time for name, worker in zip(("ours", "other"), workers, strict=False)}
-                times, stopped = in_turn(steps, args.repeat or ROUNDS, args.seconds)
-            ratios = [a / b for a, b in zip(times.get("ours", ()), times.get("other", ()), strict=False)]
-            ms = {name: 1000 * statistics.median(found) for name, found in times.items()}
-            yield {
-                "what": what,
-                "ms": ms.get("ours"),
-                "beside": beside,
-                "beside_ms": ms.get("other"),
-                "ratio": statistics.median(ratios) if ratios else None,
-                "spread": spread(ratios) if len(ratios) > 2 else None,
-                "rounds": len(times.get("ours", ())),
-                "stopped": "; ".join(stopped.values()),
-                "pages": pages,
-            }
+    for ((what, beside), makes), pages in product(COMPARISONS.items(), kinds):
+        key = {"what": what, "pages": pages}
+        if results.key(key) not in results.rows or args.again:
+            plan = {"rounds": args.repeat or ROUNDS, "memory": False, "time_limit": args.time_limit}
+            found = measure(makes[0], Inputs(128), *makes[1:], **plan, environment=PAGES[pages])
+            row = key | {name: found[name] for name in ("ms", "spread", "rounds", "stopped", "threads")}
+            yield row | {"beside": beside, "beside_ms": found["other_ms"], "ratio": found["over_other"]}
 
 
 if __name__ == "__main__":

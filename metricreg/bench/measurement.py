@@ -52,7 +52,7 @@ def measure(
         seconds: how long, where `rounds` is None; one round is made however long it takes.
         memory: measure memory too.
         time_limit: seconds that one run may take.
-        memory_limit: GiB that a process may hold; nine tenths of what is available if None.
+        memory_limit: GiB that a process may hold on a CPU; nine tenths of what is available if None.
         environment: variables that the processes have besides those of this one.
 
     Returns:
@@ -65,7 +65,9 @@ def measure(
     Raises:
         InputError: the inputs, or the spec, are wrong.
     """
-    if memory_limit is None and (free := available()) is not None:
+    if inputs.device != "cpu":
+        memory_limit = None
+    elif memory_limit is None and (free := available()) is not None:
         memory_limit = round(0.9 * free / 2**30, 1)
     makes = {"ours": make} if other is None else {"ours": make, "other": other}
     stopped: dict[str, str] = {}
@@ -77,7 +79,7 @@ def measure(
             with _noted(stopped, name):
                 facts[name] = workers[name].prepare(of, inputs)
         ours = facts.get("ours", {})
-        if ours:
+        if ours.get("references"):
             with suppress(StoppedError):  # without it, there is no ratio to it
                 floor = partial(products_step, references=ours["references"])
                 facts["floor"] = workers["floor"].prepare(floor, inputs)
