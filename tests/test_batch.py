@@ -131,7 +131,10 @@ def test_replace_adds_to_what_is_there() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"per_anchor": {"a": torch.zeros(3)}}, r"per_anchor\['a'\] of a batch is a tensor \[4, \.\.\.\], .* got a tensor \[3\]"),
+        (
+            {"per_anchor": {"a": torch.zeros(3)}},
+            r"per_anchor\['a'\] of a batch is a tensor \[4, \.\.\.\], .* got a tensor \[3\]",
+        ),
         ({"per_anchor": {"a": torch.zeros(())}}, r"per_anchor\['a'\] of a batch .* got a tensor \[\]"),
         ({"per_anchor": {"a": 3.0}}, r"per_anchor\['a'\] of a batch .* got float"),
         ({"shared": {"b": 3.0}}, r"shared\['b'\] of a batch is a tensor; got float"),

@@ -21,7 +21,6 @@ from metricreg.batch.positives import SHORT
 from metricreg.components import by_value, symmetric
 from metricreg.engine.execution import CPU_VALUES, LARGER, ROWS
 from metricreg.engine.tiled import Sweep
-
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
     AT_ONCE,

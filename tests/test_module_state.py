@@ -15,7 +15,6 @@ from torch.utils.checkpoint import checkpoint
 import metricreg
 from metricreg import Batch, Distance, Execution, Loss, MetricregError, Term
 from metricreg.components.loss import Terms
-
 from metricreg.losses import ContrastiveLoss, NTXentLoss
 from metricreg.reducers import ClassWeightedReducer
 

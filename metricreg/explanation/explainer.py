@@ -22,6 +22,7 @@ import torch
 from metricreg import Execution, InputError, Loss, Miner, Pairs, Pipeline, SpecError, build
 from metricreg.bench.inputs import Inputs, fit
 from metricreg.bench.steps import ObjectiveStep
+from metricreg.engine.execution import as_on, observing
 from metricreg.explanation.cost import Cost, TooLargeError
 from metricreg.explanation.explanation import (
     ExplainedLoss,
@@ -31,7 +32,6 @@ from metricreg.explanation.explanation import (
     Explanation,
     amount,
 )
-from metricreg.engine.execution import as_on, observing
 
 MEMORY = {"cpu": 2**30, "cuda": 2**32}
 """Bytes of a step that is tried at its size, by the device whose tiles it has, beside 16 times those of its inputs."""

@@ -58,5 +58,5 @@ class AngularLoss(Loss):
         return {"loss": Term(log_one_plus_exp(found - factor * (x[:, None] * near).sum(2)), valid, kind="pos_pair")}
 
     def width(self, batch: Batch) -> int:
-        """(1 + K) M: products of anchors, and of positives."""
-        return len(batch.references) * (1 + batch.positive_index[0].shape[1])
+        """K · M values an anchor."""
+        return len(batch.references) * max(1, batch.positive_index[0].shape[1])

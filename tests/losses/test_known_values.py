@@ -10,7 +10,7 @@ import torch
 from metricreg import Loss
 from metricreg import losses as L
 from metricreg.distances import LpDistance
-from tests.oracle import rows, value_and_gradients
+from tests.oracle import value_and_gradients
 
 OPPOSITE = [[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]  # of labels 0, 0, 1: the farthest positive, the nearest negative
 ONE_ON_ANOTHER = [[1.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.6, -0.8]]
