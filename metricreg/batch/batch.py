@@ -20,6 +20,8 @@ from metricreg.functional.masked import Mask
 T = TypeVar("T")
 Rowwise = Callable[[Tensor], Tensor]
 """A function of each row of a tensor by itself."""
+Made = tuple[Hashable, Rowwise]
+"""What is made of each row first: its key, and the function."""
 
 
 class Plan(Protocol):
@@ -54,13 +56,13 @@ class Plan(Protocol):
 class Cache(Protocol):
     """What is made of the references once a step."""
 
-    def both(self, batch: Batch, key: Hashable, make: Rowwise) -> tuple[Tensor, Tensor]:
+    def both(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared`."""
 
     def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared_at`."""
 
-    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
+    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
         """As `Batch.of_references`."""
 
 
@@ -248,17 +250,19 @@ class Batch:
 
     # -- what is made of the embeddings once a step -------------------------------------------------------------------
 
-    def prepared(self, key: Hashable, make: Rowwise) -> tuple[Tensor, Tensor]:
+    def prepared(self, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
         """`make(anchors)` and `make(references)`, made once a step for all tiles.
 
         Args:
             key: what is made: equal for the same function.
             make: a pure function of each row by itself.
+            of: what is made first, of which it is made; of the embeddings if None.
         """
         if self._cache is not None:
-            return self._cache.both(self, key, make)
-        x = make(self.anchors)
-        return x, x if self.is_self_comparison else make(self.references)
+            return self._cache.both(self, key, make, of)
+        x, y = (self.anchors, self.references) if of is None else self.prepared(*of)
+        made = make(x)
+        return made, made if self.is_self_comparison else make(y)
 
     def prepared_at(self, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """`make(anchors)`, and the rows of `make(references)` that an index `[A, K]` lists, `[A, K, ...]`."""
@@ -267,9 +271,11 @@ class Batch:
         x, y = self.prepared(key, make)
         return x, y[index]
 
-    def of_references(self, key: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """`make` of all references of the step, whichever this batch has; made once."""
-        return make(self.references) if self._cache is None else self._cache.whole(self, key, make)
+    def of_references(self, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None = None) -> Tensor:
+        """`make` of all references of the step, whichever this batch has, or of what is made of them; made once."""
+        if self._cache is not None:
+            return self._cache.whole(self, key, make, of)
+        return make(self.references if of is None else self.prepared(*of)[1])
 
     # -- what `prepare` may ask of all anchors ------------------------------------------------------------------------
 

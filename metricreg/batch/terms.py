@@ -282,11 +282,11 @@ class HingeTriplets(Term):
         with torch.no_grad():
             limits = torch.where(self.wx, least - self.x, torch.inf)
             far = self._negatives.filled(self.y, -torch.inf)
-            of_x, of_y = [], torch.zeros_like(y)
+            of_x, of_y, memory = [], torch.zeros_like(y), torch.empty_like(y)
             for k in range(x.shape[1]):
-                is_open = greater(far, limits[:, k : k + 1])
+                is_open = greater(far, limits[:, k : k + 1], memory)
                 of_x.append(is_open.sum(1))
-                of_y = of_y + is_open
+                of_y += is_open
             open_x = torch.stack(of_x, 1) if of_x else torch.zeros_like(x)
             nan = 0.0 * (x.sum(1) + y.sum(1))  # which keeps no hinge open, and must be seen
         total = (open_x * x).sum(1) + torch.linalg.vecdot(of_y, y) + nan

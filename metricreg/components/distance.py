@@ -75,8 +75,17 @@ class Distance(Component):
         if not self.makes_positives_alone(batch):
             return batch.at_positives(self.between(batch) if distances is None else distances)
         index, valid = batch.positive_index
+        return self._listed(batch, index), valid
+
+    def at(self, batch: Batch, distances: Tensor, index: Tensor) -> Tensor:
+        """Of the distances of a batch `[A, M]`, those at some columns `[A, K]`, few of which are made anew."""
+        if batch.lists_positives and not self._has_own_forward:
+            return self._listed(batch, index)
+        return distances.gather(1, index)
+
+    def _listed(self, batch: Batch, index: Tensor) -> Tensor:
         x, y = batch.prepared_at(self, self.prepare, index)
-        return safe_pow(self._matrix(x[:, None], y)[:, 0], self.power), valid
+        return safe_pow(self._matrix(x[:, None], y)[:, 0], self.power)
 
     def makes_positives_alone(self, batch: Batch) -> bool:
         """Whether the distances of anchors to their positives are made by themselves."""

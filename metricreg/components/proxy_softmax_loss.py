@@ -55,7 +55,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         `[A, 1]`.
         """
         distances = self.distance.between(batch)
-        return self.others(distances, batch), self.own(distances.gather(1, target), batch)
+        return self.others(distances, batch), self.own(self.distance.at(batch, distances, target), batch)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.components import Distance, symmetric
+from metricreg.functional.products import products
 from metricreg.functional.safe import unit_rows
 
 
@@ -34,7 +35,7 @@ class DotProductSimilarity(Distance):
     @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products `[X, Y]`."""
-        return x @ y.mT
+        return products(x, y)
 
     def value_range(self) -> tuple[float, float] | None:
         """-1 to 1, if `normalize`."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
 from metricreg.functional.masked import greater
+from metricreg.functional.products import products
 from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
 
 RESOLUTION = 8.0
@@ -69,18 +70,25 @@ def euclidean(x: Tensor, y: Tensor) -> Tensor:
         return safe_sqrt((x - y).square().sum(-1))[..., None, :]
     if not y.shape[-2]:
         return x @ y.mT
-    alone, middle = x is y, _middle(y)
-    x = augmented(x - middle)
-    return safe_sqrt(*squared_euclidean(x, x if alone else augmented(y - middle)))
+    middle = _middle(y)
+    if x is y and x.ndim == 2:
+        return safe_sqrt(*_own_squares(x - middle))
+    return safe_sqrt(*squared_euclidean(augmented(x - middle), augmented(y - middle)))
 
 
 def euclidean_between(batch: Batch, distance: Distance, power: float) -> Tensor:
     """Euclidean distances to a power of what a distance prepares, of the anchors of a batch to its references."""
     if not len(batch.references):
         return batch.anchors @ batch.references.mT
-    middle = batch.of_references((distance, "middle"), lambda y: _middle(distance.prepare(y)))
-    x, y = batch.prepared((distance, "augmented"), lambda x: augmented(distance.prepare(x) - middle))
-    squares, least = squared_euclidean(x, y)
+    rows = distance, distance.prepare
+    middle = batch.of_references((distance, "middle"), _middle, rows)
+    if batch.is_self_comparison:
+        x, _ = batch.prepared((distance, "centered"), lambda x: x - middle, rows)
+        squares, least = _own_squares(x)
+    else:
+        squares, least = squared_euclidean(
+            *batch.prepared((distance, "augmented"), lambda x: augmented(x - middle), rows)
+        )
     if power == 2.0:
         return squares * greater(squares.detach(), least)
     return safe_pow(safe_sqrt(squares, least), power)
@@ -108,6 +116,13 @@ def squared_euclidean(x: Tensor, y: Tensor, divisor: Tensor | None = None) -> tu
         size = divisor.detach()  # first, so that no gradient is divided by its square, which may be too large a number
         left, least = left / size / (divisor / size), least / size
     return left @ y.mT, least
+
+
+def _own_squares(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of rows `[N, D]` with each other, whose gradient is one product instead of two."""
+    squares = torch.linalg.vecdot(x, x)[:, None]
+    found = (squares + squares.mT).add(products(x, x), alpha=-2.0)
+    return found, squares.detach() * (2.0 * RESOLUTION * torch.finfo(x.dtype).eps)
 
 
 def _middle(rows: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class SNRDistance(Distance):
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not SNRDistance.matrix or self._has_own_forward:
             return super().between(batch)
-        ratios = self._ratios(*batch.prepared((self, "augmented"), lambda x: augmented(self.prepare(x))))
+        ratios = self._ratios(*batch.prepared((self, "augmented"), augmented, (self, self.prepare)))
         return safe_pow(ratios, self.power)
 
     def _ratios(self, x: Tensor, y: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metricreg.batch.batch import Made
+
 Name = tuple[Any, Any]
 ALL = slice(None)
 REFERENCES: Name = ("references", "")
@@ -41,12 +43,13 @@ class Leaves:
         """Forget the leaves of the last tile."""
         self._current, self._of_anchors = {}, {}
 
-    def made(self, key: Hashable, make: Callable[[Tensor], Tensor]) -> Name:
-        """The name of `make(references)`, called once for all tiles, with a graph that leads to the inputs."""
+    def made(self, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Name:
+        """The name of `make` of the references, called once for all tiles, with a graph that leads to the inputs."""
         name = ("made", key)
         if name not in self._tensors:
+            source = REFERENCES if of is None else self.made(*of, None)
             with torch.set_grad_enabled(self.grad):
-                self._tensors[name] = make(self._tensors[REFERENCES])
+                self._tensors[name] = make(self._tensors[source])
         return name
 
     def of_anchors(self, name: Name, make: Callable[[Tensor], Tensor], anchors: Tensor) -> Tensor:
@@ -100,11 +103,12 @@ class Leaves:
 
     def _add(self, carrier: int, key: Hashable, like: Tensor, which: slice | Tensor, part: Tensor) -> None:
         sums = self._sums.setdefault(carrier, {})
+        if which is ALL:
+            sums[key] = sums[key].add_(part) if key in sums else part.clone()
+            return
         total = sums[key] if key in sums else sums.setdefault(key, torch.zeros_like(like))
         if isinstance(which, Tensor):
             total.index_add_(0, which.flatten(), part.flatten(0, which.ndim - 1))
-        elif which is ALL:
-            total.add_(part)
         else:
             total[which].add_(part)
 

@@ -195,13 +195,14 @@ def bind_terms(terms: Terms, batch: Batch, giver: Callable[..., Any]) -> Terms:
         batch: of which anchors.
         giver: the method that gave them.
     """
-    owner = getattr(giver, "__qualname__", str(giver))
     if not isinstance(terms, Mapping):
+        owner = getattr(giver, "__qualname__", "terms")
         raise MetricregError(f"{owner} returned {described(terms)}; expected a mapping of names to Term or Scalar")
     for name, term in terms.items():
         if isinstance(term, Term):
             term.bind(name, len(batch), batch.anchor_labels, batch.known_negatives)
         elif not isinstance(term, Scalar):
+            owner = getattr(giver, "__qualname__", "terms")
             raise MetricregError(f"{owner} returned {described(term)} for '{name}'; expected a Term or a Scalar")
     return terms
 

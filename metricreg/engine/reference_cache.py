@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.batch.batch import Made, Rowwise
 from metricreg.engine.accumulate import ALL, Leaves, Name
-
-Rowwise = Callable[[Tensor], Tensor]
 
 
 class StepCache:
@@ -24,19 +23,24 @@ class StepCache:
         self._made: dict[Hashable, Tensor] = {}
         self._grad = torch.is_grad_enabled()
 
-    def both(self, batch: Batch, key: Hashable, make: Rowwise) -> tuple[Tensor, Tensor]:
+    def both(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared`."""
-        y = self._once((key, "references"), make, batch.references)
-        return y if batch.is_self_comparison else self._once((key, "anchors"), make, batch.anchors), y
+        y = self._once((key, "references"), make, self._source(batch, of, 1))
+        if batch.is_self_comparison:
+            return y, y
+        return self._once((key, "anchors"), make, self._source(batch, of, 0)), y
 
     def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared_at`."""
         x, y = self.both(batch, key, make)
         return x, y[index]
 
-    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
+    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
         """As `Batch.of_references`."""
-        return self._once((key, "whole"), make, batch.references)
+        return self._once((key, "whole"), make, self._source(batch, of, 1))
+
+    def _source(self, batch: Batch, of: Made | None, which: int) -> Tensor:
+        return (batch.anchors, batch.references)[which] if of is None else self.both(batch, *of)[which]
 
     def _once(self, key: Hashable, make: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
         if key not in self._made:
@@ -58,25 +62,25 @@ class TileCache:
     def __init__(self, leaves: Leaves, anchors: slice, references: slice, alone: bool) -> None:
         self.leaves, self.anchors, self.references, self.alone = leaves, anchors, references, alone
 
-    def both(self, batch: Batch, key: Hashable, make: Rowwise) -> tuple[Tensor, Tensor]:
+    def both(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared`."""
-        name = self.leaves.made(key, make)
-        return self._anchors(batch, name, make), self.leaves.rows(name, self.references)
+        name = self.leaves.made(key, make, of)
+        return self._anchors(batch, name, make, of), self.leaves.rows(name, self.references)
 
     def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared_at`."""
-        name = self.leaves.made(key, make)
+        name = self.leaves.made(key, make, None)
         first = self.references.start or 0
-        return self._anchors(batch, name, make), self.leaves.rows(name, index + first if first else index)
+        return self._anchors(batch, name, make, None), self.leaves.rows(name, index + first if first else index)
 
-    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
+    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
         """As `Batch.of_references`."""
-        return self.leaves.rows(self.leaves.made(key, make), ALL)
+        return self.leaves.rows(self.leaves.made(key, make, of), ALL)
 
-    def _anchors(self, batch: Batch, name: Name, make: Rowwise) -> Tensor:
+    def _anchors(self, batch: Batch, name: Name, make: Rowwise, of: Made | None) -> Tensor:
         if self.alone:
             return self.leaves.rows(name, self.anchors)
-        return self.leaves.of_anchors(name, make, batch.anchors)
+        return self.leaves.of_anchors(name, lambda x: make(x if of is None else of[1](x)), batch.anchors)
 
 
 if TYPE_CHECKING:

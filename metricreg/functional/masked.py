@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import transforms_active
+from metricreg.functional.transforms import once_read, transforms_active
 
 EXACT = 2**24
 """Ones that float32 sums exactly."""
@@ -83,32 +84,78 @@ def sums_between(
     if low is None and high is None:
         count = values.new_full((len(values),), values.shape[1], dtype=torch.int64) if mask is None else mask.count()
         return (values if mask is None else mask.filled(values, 0.0)).sum(1), count
-    outside = low if low is not None else high
-    assert outside is not None
-    some = values if mask is None else mask.filled(values, outside)
-    total = some if low is None else torch.nn.functional.threshold(some, low, 0.0)
-    total = total if high is None else -torch.nn.functional.threshold(-total, -high, 0.0)
-    some = some.detach()
-    dropped = [_sum(at_most(some, low))] if low is not None else []
-    dropped += [_sum(at_most(-some, -high))] if high is not None else []
-    return total.sum(1), values.shape[1] - sum(dropped[1:], dropped[0])
+    rows, columns = (None, None) if mask is None or mask.left_out is None else mask.left_out
+    entries = mask.as_bool() if mask is not None and rows is None else None
+    total, count, _ = _SumsBetween.apply(values, rows, columns, entries, low, high)  # type: ignore[no-untyped-call]
+    return total, count
+
+
+@once_read
+class _SumsBetween(torch.autograd.Function):
+    """The derivative is 1 where a value is kept, 0 elsewhere: in the type of the values, as bool takes longer."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        values: Tensor,
+        rows: Tensor | None,
+        columns: Tensor | None,
+        entries: Tensor | None,
+        low: float | None,
+        high: float | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        outside = next(bound for bound in (low, high) if bound is not None)
+        some = values
+        if rows is not None:
+            some = values.index_put((rows, columns), values.new_tensor(outside))
+        elif entries is not None:
+            some = torch.where(entries, values, outside)
+        total, kept = some, torch.ones_like(some)
+        if low is not None:
+            total, kept = torch.threshold(total, low, 0.0), kept - at_most(some, low)
+        if high is not None:
+            total, kept = -torch.threshold(-total, -high, 0.0), kept - at_most(-some, -high)
+        return total.sum(1), kept.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None).long(), kept
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(output[2])
+        ctx.save_for_forward(output[2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return None if gradient is None else gradient[:, None] * kept, None, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors
+        return (tangent * kept).sum(1), None, None
 
 
 def at_most(values: Tensor, bound: float) -> Tensor:
     """1 where a value is at most a bound, else 0, in the type of the values; without a gradient."""
-    return (values <= bound).to(values.dtype) if _must_be_plain() else values.clone().le_(bound)
+    if _must_be_plain():
+        return (values <= bound).to(values.dtype)
+    return torch.le(values, bound, out=torch.empty_like(values))
 
 
-def greater(values: Tensor, bound: Tensor) -> Tensor:
-    """1 where a value is greater than a bound `[A, 1]`, else 0, in the type of the values; without a gradient."""
-    return (values > bound).to(values.dtype) if _must_be_plain() else values.clone().gt_(bound)
+def greater(values: Tensor, bound: Tensor, out: Tensor | None = None) -> Tensor:
+    """1 where a value is greater than a bound `[A, 1]`, else 0, in the type of the values; without a gradient.
+
+    Args:
+        values: `[A, M]`.
+        bound: `[A, 1]`.
+        out: memory in the shape of the values that may be written to.
+    """
+    if _must_be_plain():
+        return (values > bound).to(values.dtype)
+    return torch.gt(values, bound, out=torch.empty_like(values) if out is None else out)
 
 
 def _must_be_plain() -> bool:
     """Whether comparisons go by way of bool, which takes a processor several times as long."""
     return transforms_active() or torch.compiler.is_compiling()
-
-
-def _sum(ones: Tensor) -> Tensor:
-    """How many ones there are in each row: int64 `[A]`."""
-    return ones.sum(1, dtype=torch.float64 if ones.shape[1] > EXACT else None).long()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import transforms_active
+from metricreg.functional.transforms import once_read, transforms_active
 
 SHORTEST = 1e-12
 """Norm under which a row has no direction."""
@@ -28,6 +28,7 @@ def safe_sqrt(squares: Tensor, least: Tensor | None = None) -> Tensor:
     return found
 
 
+@once_read
 class _SafeSqrt(torch.autograd.Function):
     """Compared to floats: on a CPU a mask of bool takes several times as long."""
 
@@ -78,6 +79,9 @@ def safe_pow(values: Tensor, power: float) -> Tensor:
 
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
+    if p == 2.0 and not torch.compiler.is_compiling():
+        found: Tensor = _UnitRows.apply(x)[0]  # type: ignore[no-untyped-call]
+        return found
     if p == 2.0 or not x.shape[-1]:
         norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
         return x / _lengths(norms, norms <= SHORTEST)
@@ -92,3 +96,44 @@ def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
 def _lengths(norms: Tensor, short: Tensor) -> Tensor:
     """Norms to divide by: 1 in the place of those that are too short."""
     return norms.masked_fill(short, 1.0)
+
+
+@once_read
+class _UnitRows(torch.autograd.Function):
+    """u = x / |x|, whose derivative (I - u uᵀ) / |x| takes half of the operations of one put together.
+
+    A short row is its own u, over a length of 1. Of what is along it nothing is left out then: u uᵀ is below rounding.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = torch.threshold(torch.linalg.vector_norm(x, dim=-1, keepdim=True), SHORTEST, 1.0)
+        return x / lengths, lengths
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *output)
+        ctx.save_for_forward(*inputs, *output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, _: None) -> Tensor | None:
+        return None if gradient is None else _across(gradient, *ctx.saved_tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
+        return _across(tangent, *ctx.saved_tensors), None
+
+
+def _across(vector: Tensor, x: Tensor, units: Tensor, lengths: Tensor) -> Tensor:
+    """What is left of a vector without its part along unit rows, over their lengths."""
+    if torch.is_grad_enabled() or transforms_active():  # for a second derivative, of x, not of what was made of it
+        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        short = norms <= SHORTEST
+        lengths = _lengths(norms, short)
+        units = (x / lengths).masked_fill(short, 0.0)
+    along = torch.linalg.vecdot(vector, units).unsqueeze(-1)
+    return torch.addcmul(vector, along, units, value=-1.0) / lengths

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+F = TypeVar("F", bound=torch.autograd.Function)
 
 _active: Callable[[], bool] | None = getattr(torch._C, "_are_functorch_transforms_active", None)
 
@@ -17,6 +21,12 @@ def transforms_active() -> bool:
     Where torch does not tell, the answer is yes: what is done then is right everywhere, and slower.
     """
     return True if _active is None else bool(_active())
+
+
+def once_read(function: type[F]) -> type[F]:
+    """An `autograd.Function` whose `forward` keeps its signature, which torch reads at each call to find defaults."""
+    function.forward.__signature__ = inspect.signature(function.forward)  # type: ignore[attr-defined]
+    return function
 
 
 def has_tangent(tensor: Tensor) -> bool:
