@@ -1,4 +1,8 @@
-"""Deep metric learning objectives from JSON specs, out of components that anyone can ship as a plugin."""
+"""Deep metric learning objectives from JSON specs, out of components that anyone can ship as a plugin.
+
+Every name that users and authors of plugins need is here, and imported when it is first asked for: `import metricreg`
+imports no torch. The rooms below are told apart by what they may know; `docs/architecture.md` has their order.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from metricreg.components import Regularizer as Regularizer
     from metricreg.components import RegularizerSlots as RegularizerSlots
     from metricreg.components import UnmatchedLossSlots as UnmatchedLossSlots
+    from metricreg.components import WrapperLoss as WrapperLoss
     from metricreg.components import by_value as by_value
     from metricreg.components import symmetric as symmetric
     from metricreg.components.component import create as create
@@ -78,6 +83,7 @@ _HOMES = {
         "Regularizer",
         "RegularizerSlots",
         "UnmatchedLossSlots",
+        "WrapperLoss",
         "by_value",
         "symmetric",
     ),

@@ -1,7 +1,8 @@
 """Some anchors against some references: what a loss sees, and what it says of them.
 
-Ask it what a caller's tensors are, which pairs count, and what the unreduced values of a loss are. It knows no loss, no
-distance and not how a loss is evaluated.
+Ask it to read and check what a caller hands in, which pairs are positives and negatives, for the rows of a tile, and
+for sums and counts of the terms that a loss returns. It must not know a loss, a distance or a reducer, nor how a loss
+is evaluated: what the engine does for a batch it asks by the protocols `Plan` and `Cache`.
 """
 
 from metricreg.batch.batch import Batch

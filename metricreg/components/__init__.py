@@ -1,7 +1,8 @@
 """What a plugin derives from, and how the signature of a component becomes its declaration.
 
-Ask it for the abstract classes of the six kinds, for a component by its name, and for a component's spec. It knows no
-component that ships.
+The abstract classes of the six kinds, losses to derive others from, the two marks that authors may set, and everything
+between an `__init__` and a component that is built: hints, parameters, problems, names resolved. Ask it for a component
+by its name, and for a component's spec. It must not know a component that ships, nor what a document looks like.
 """
 
 from metricreg.components.distance import Distance
@@ -11,6 +12,7 @@ from metricreg.components.miner import Miner, MinerSlots, OwnDistanceMinerSlots
 from metricreg.components.promises import by_value, symmetric
 from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer, RegularizerSlots
+from metricreg.components.wrapper_loss import WrapperLoss
 
 __all__ = [
     "Distance",
@@ -24,6 +26,7 @@ __all__ = [
     "Regularizer",
     "RegularizerSlots",
     "UnmatchedLossSlots",
+    "WrapperLoss",
     "by_value",
     "symmetric",
 ]

@@ -1,4 +1,8 @@
-"""The distances that metricreg ships."""
+"""The distances that metricreg ships, one a file: how far, or how similar, two embeddings are.
+
+A file derives from `Distance` and says what the matrix is of prepared embeddings. It must not know a batch's labels, a
+loss or a plan. A plugin's distance is written the same way; nothing here is imported by name but by other components.
+"""
 
 from metricreg.distances.cosine import CosineSimilarity
 from metricreg.distances.dot_product import DotProductSimilarity

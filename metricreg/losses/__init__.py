@@ -1,4 +1,9 @@
-"""The losses that metricreg ships."""
+"""The losses that metricreg ships, one a file: what the unreduced values of an objective are.
+
+A file derives from `Loss`, or from a loss that others derive from, and says what its terms are for some anchors. It may
+use distances and reducers. It must not know how it is evaluated; a loss around another is given that one, and asks it
+for no more than every loss says.
+"""
 
 from metricreg.losses.adaface import AdaFaceLoss
 from metricreg.losses.angular import AngularLoss

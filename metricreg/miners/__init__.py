@@ -1,4 +1,7 @@
-"""The miners that metricreg ships."""
+"""The miners that metricreg ships, one a file: which pairs or triplets of a batch are used.
+
+A file derives from `Miner` and selects from some anchors, without gradient. It must not know the loss it is for.
+"""
 
 from metricreg.miners.angular import AngularMiner
 from metricreg.miners.batch_easy_hard import BatchEasyHardMiner

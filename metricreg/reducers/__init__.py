@@ -1,4 +1,8 @@
-"""The reducers that metricreg ships."""
+"""The reducers that metricreg ships, one a file: how the many values of a term become one.
+
+A file derives from `Reducer` and says which sums over anchors it needs, and what their totals stand for. It must not
+know which loss a term is of, or how many tiles there are.
+"""
 
 from metricreg.reducers.avg_non_zero import AvgNonZeroReducer
 from metricreg.reducers.class_weighted import ClassWeightedReducer

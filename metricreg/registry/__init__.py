@@ -1,7 +1,8 @@
 """Which name stands for which class: hooks, entry points and the registry they fill.
 
-Ask it for the class of a component, and for reports about plugins. It imports neither torch nor a component:
-a class is imported when it is first asked for.
+Ask it for the names of a kind, for the class behind one, and for a report about each plugin. A class is imported when
+it is first asked for, so that listing components needs no torch. It must not know a component, nor what one is: it asks
+a class that is registered to check its own declaration.
 """
 
 from metricreg.registry.registry import (

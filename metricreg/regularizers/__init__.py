@@ -1,4 +1,7 @@
-"""The regularizers that metricreg ships."""
+"""The regularizers that metricreg ships, one a file: a penalty on embeddings, class vectors or weights.
+
+A file derives from `Regularizer` and says what the terms are of a matrix. It must not know what the matrix is of.
+"""
 
 from metricreg.regularizers.center_invariant import CenterInvariantRegularizer
 from metricreg.regularizers.l1 import L1Regularizer
