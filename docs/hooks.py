@@ -1,16 +1,23 @@
-"""Pages that are made when the documentation is built: of the registry one page a kind and an index; what is tested;
-what was measured."""
+"""What is made when the documentation is built: of the registry one page a kind and an index; what is tested; what was
+measured; and a picture of the rooms."""
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metricreg.registry import KINDS, default_registry
 from metricreg.spec.describe import Description, describe
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[no-redef, import-not-found, unused-ignore]
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -64,7 +71,7 @@ def pages() -> dict[str, str]:
 def figures() -> dict[str, str]:
     """Path below `docs/` → SVG."""
     found: dict[str, str] = _benchmarks().figures()
-    return found
+    return found | {"figures/rooms.svg": rooms()}
 
 
 def _benchmarks() -> Any:
@@ -129,6 +136,73 @@ def _page(kind: str, found: list[Description]) -> str:
         spec = json.dumps(spec_of(kind, d.example), ensure_ascii=False)
         lines += ["```json", spec, "```", "", f"`{d.path}`, shipped by {d.distribution}.", ""]
     return "\n".join(lines)
+
+
+# -- the rooms, legible on a light and on a dark page ----------------------------------------------------------------
+
+STYLE = """
+svg { color: #24292f; font-family: system-ui, sans-serif }
+text { fill: currentColor; font-size: 11px }
+text.room { font-size: 13px; font-weight: 600 }
+text.aside { fill-opacity: 0.65 }
+rect { fill-opacity: 0.12; stroke-opacity: 0.6; rx: 5px }
+.program { fill: #d9730d; stroke: #d9730d }
+.ships { fill: #2f81f7; stroke: #2f81f7 }
+.core { fill: #2da44e; stroke: #2da44e }
+@media (prefers-color-scheme: dark) { svg { color: #c9d1d9 } }
+"""
+SORTS = {"program": "commands", "ships": "what ships, as plugins would", "core": "what everything stands on"}
+PROGRAMS = {"cli", "training", "explanation", "bench"}
+WIDTH, EDGE, GAP, LINE, CHARACTER = 960, 20, 10, 14, 5.8
+
+
+def layers() -> list[list[str]]:
+    """The rooms as import-linter checks them, each row standing on those below."""
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (found,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [[room.strip().removeprefix("metricreg.") for room in row.split("|")] for row in found]
+
+
+def rooms() -> str:
+    """A picture of the layers: a box a room, with the first sentence of its docstring."""
+    y, drawn = 26, []
+    for row in layers():
+        width = (WIDTH - 2 * EDGE - GAP * (len(row) - 1)) / len(row)
+        said = [textwrap.wrap(_first_sentence(room), int((width - 20) / CHARACTER)) for room in row]
+        height = 24 + LINE * max(map(len, said))
+        for k, (room, lines) in enumerate(zip(row, said, strict=True)):
+            x = EDGE + k * (width + GAP)
+            drawn += [
+                f'<rect class="{_sort(room)}" x="{x:.0f}" y="{y}" width="{width:.0f}" height="{height}"/>',
+                _text(x + 10, y + 17, room, "room"),
+                *(_text(x + 10, y + 32 + LINE * n, line) for n, line in enumerate(lines)),
+            ]
+        y += height + GAP
+    key, x = [_text(EDGE, 16, "A room imports from those below it alone.", "aside")], WIDTH - 470
+    for sort, text in SORTS.items():
+        key += [f'<rect class="{sort}" x="{x}" y="7" width="10" height="10"/>', _text(x + 16, 16, text, "aside")]
+        x += 40 + 6 * len(text)
+    size = f'viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}"'
+    body = "\n".join([f"<style>{STYLE}</style>", *key, *drawn])
+    return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>\n{body}\n</svg>\n'
+
+
+def _text(x: float, y: float, text: str, sort: str = "") -> str:
+    kind = f' class="{sort}"' if sort else ""
+    return f'<text{kind} x="{x:.0f}" y="{y}">{html.escape(text)}</text>'
+
+
+def _sort(room: str) -> str:
+    return "program" if room in PROGRAMS else "ships" if room in (*PLURALS.values(), "builtin") else "core"
+
+
+def _first_sentence(room: str) -> str:
+    """Of the docstring of a room, whether it is a package or a module."""
+    base = FOLDER.parent / "metricreg" / room
+    file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split()).replace("`", "").partition(". ")[0].rstrip(".")
 
 
 def _anchor(name: str) -> str:

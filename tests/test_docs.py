@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -28,7 +31,8 @@ def _hooks() -> Any:
     return module
 
 
-GENERATED: dict[str, str] = _hooks().pages()
+HOOKS = _hooks()
+GENERATED: dict[str, str] = HOOKS.pages()
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -89,21 +93,60 @@ def test_links_of_pages_outside_the_documentation_lead_somewhere(name: str) -> N
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def test_the_layers_on_the_page_are_those_that_import_linter_checks() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
+def _rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading."""
+    section = ARCHITECTURE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [line.strip("|").split("|") for line in lines[2:]]
+
+
+def test_the_picture_shows_the_rooms_that_import_linter_checks() -> None:
+    picture = ElementTree.fromstring(HOOKS.figures()["figures/rooms.svg"])
+    boxes = [(int(text.get("y", 0)), text.text) for text in picture.iter() if text.get("class") == "room"]
+    drawn = [[room for _, room in row] for _, row in groupby(boxes, key=lambda box: box[0])]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    checked = [c["layers"] for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    assert drawn == [row.replace("metricreg.", "").split(" | ") for row in checked[0]]
+    assert "](figures/rooms.svg)" in ARCHITECTURE
+
+
+def test_the_picture_keeps_its_words_in_their_boxes() -> None:
+    picture = ElementTree.fromstring(HOOKS.rooms())
+    boxes = [
+        [float(box.get(key, 0)) for key in ("x", "y", "width", "height")] for box in picture.iter() if "rect" in box.tag
     ]
-    checked = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
-    drawn = [block.text for block in blocks_of(ARCHITECTURE) if block.marker == "illustration"]
-    assert drawn == ["\n".join(layers).replace("metricreg.", "") + "\n" for layers in checked]
+    for text in picture.iter("{http://www.w3.org/2000/svg}text"):
+        x, y, length = float(text.get("x", 0)), float(text.get("y", 0)), HOOKS.CHARACTER * len(text.text or "")
+        if text.get("class") != "aside":
+            assert any(a < x and x + length <= a + w and b < y < b + h for a, b, w, h in boxes), text.text
 
 
 def test_the_page_says_what_every_module_does() -> None:
     modules = {path.stem for path in (ROOT / "metricreg").glob("*.py")} - {"__init__"}
     packages = {path.parent.name for path in (ROOT / "metricreg").glob("*/__init__.py")}
-    table = ARCHITECTURE.partition("## What each module does")[2].partition("\n## ")[0]
-    described = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    described = {name for room, _ in _rows("The rooms") for name in re.findall(r"`(\w+)`", room)}
     assert described == modules | packages
+
+
+def test_every_file_to_open_for_a_change_is_there() -> None:
+    rows = _rows("To change something")
+    assert len(rows) >= 20
+    assert all(re.findall(r"`([^`]+)`", where) for _, where in rows)
+    gone = [path for _, where in rows for path in re.findall(r"`([^`]+)`", where) if not (ROOT / path).exists()]
+    assert not gone
+
+
+def test_every_function_on_the_way_of_a_batch_is_where_the_page_says() -> None:
+    named = re.findall(r"`(metricreg/[\w/]+\.py)`:\s+`([\w.]+)`", ARCHITECTURE)
+    assert len(named) >= 20
+    gone = []
+    for path, name in named:
+        scope: list[ast.stmt] = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+        for part in name.split("."):
+            found = [node for node in scope if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == part]
+            scope = found[0].body if found else []
+        gone += [] if found else [f"{path}: {name}"]
+    assert not gone
 
 
 # -- the checker itself -----------------------------------------------------------------------------------------------
