@@ -151,7 +151,7 @@ rect { fill-opacity: 0.12; stroke-opacity: 0.6; rx: 5px }
 .core { fill: #2da44e; stroke: #2da44e }
 @media (prefers-color-scheme: dark) { svg { color: #c9d1d9 } }
 """
-SORTS = {"program": "commands", "ships": "what ships, as plugins would", "core": "what everything stands on"}
+SORTS = {"program": "commands", "ships": "components that ship", "core": "what everything stands on"}
 PROGRAMS = {"cli", "training", "explanation", "bench"}
 WIDTH, EDGE, GAP, LINE, CHARACTER = 960, 20, 10, 14, 5.8
 
@@ -179,7 +179,7 @@ def rooms() -> str:
                 *(_text(x + 10, y + 32 + LINE * n, line) for n, line in enumerate(lines)),
             ]
         y += height + GAP
-    key, x = [_text(EDGE, 16, "A room imports from those below it alone.", "aside")], WIDTH - 470
+    key, x = [_text(EDGE, 16, "A room imports from those below it alone.", "aside")], WIDTH - 420
     for sort, text in SORTS.items():
         key += [f'<rect class="{sort}" x="{x}" y="7" width="10" height="10"/>', _text(x + 16, 16, text, "aside")]
         x += 40 + 6 * len(text)

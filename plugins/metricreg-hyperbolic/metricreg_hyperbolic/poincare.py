@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from metricreg import Distance
+from metricreg import Distance, symmetric
 from metricreg.distances import LpDistance
 
 RIM = {torch.float32: 1e-3, torch.float64: 1e-5}
@@ -64,6 +64,7 @@ class PoincareDistance(Distance):
         near = norms < torch.finfo(x.dtype).tiny  # there the map is linear
         return torch.where(near, x * math.sqrt(self.curvature), x * (radii / lengths))
 
+    @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of points of the unit ball, `[X, Y]`."""
         depth = (1.0 - x.square().sum(-1, keepdim=True)) * (1.0 - y.square().sum(-1, keepdim=True)).mT

@@ -26,6 +26,7 @@ class ClippedMeanReducer(metricreg.Reducer):
         super().__init__()
         self.cap = cap
 
+    @metricreg.by_value
     def statistics(self, term: metricreg.Term) -> tuple[Tensor, ...]:
         """Sum of the clipped values, and count."""
         return term.sum(term.values.clamp(max=self.cap)), term.count()
