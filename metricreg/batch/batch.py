@@ -18,6 +18,8 @@ from metricreg.errors import InputError, MetricregError
 from metricreg.functional.masked import Mask
 
 T = TypeVar("T")
+FEW = 2
+"""Times more distances than entries of the embeddings of positives, where those are looked at by themselves."""
 Rowwise = Callable[[Tensor], Tensor]
 """A function of each row of a tensor by itself."""
 Made = tuple[Hashable, Rowwise]
@@ -98,6 +100,7 @@ class Batch:
     _memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     _diagonal: bool = field(default=False, init=False, repr=False)  # self_index is 0, 1, ..., known without a look
     _lists: bool | None = field(default=None, init=False, repr=False)
+    _few: bool | None = field(default=None, init=False, repr=False)
     _plan: Plan | None = field(default=None, init=False, repr=False)
     _cache: Cache | None = field(default=None, init=False, repr=False)
 
@@ -224,6 +227,18 @@ class Batch:
             return False if self._plan is None else self._plan.lists_positives(self)
         return self._lists
 
+    @property
+    def has_few_positives(self) -> bool:
+        """Whether the embeddings of an anchor's positives have fewer entries than half of its row of distances has.
+
+        Of all anchors of a step, so that each of its tiles goes the same way.
+        """
+        if self._few is None:
+            known = self.lists_positives and self.anchor_labels is not None and self.reference_labels is not None
+            found = known and self._pairing.most * self.anchors.shape[1] * FEW <= len(self.references)
+            object.__setattr__(self, "_few", found)
+        return bool(self._few)
+
     def at_positives(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Of values `[A, M]`, or `[1, M]`, those of positives, `[A, K]`, and which of them count, in their shape.
 
@@ -344,6 +359,7 @@ class Batch:
             weights=None if self.weights is None else self.weights[i:j],
             per_anchor={key: value[i:j] for key, value in self.per_anchor.items()},
             _lists=self.lists_positives,
+            _few=self._few,
         )
         if "pairing" in self._memo:
             part._memo["pairing"] = self._pairing.view(slice(i, j), None, part.self_index)
@@ -362,6 +378,7 @@ class Batch:
             reference_labels=None if labels is None else labels[columns],
             self_index=None if self.self_index is None else own,
             _lists=self.lists_positives,
+            _few=self._few,
         )
         if "pairing" in self._memo:
             part._memo["pairing"] = self._pairing.view(rows, columns, part.self_index)
@@ -383,7 +400,7 @@ class Batch:
 
     def with_tensors(self, **changes: Any) -> Batch:
         """The same batch on other tensors of the same values: what is known of its pairs stays known."""
-        return self._with(_memo=self._memo, _lists=self._lists, **changes)
+        return self._with(**({"_memo": self._memo, "_lists": self._lists, "_few": self._few} | changes))
 
     def _with(self, **changes: Any) -> Batch:
         """A copy with some fields changed, of whose pairs nothing is known yet."""
@@ -392,7 +409,7 @@ class Batch:
         if "anchors" in changes or "references" in changes:
             changes = {"_cache": None if self._plan is None else self._plan.cache()} | changes
         every = fields(self)
-        values = {f.name: getattr(self, f.name) for f in every} | {"_memo": {}, "_lists": None} | changes
+        values = {f.name: getattr(self, f.name) for f in every} | {"_memo": {}, "_lists": None, "_few": None} | changes
         made = type(self)(**{f.name: values[f.name] for f in every if f.init})
         for f in every:
             if not f.init:
@@ -460,7 +477,8 @@ class Batch:
 
     def without_tensors(self) -> Callable[[Mapping[tuple[str, str], Tensor]], Batch]:
         """How to make the batch again of its tensors, or of others like them; holds none itself."""
-        alone, match, diagonal, lists = self.is_self_comparison, self.match, self._diagonal, self.lists_positives
+        alone, match, diagonal = self.is_self_comparison, self.match, self._diagonal
+        known = {"_lists": self.lists_positives, "_few": self.has_few_positives}
         same_labels = self.anchor_labels is self.reference_labels
         empty = None
         if self.selection is not None:
@@ -479,7 +497,7 @@ class Batch:
             if empty is not None:
                 columns = [tensor for (owner, _), tensor in tensors.items() if owner == "selection"]
                 values["selection"] = empty.with_columns(columns)
-            return Batch(**values, match=match)._with(_diagonal=diagonal, _lists=lists)
+            return Batch(**values, match=match)._with(_diagonal=diagonal, **known)
 
         return make
 

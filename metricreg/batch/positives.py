@@ -156,13 +156,23 @@ class Pairing:
             self._by_label = keys, columns
         return self._by_label
 
+    @property
+    def most(self) -> int:
+        """How many references an anchor has at most as its classmates, or by a match as its positives."""
+        if self.match is not None:
+            return self.positive_index().index.shape[1]
+        _, number = torch.unique_consecutive(self.by_label[0], return_counts=True)
+        return int(number.max()) if len(number) else 0
+
     def list_once(self) -> None:
         """List the classmates of all anchors, for all views of some of them, if they are few."""
-        if self.match is None and len(self.labels):
-            _, number = torch.unique_consecutive(self.by_label[0], return_counts=True)
-            longest = int(number.max()) if len(number) else 0
-            if longest <= SHORT and longest * SPARSE <= len(self.ref_labels):
-                self.classmates  # noqa: B018 - kept
+        if (
+            self.match is None
+            and len(self.labels)
+            and self.most <= SHORT
+            and self.most * SPARSE <= len(self.ref_labels)
+        ):
+            self.classmates  # noqa: B018 - kept
 
     def view(self, rows: slice, columns: slice | None, self_index: Tensor | None) -> Pairing:
         """The same of some anchors, and of some references.

@@ -288,11 +288,11 @@ class HingeTriplets(Term):
                 of_x.append(is_open.sum(1))
                 of_y += is_open
             open_x = torch.stack(of_x, 1) if of_x else torch.zeros_like(x)
-            nan = 0.0 * (x.sum(1) + y.sum(1))  # which keeps no hinge open, and must be seen
+            nan = (0.0 * x).sum(1) + (0.0 * y).sum(1)  # which keeps no hinge open, and must be seen
         total = (open_x * x).sum(1) + torch.linalg.vecdot(of_y, y) + nan
         if low is None or low < 0.0:  # hinges of exactly zero count, and add nothing
             return total, self.wx.sum(1) * self._negatives.count()
-        return total, open_x.double().sum(1).long()
+        return total, open_x.long().sum(1)
 
     def _sorted(self, low: float | None, high: float | None) -> tuple[Tensor, Tensor]:
         """Of those between the bounds, from the sorted x and its running sums."""

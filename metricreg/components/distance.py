@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,9 +15,13 @@ from metricreg.components.promises import promises
 from metricreg.errors import MetricregError
 from metricreg.functional.safe import safe_pow
 
-FEW = 2
-"""Distances to positives are made by themselves where their embeddings have so many times fewer entries than there are
-references."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def follows_matrix(between: F) -> F:
+    """Say of `Distance.between` that it is a quicker way to what `matrix` makes."""
+    between.__dict__["follows_matrix"] = True
+    return between
 
 
 class Distance(Component):
@@ -52,6 +57,7 @@ class Distance(Component):
         other = prepared if y is None or y is x else self.prepare(y)
         return safe_pow(self._matrix(prepared, other), self.power)
 
+    @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`.
 
@@ -79,7 +85,7 @@ class Distance(Component):
 
     def at(self, batch: Batch, distances: Tensor, index: Tensor) -> Tensor:
         """Of the distances of a batch `[A, M]`, those at some columns `[A, K]`, few of which are made anew."""
-        if batch.lists_positives and not self._has_own_forward:
+        if batch.lists_positives and self._follows_matrix:
             return self._listed(batch, index)
         return distances.gather(1, index)
 
@@ -89,9 +95,7 @@ class Distance(Component):
 
     def makes_positives_alone(self, batch: Batch) -> bool:
         """Whether the distances of anchors to their positives are made by themselves."""
-        if not batch.lists_positives or self._has_own_forward:
-            return False
-        return batch.positive_index[0].shape[1] * batch.anchors.shape[1] * FEW <= len(batch.references)
+        return self._follows_matrix and batch.has_few_positives
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
@@ -104,7 +108,12 @@ class Distance(Component):
     @property
     def is_symmetric(self) -> bool:
         """Whether `matrix` is promised to be symmetric, and nothing else makes the distances."""
-        return promises(self.matrix, "symmetric") and not self._has_own_forward
+        return promises(self.matrix, "symmetric") and self._follows_matrix
+
+    @property
+    def _follows_matrix(self) -> bool:
+        """Whether the distances of a batch are what `matrix` makes of what `prepare` makes, and nothing else."""
+        return not self._has_own_forward and bool(getattr(type(self).between, "follows_matrix", False))
 
     @property
     def _has_own_forward(self) -> bool:

@@ -20,7 +20,7 @@ from metricreg.components.promises import promises
 from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer
 from metricreg.components.signature import parameters_model
-from metricreg.components.symmetry import check_symmetry
+from metricreg.components.symmetry import check_statistics
 from metricreg.engine.evaluate import (
     Evaluated,
     StepPlan,
@@ -172,7 +172,7 @@ class Loss(Component):
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             symmetric = of_pairs and promises(self.terms, "symmetric") and self.reducer.is_by_value
             if tile is not None and symmetric and prepared.is_symmetric:
-                check_symmetry(self, prepared)
+                check_statistics(self, prepared)
             found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}

@@ -17,6 +17,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss
+from metricreg.components.symmetry import check_distance
 from metricreg.functional.logsumexp import logsumexp, masked_exp, masked_logsumexp
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,9 +60,12 @@ class NegativesLoss(Loss):
             return None
         if not getattr(self.terms, "takes_log_sums", False):  # terms of someone else's, who may want all distances
             return None
+        if type(self).logsumexp is not NegativesLoss.logsumexp:
+            return None
         bounds = self._bounds(batch.anchors.dtype)
         if bounds is None or not self.distance.makes_positives_alone(batch):
             return None
+        check_distance(self.distance, batch)
         middle = (bounds[0] + bounds[1]) / 2.0
 
         def powers(part: Batch) -> Tensor:

@@ -12,6 +12,7 @@ from metricreg.batch.terms import Term
 from metricreg.components.loss import Terms
 from metricreg.components.negatives_loss import exponent_bounds
 from metricreg.components.proxy_loss import ProxyLoss
+from metricreg.components.symmetry import check_distance
 from metricreg.engine.execution import BLOCK, MANY
 from metricreg.engine.tiled import Output, Sweep
 from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp, masked_exp
@@ -93,6 +94,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         """The loss of each embedding, `[N]`."""
         bounds = self._bounds(batch)
         assert bounds is not None  # as _in_blocks says
+        check_distance(self.distance, batch)
         middle = (bounds[0] + bounds[1]) / 2.0
         turned = Batch(proxies, batch.anchors, classes, batch.anchor_labels)
 

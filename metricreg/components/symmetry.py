@@ -1,4 +1,4 @@
-"""Whether a loss that promises to be symmetric is: looked at once, in the first step that goes by it."""
+"""Whether what a component promises is so: looked at on a few samples, in the first step that goes by it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.components.distance import Distance
 from metricreg.engine.evaluate import bind_terms, term_statistics
 from metricreg.errors import MetricregError
 
@@ -15,55 +16,110 @@ if TYPE_CHECKING:
     from metricreg.components.loss import Loss
 
 SAMPLES = 16
-"""Samples whose pairs are looked at."""
-TOLERANCE = 1e-3
-"""Relative difference, in float32, that is rounding."""
+"""Samples whose pairs are looked at, in float64,"""
+EACH = 4
+"""up to so many of each class."""
+TOLERANCE = 1e-6
+"""Relative difference that is rounding; a hundred times as much in the type of the batch."""
 
 
-def check_symmetry(loss: Loss, batch: Batch) -> None:
-    """Compare the statistics of a few pairs with those of the same pairs with their samples exchanged.
+def check_statistics(loss: Loss, batch: Batch) -> None:
+    """Compare the statistics of all pairs of a few samples with the sum of those of half of the pairs, counted twice.
 
     Raises:
         MetricregError: they differ, so that a promise of the loss, its distance or its reducer is wrong.
     """
-    if loss.__dict__.get("_is_known_symmetric") or len(batch) < 2:
+    known = loss.__dict__.get("_checked_with")
+    if (known is not None and known[0] is loss.distance and known[1] is loss.reducer) or len(batch) < 2:
         return
-    some = _first_of_each_class(batch)
-    halves = some[::2], some[1::2]
+    check_distance(loss.distance, batch)
+    try:
+        found = _check_statistics(loss, _some_of(batch, torch.float64), TOLERANCE)
+    except RuntimeError:  # of a component that mixes types
+        found = _check_statistics(loss, _some_of(batch, batch.anchors.dtype), 100 * TOLERANCE)
+    if found:
+        loss.__dict__["_checked_with"] = loss.distance, loss.reducer
+
+
+def _check_statistics(loss: Loss, some: Batch, tolerance: float) -> bool:
+    """The same of a few samples, up to a relative tolerance; whether there was anything to compare."""
+    first, second = slice(0, len(some) // 2), slice(len(some) // 2, len(some))
     with torch.no_grad():
-        found = [_statistics(loss, batch, *order) for order in (halves, halves[::-1])]
-    for name in found[0]:
-        for a, b in zip(found[0][name], found[1][name], strict=True):
-            # a value at a margin may be counted either way
-            slack = TOLERANCE * torch.maximum(a.abs(), b.abs()) + (0.0 if a.is_floating_point() else 1.0)
-            if bool(((a - b).abs() > slack).any()):
-                reducer = type(loss.reducer.for_term(name)).__name__
-                raise MetricregError(
-                    f"the term '{name}' of {type(loss).__name__}, by {type(loss.distance).__name__} and {reducer}, is "
-                    f"{a.tolist()} of some pairs, and {b.tolist()} of the same with their samples exchanged. One of "
-                    "the three promises what does not hold: take the mark @symmetric from its terms or matrix, or "
-                    "@by_value from its statistics"
+        whole, a, b, one, other = (
+            _statistics(loss, part)
+            for part in (
+                some,
+                some.block(first, first),
+                some.block(second, second),
+                some.block(first, second),
+                some.block(second, first),
+            )
+        )
+    for name in whole:
+        for k, total in enumerate(whole[name]):
+            halves = a[name][k] + b[name][k]
+            for across in (one[name][k], other[name][k]):
+                found = halves + 2 * across
+                # a value at a margin may be counted either way
+                slack = tolerance * torch.maximum(total.abs(), found.abs()) + (
+                    0.0 if total.is_floating_point() else 2.0
                 )
-    loss.__dict__["_is_known_symmetric"] = True
+                if bool(((total - found).abs() > slack).any()):
+                    reducer = type(loss.reducer.for_term(name)).__name__
+                    raise MetricregError(
+                        f"the term '{name}' of {type(loss).__name__}, reduced by {reducer}, is {total.tolist()} over "
+                        f"all pairs of a few samples, and {found.tolist()} where half of the pairs stand for both. "
+                        "One of the two promises what does not hold: take the mark @symmetric from terms, or @by_value from "
+                        "statistics"
+                    )
+    return any(bool(total.any()) for given in one.values() for total in given if total.is_floating_point())
 
 
-def _first_of_each_class(batch: Batch) -> Tensor:
-    """A few samples, those of a class one after another."""
+def check_distance(distance: Distance, batch: Batch) -> None:
+    """Compare the distances of a few samples with those of the same pairs with their samples exchanged.
+
+    Raises:
+        MetricregError: they differ, or are not in the range that the distance states.
+    """
+    if distance.__dict__.get("_was_checked") or len(batch) < 2:
+        return
+    with torch.no_grad():
+        try:
+            found: Tensor = distance.between(_some_of(batch, torch.float64))
+        except RuntimeError:  # of a component that mixes types
+            found = distance.between(_some_of(batch, batch.anchors.dtype))
+    size = found.abs().max()
+    if bool(((found - found.mT).abs() > 1e-3 * size).any()):
+        raise MetricregError(
+            f"{type(distance).__name__}.matrix is marked @symmetric, and makes of some pairs other distances with "
+            "their samples exchanged; take the mark away"
+        )
+    known = distance.value_range()
+    if known is not None and bool(((found < known[0] - 1e-3) | (found > known[1] + 1e-3)).any()):
+        raise MetricregError(
+            f"{type(distance).__name__}.value_range says {known}, and there are distances from "
+            f"{float(found.min()):g} to {float(found.max()):g}"
+        )
+    if bool(size > 0):
+        distance.__dict__["_was_checked"] = True
+
+
+def _some_of(batch: Batch, dtype: torch.dtype) -> Batch:
+    """A few samples of a batch compared with themselves, those of a class in both halves."""
     labels = batch.anchor_labels
     if labels is None:
-        return torch.arange(min(SAMPLES, len(batch)), device=batch.anchors.device)
-    return labels.long().sort(stable=True).indices[:SAMPLES]
+        some = torch.arange(min(SAMPLES, len(batch)), device=batch.anchors.device)
+    else:
+        keys, order = labels.long().sort(stable=True)
+        place = torch.arange(len(keys), device=keys.device) - torch.searchsorted(keys, keys)  # in its class
+        some = order[place < EACH][:SAMPLES]
+    some = torch.cat([some[::2], some[1::2]])
+    labels = None if labels is None else labels[some]
+    shared = {k: v.detach().to(dtype) if v.is_floating_point() else v for k, v in batch.shared.items()}
+    return Batch.with_itself(batch.anchors[some].detach().to(dtype), labels, shared=shared)
 
 
-def _statistics(loss: Loss, batch: Batch, anchors: Tensor, references: Tensor) -> dict[str, tuple[Tensor, ...]]:
+def _statistics(loss: Loss, part: Batch) -> dict[str, tuple[Tensor, ...]]:
     """The statistics of each term of some anchors against some references."""
-    labels = batch.reference_labels
-    part = batch.replace(
-        anchors=batch.anchors[anchors],
-        references=batch.references[references],
-        anchor_labels=None if labels is None else labels[anchors],
-        reference_labels=None if labels is None else labels[references],
-        self_index=None,
-    )
     terms = bind_terms(loss.terms(part), part, loss.terms)
     return {name: term_statistics(name, term, loss.reducer)[1] for name, term in terms.items()}

@@ -39,5 +39,9 @@ class CosineSimilarity(Distance):
 
     def value_range(self) -> tuple[float, float] | None:
         """-1 to 1."""
-        is_own = type(self).matrix is CosineSimilarity.matrix and type(self).prepare is CosineSimilarity.prepare
+        is_own = (
+            type(self).matrix is CosineSimilarity.matrix
+            and type(self).prepare is CosineSimilarity.prepare
+            and self._follows_matrix
+        )
         return (-1.0, 1.0) if is_own else None

@@ -39,5 +39,9 @@ class DotProductSimilarity(Distance):
 
     def value_range(self) -> tuple[float, float] | None:
         """-1 to 1, if `normalize`."""
-        is_own = type(self).matrix is DotProductSimilarity.matrix and type(self).prepare is DotProductSimilarity.prepare
+        is_own = (
+            type(self).matrix is DotProductSimilarity.matrix
+            and type(self).prepare is DotProductSimilarity.prepare
+            and self._follows_matrix
+        )
         return (-1.0, 1.0) if self.normalize and is_own else None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
+from metricreg.components.distance import follows_matrix
 from metricreg.functional.masked import greater
 from metricreg.functional.products import products
 from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
@@ -52,6 +53,7 @@ class LpDistance(Distance):
         """Lp distances `[X, Y]`."""
         return torch.cdist(x, y, p=self.p) if self.p != 2.0 else euclidean(x, y)
 
+    @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if self.p != 2.0 or type(self).matrix is not LpDistance.matrix or self._has_own_forward:
@@ -60,7 +62,9 @@ class LpDistance(Distance):
 
     def value_range(self) -> tuple[float, float] | None:
         """0 to 2 to the power, if `normalize`."""
-        is_own = type(self).matrix is LpDistance.matrix and type(self).prepare is LpDistance.prepare
+        is_own = (
+            type(self).matrix is LpDistance.matrix and type(self).prepare is LpDistance.prepare and self._follows_matrix
+        )
         return (0.0, 2.0**self.power) if self.normalize and self.p >= 1.0 and is_own else None
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
+from metricreg.components.distance import follows_matrix
 from metricreg.distances.lp import euclidean, euclidean_between
 from metricreg.errors import InputError
 
@@ -69,6 +70,7 @@ class MahalanobisDistance(Distance):
         """Euclidean distances of mapped rows `[X, Y]`."""
         return euclidean(x, y)
 
+    @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not MahalanobisDistance.matrix or self._has_own_forward:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.components import Distance
+from metricreg.components.distance import follows_matrix
 from metricreg.distances.lp import augmented, squared_euclidean
 from metricreg.functional.masked import greater
 from metricreg.functional.safe import safe_pow, unit_rows
@@ -43,6 +44,7 @@ class SNRDistance(Distance):
         """Ratios `[X, Y]`; rows of x are the anchors."""
         return self._ratios(augmented(x), augmented(y))
 
+    @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not SNRDistance.matrix or self._has_own_forward:

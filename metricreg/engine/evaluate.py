@@ -290,7 +290,7 @@ def _statistics(terms: Callable[[Batch], Terms], reducer: Reducing, part: Batch)
     for name, term in bind_terms(terms(part), part, terms).items():
         each, given = term_statistics(name, term, reducer)
         reduced.append(replace(each, start=len(outputs)))
-        size = term.size if isinstance(term, Term) else max(s.numel() for s in given)
+        size = term.size if isinstance(term, Term) else max((s.numel() for s in given), default=0)
         outputs += [(s, size) for s in given]
     return reduced, outputs
 

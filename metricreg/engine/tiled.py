@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +125,7 @@ class Sweep:
                 found = call(self.function, _part(batch, leaves, block))
                 if self.by_row and block.times == 1:  # what it gives of references is of the same rows
                     found = found[:1]
-                if not outputs and grad:
+                if grad:
                     _check_sources([value for value, _ in found], leaves.current)
                 here = [k for k, (value, _) in enumerate(found) if value.requires_grad]
                 carriers |= {k: max(found[k][1], carriers.get(k, 0)) for k in here}
@@ -230,8 +232,16 @@ def _with_state(module: nn.Module, held: dict[str, Tensor]) -> Callable[..., Any
     others = {f"module.{name}": tensor for name, tensor in held.items() if tensor is not now.get(name)}
     if not others:
         return _call
-    caller = _Caller(module)
-    return lambda *given: functional_call(caller, others, given)
+    caller, lock = _Caller(module), _LOCKS.setdefault(module, RLock())
+
+    def call(*given: Any) -> Any:
+        with lock:  # or each would put back what it found, which may be what another had put there
+            return functional_call(caller, others, given)
+
+    return call
+
+
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 
 
 def _call(function: Callable[[Batch], Any], part: Batch) -> Any:

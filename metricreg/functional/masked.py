@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import once_read, transforms_active
+from metricreg.functional.transforms import must_be_plain
 
 EXACT = 2**24
 """Ones that float32 sums exactly."""
@@ -59,6 +59,12 @@ class Mask:
             return torch.where(self.as_bool(), values, fill)
         return values.index_put(self.left_out, values.new_tensor(fill)) if len(self.left_out[0]) else values
 
+    def fill_(self, values: Tensor, fill: float) -> Tensor:
+        """The same, without a gradient; in place, where what does not count is listed."""
+        if self.left_out is None:
+            return torch.where(self.as_bool(), values, fill)
+        return values.index_put_(self.left_out, values.new_tensor(fill))
+
     def count(self) -> Tensor:
         """How many entries of each row count: int64 `[A]`."""
         if self.left_out is None:
@@ -84,61 +90,44 @@ def sums_between(
     if low is None and high is None:
         count = values.new_full((len(values),), values.shape[1], dtype=torch.int64) if mask is None else mask.count()
         return (values if mask is None else mask.filled(values, 0.0)).sum(1), count
-    rows, columns = (None, None) if mask is None or mask.left_out is None else mask.left_out
-    entries = mask.as_bool() if mask is not None and rows is None else None
-    total, count, _ = _SumsBetween.apply(values, rows, columns, entries, low, high)  # type: ignore[no-untyped-call]
-    return total, count
+    if must_be_plain(values):
+        kept = torch.ones_like(values, dtype=torch.bool) if mask is None else mask.as_bool()
+        kept = kept if low is None else kept & ~(values <= low)
+        kept = kept if high is None else kept & ~(values >= high)
+        return torch.where(kept, values, 0.0).sum(1), kept.sum(1)
+    found: tuple[Tensor, Tensor] = _SumsBetween.apply(values, mask, low, high)  # type: ignore[no-untyped-call]
+    return found
 
 
-@once_read
 class _SumsBetween(torch.autograd.Function):
     """The derivative is 1 where a value is kept, 0 elsewhere: in the type of the values, as bool takes longer."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(
-        values: Tensor,
-        rows: Tensor | None,
-        columns: Tensor | None,
-        entries: Tensor | None,
-        low: float | None,
-        high: float | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx: Any, values: Tensor, mask: Mask | None, low: float | None, high: float | None
+    ) -> tuple[Tensor, Tensor]:
         outside = next(bound for bound in (low, high) if bound is not None)
-        some = values
-        if rows is not None:
-            some = values.index_put((rows, columns), values.new_tensor(outside))
-        elif entries is not None:
-            some = torch.where(entries, values, outside)
-        total, kept = some, torch.ones_like(some)
+        total = some = values if mask is None else mask.filled(values, outside)
+        kept = torch.ones_like(some)
         if low is not None:
-            total, kept = torch.threshold(total, low, 0.0), kept - at_most(some, low)
+            total, kept = torch.threshold(total, low, 0.0), kept.sub_(at_most(some, low))
         if high is not None:
-            total, kept = -torch.threshold(-total, -high, 0.0), kept - at_most(-some, -high)
-        return total.sum(1), kept.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None).long(), kept
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(*output[1:])
+            total, kept = -torch.threshold(-total, -high, 0.0), kept.sub_(at_most(-some, -high)).clamp_(min=0.0)
+        count = kept.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None).long()
+        ctx.mark_non_differentiable(count)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output[2])
-        ctx.save_for_forward(output[2])
+        ctx.save_for_backward(kept)
+        return total.sum(1), count
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
-        return None if gradient is None else gradient[:, None] * kept, None, None, None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> tuple[Tensor, None, None]:
-        (kept,) = ctx.saved_tensors
-        return (tangent * kept).sum(1), None, None
+        return None if gradient is None else gradient[:, None] * kept, None, None, None
 
 
 def at_most(values: Tensor, bound: float) -> Tensor:
     """1 where a value is at most a bound, else 0, in the type of the values; without a gradient."""
-    if _must_be_plain():
+    if must_be_plain(values):
         return (values <= bound).to(values.dtype)
     return torch.le(values, bound, out=torch.empty_like(values))
 
@@ -151,11 +140,6 @@ def greater(values: Tensor, bound: Tensor, out: Tensor | None = None) -> Tensor:
         bound: `[A, 1]`.
         out: memory in the shape of the values that may be written to.
     """
-    if _must_be_plain():
+    if must_be_plain(values):
         return (values > bound).to(values.dtype)
     return torch.gt(values, bound, out=torch.empty_like(values) if out is None else out)
-
-
-def _must_be_plain() -> bool:
-    """Whether comparisons go by way of bool, which takes a processor several times as long."""
-    return transforms_active() or torch.compiler.is_compiling()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import once_read, transforms_active
+from metricreg.functional.transforms import must_be_plain
 
 SHORTEST = 1e-12
 """Norm under which a row has no direction."""
@@ -21,39 +21,26 @@ def safe_sqrt(squares: Tensor, least: Tensor | None = None) -> Tensor:
         least: up to where a square is taken for 0, in a shape that broadcasts; without a gradient; 0 if None.
     """
     least = squares.new_zeros(()) if least is None else least.detach()
-    if torch.compiler.is_compiling():
+    if must_be_plain(squares):
         low = squares <= least
         return squares.masked_fill(low, 1.0).sqrt().masked_fill(low, 0.0)
     found: Tensor = _SafeSqrt.apply(squares, least)  # type: ignore[no-untyped-call]
     return found
 
 
-@once_read
 class _SafeSqrt(torch.autograd.Function):
     """Compared to floats: on a CPU a mask of bool takes several times as long."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(squares: Tensor, least: Tensor) -> Tensor:
-        # torch.vmap has no rule for gt_
-        kept = squares * (squares > least) if transforms_active() else squares.clone().gt_(least).mul_(squares)
-        return kept.sqrt_()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(output)
-        ctx.save_for_forward(output)
+    def forward(ctx: Any, squares: Tensor, least: Tensor) -> Tensor:
+        found = squares.clone().gt_(least).mul_(squares).sqrt_()
+        ctx.save_for_backward(found)
+        return found
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (found,) = ctx.saved_tensors
         return _over_twice(gradient, found), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
-        (found,) = ctx.saved_tensors
-        return _over_twice(tangent, found)
 
 
 def _over_twice(factor: Tensor, found: Tensor) -> Tensor:
@@ -79,8 +66,8 @@ def safe_pow(values: Tensor, power: float) -> Tensor:
 
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
-    if p == 2.0 and not torch.compiler.is_compiling():
-        found: Tensor = _UnitRows.apply(x)[0]  # type: ignore[no-untyped-call]
+    if p == 2.0 and not must_be_plain(x):
+        found: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]
         return found
     if p == 2.0 or not x.shape[-1]:
         norms = torch.linalg.vector_norm(x, p, dim=-1, keepdim=True)
@@ -98,42 +85,27 @@ def _lengths(norms: Tensor, short: Tensor) -> Tensor:
     return norms.masked_fill(short, 1.0)
 
 
-@once_read
 class _UnitRows(torch.autograd.Function):
     """u = x / |x|, whose derivative (I - u uᵀ) / |x| takes half of the operations of one put together.
 
     A short row is its own u, over a length of 1. Of what is along it nothing is left out then: u uᵀ is below rounding.
     """
 
-    generate_vmap_rule = True
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        lengths = torch.threshold_(torch.linalg.vector_norm(x, dim=-1, keepdim=True), SHORTEST, 1.0)
+        units = x / lengths
+        ctx.save_for_backward(x, units, lengths)
+        return units
 
     @staticmethod
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        lengths = torch.threshold(torch.linalg.vector_norm(x, dim=-1, keepdim=True), SHORTEST, 1.0)
-        return x / lengths, lengths
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *output)
-        ctx.save_for_forward(*inputs, *output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None, _: None) -> Tensor | None:
-        return None if gradient is None else _across(gradient, *ctx.saved_tensors)
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, None]:
-        return _across(tangent, *ctx.saved_tensors), None
-
-
-def _across(vector: Tensor, x: Tensor, units: Tensor, lengths: Tensor) -> Tensor:
-    """What is left of a vector without its part along unit rows, over their lengths."""
-    if torch.is_grad_enabled() or transforms_active():  # for a second derivative, of x, not of what was made of it
-        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        short = norms <= SHORTEST
-        lengths = _lengths(norms, short)
-        units = (x / lengths).masked_fill(short, 0.0)
-    along = torch.linalg.vecdot(vector, units).unsqueeze(-1)
-    return torch.addcmul(vector, along, units, value=-1.0) / lengths
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x, units, lengths = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
+            norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+            short = norms <= SHORTEST
+            lengths = _lengths(norms, short)
+            units = (x / lengths).masked_fill(short, 0.0)
+        along = torch.linalg.vecdot(gradient, units).unsqueeze(-1)
+        across: Tensor = torch.addcmul(gradient, along, units, value=-1.0) / lengths
+        return across

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-
-F = TypeVar("F", bound=torch.autograd.Function)
 
 _active: Callable[[], bool] | None = getattr(torch._C, "_are_functorch_transforms_active", None)
 
@@ -23,12 +19,6 @@ def transforms_active() -> bool:
     return True if _active is None else bool(_active())
 
 
-def once_read(function: type[F]) -> type[F]:
-    """An `autograd.Function` whose `forward` keeps its signature, which torch reads at each call to find defaults."""
-    function.forward.__signature__ = inspect.signature(function.forward)  # type: ignore[attr-defined]
-    return function
-
-
 def has_tangent(tensor: Tensor) -> bool:
     """Whether a derivative in forward mode goes with a tensor."""
     return forward_ad.unpack_dual(tensor).tangent is not None  # type: ignore[no-untyped-call]
@@ -37,3 +27,10 @@ def has_tangent(tensor: Tensor) -> bool:
 def has_hooks(tensor: Tensor) -> bool:
     """Whether hooks run when a tensor gets its gradient. Where torch does not tell, yes."""
     return bool(getattr(tensor, "_backward_hooks", True))
+
+
+def must_be_plain(tensor: Tensor) -> bool:
+    """Whether a function of a tensor is to be put together of torch's own operations: by a compiler, which finds the
+    passes by itself, and where derivatives other than the first and second in reverse are taken.
+    """
+    return torch.compiler.is_compiling() or transforms_active() or has_tangent(tensor)

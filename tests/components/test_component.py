@@ -618,7 +618,7 @@ def test_what_init_does_to_its_containers_does_not_change_the_spec(registry: Reg
 
 
 @pytest.mark.parametrize(
-    ("base", "name"), [(Loss, "width"), (Loss, "once"), (Distance, "margin"), (Reducer, "additive")]
+    ("base", "name"), [(Loss, "width"), (Loss, "batch_terms"), (Distance, "margin"), (Reducer, "additive")]
 )
 def test_a_parameter_may_not_take_the_name_of_what_its_kind_does(base: type[Any], name: str) -> None:
     source = f"class Taken(base):\n    def __init__(self, {name}: float = 1.0) -> None:\n        super().__init__()\n"

@@ -864,20 +864,90 @@ class PromisingFirstOfPair(FirstOfPair):
         return super().statistics(term)
 
 
+class SumOfRow(L.ContrastiveLoss):
+    """A value of an anchor, not of a pair."""
+
+    @symmetric
+    def terms(self, batch: Batch) -> Any:
+        return {"loss": Term(self.distance.between(batch).sum(1))}
+
+
+class LessItsMean(L.ContrastiveLoss):
+    """Values that depend on others of the row."""
+
+    @symmetric
+    def terms(self, batch: Batch) -> Any:
+        d = self.distance.between(batch)
+        return {"loss": Term(d - d.mean(1, keepdim=True).detach(), batch.positives)}
+
+
+class MeanOfMeans(R.MeanReducer):
+    """Of anchors."""
+
+    @by_value
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        total, count = term.per_anchor()
+        return (total / count.clamp(min=1)).sum(), (count > 0).sum()
+
+
+class OverAnchors(R.MeanReducer):
+    """Divided by the number of anchors."""
+
+    @by_value
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        return term.sum(), torch.tensor(float(term.anchors))
+
+
+class SquareOfSum(R.MeanReducer):
+    """Which does not add up."""
+
+    @by_value
+    def statistics(self, term: Term) -> tuple[Tensor, ...]:
+        return term.sum() ** 2, term.count()
+
+
 @pytest.mark.parametrize(
     "loss",
     [
         L.ContrastiveLoss(distance=Turning(normalize=False)),
         PromisingFromTheAnchor(),
-        L.ContrastiveLoss(reducer=PromisingFirstOfPair()),
+        SumOfRow(),
+        LessItsMean(),
+        *(L.ContrastiveLoss(reducer=r()) for r in (PromisingFirstOfPair, MeanOfMeans, OverAnchors, SquareOfSum)),
     ],
-    ids=["distance", "terms", "reducer"],
+    ids=["distance", "terms", "row", "row mean", "reducer", "anchors' means", "anchors", "square"],
 )
 def test_a_wrong_promise_is_an_error_in_the_first_step(loss: Loss) -> None:
     x, labels = rows(20), torch.arange(20) // 2
     loss(x, labels, execution=DENSE)  # which does not go by it
-    with pytest.raises(MetricregError, match="promises what does not hold: take the mark"):
+    with pytest.raises(MetricregError, match=r"take the mark"):
         loss(x, labels, execution=tiles(7))
+
+
+@pytest.mark.parametrize(
+    ("distance", "message"),
+    [
+        (
+            type(
+                "Rolled",
+                (D.CosineSimilarity,),
+                {"matrix": symmetric(lambda self, x, y: x @ y.roll(1, -1).mT), "value_range": lambda self: (-1.0, 1.0)},
+            )(),
+            "Rolled.matrix is marked @symmetric",
+        ),
+        (
+            type("Unbounded", (D.DotProductSimilarity,), {"value_range": lambda self: (-1.0, 1.0)})(normalize=False),
+            r"Unbounded.value_range says \(-1.0, 1.0\), and there are distances from",
+        ),
+    ],
+    ids=["symmetry", "range"],
+)
+def test_what_a_distance_says_of_itself_is_checked_where_sums_go_by_it(
+    distance: Distance, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    with pytest.raises(MetricregError, match=message):
+        L.NTXentLoss(distance=distance)(3 * rows(40), torch.arange(40) // 2, execution=tiles(7))
 
 
 def test_a_promise_is_checked_once() -> None:
@@ -886,7 +956,7 @@ def test_a_promise_is_checked_once() -> None:
         loss.calls = 0
         loss(rows(64), torch.arange(64) // 2, execution=tiles(16))
         calls.append(loss.calls)
-    assert calls[0] == calls[1] + 2
+    assert calls[0] == calls[1] + 5
 
 
 def test_what_a_class_makes_of_distances_and_margins_is_heeded() -> None:
