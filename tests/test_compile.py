@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,6 +17,14 @@ from tests.oracle import assert_close, value_and_gradients
 
 NOT_COMPILABLE: dict[str, str] = json.loads((ROOT / "docs" / "not-compilable.json").read_text(encoding="utf-8"))
 """Losses that cannot, and why; the documentation is made from it."""
+
+
+@pytest.fixture(autouse=True)
+def numbers_in_the_graph() -> Iterator[None]:
+    """How many positives an anchor has at most is a number of the graph; older versions of torch want to be asked."""
+    with torch._dynamo.config.patch(capture_scalar_outputs=True, capture_dynamic_output_shape_ops=True):
+        yield
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 
@@ -52,7 +61,7 @@ def test_a_match_is_part_of_the_graph(name: str) -> None:
 def test_what_is_said_not_to_compile_does_not(name: str) -> None:
     assert name in shipped("loss")
     record("loss", name, "compile", "refused")
-    with pytest.raises(Exception, match=r"(?i)data-dependent|unsupported|graph break"):
+    with pytest.raises(torch._dynamo.exc.Unsupported):
         results(name)
 
 

@@ -405,12 +405,13 @@ class Batch:
     def _with(self, **changes: Any) -> Batch:
         """A copy with some fields changed, of whose pairs nothing is known yet."""
         if "self_index" in changes:
-            changes = {"_diagonal": False} | changes
+            changes = {"_diagonal": False, **changes}
         if "anchors" in changes or "references" in changes:
-            changes = {"_cache": None if self._plan is None else self._plan.cache()} | changes
+            changes = {"_cache": None if self._plan is None else self._plan.cache(), **changes}
         every = fields(self)
-        values = {f.name: getattr(self, f.name) for f in every} | {"_memo": {}, "_lists": None, "_few": None} | changes
-        made = type(self)(**{f.name: values[f.name] for f in every if f.init})
+        values = {**{f.name: getattr(self, f.name) for f in every}, "_memo": {}, "_lists": None, "_few": None, **changes}
+        cls = Batch if type(self) is Batch else type(self)  # torch 2.4 compiles a call by name only
+        made = cls(**{f.name: values[f.name] for f in every if f.init})
         for f in every:
             if not f.init:
                 object.__setattr__(made, f.name, values[f.name])
@@ -428,7 +429,7 @@ class Batch:
             raise MetricregError(f"a batch has the fields {', '.join(known)}; got {', '.join(changes)}")
         for key in ("per_anchor", "shared"):
             if key in changes:
-                changes[key] = getattr(self, key) | changes[key]
+                changes[key] = {**getattr(self, key), **changes[key]}
         same_pairs = changes.keys() <= {"per_anchor", "shared"}
         made = self.with_tensors(**changes) if same_pairs else self._with(**changes)
         check_tensors(changes, len(made))

@@ -35,8 +35,8 @@ def related(match: Matching, labels: Tensor, ref_labels: Tensor) -> tuple[Tensor
     rows, columns, name = len(labels), len(ref_labels), type(match).__name__
     with torch.no_grad():  # a mask has no gradient, whatever parameters a match compares labels by
         found: Any = match.related(labels, ref_labels)
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        given = f"{len(found)} of them" if isinstance(found, tuple | list) else _described(found)
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        given = f"{len(found)} of them" if isinstance(found, (tuple, list)) else _described(found)
         raise MetricregError(f"{name}.related returned {given}; expected two masks, positives and negatives")
     for mask in found:
         if not isinstance(mask, Tensor) or mask.dtype is not torch.bool or mask.shape != (rows, columns):

@@ -179,7 +179,8 @@ class Loss(Component):
             self.reducer.check_terms(values)
             if type(self).update_buffers is not Loss.update_buffers:
                 leave_buffers(self)  # which the backward pass looks at
-                self.update_buffers(_OfScalars({**found.statistics, **once.statistics}))
+                statistics = {**found.statistics, **once.statistics}  # torch 2.4 compiles plain ones only
+                self.update_buffers(statistics if torch.compiler.is_compiling() else _OfScalars(statistics))
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient

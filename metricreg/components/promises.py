@@ -28,4 +28,4 @@ def by_value(function: F) -> F:
 
 def promises(function: Callable[..., Any], what: str) -> bool:
     """Whether a function has a mark, `symmetric` or `by_value`."""
-    return bool(getattr(function, f"promises_{what}", False))
+    return hasattr(function, f"promises_{what}")

@@ -69,8 +69,8 @@ def _check_statistics(loss: Loss, some: Batch, tolerance: float) -> bool:
                     raise MetricregError(
                         f"the term '{name}' of {type(loss).__name__}, reduced by {reducer}, is {total.tolist()} over "
                         f"all pairs of a few samples, and {found.tolist()} where half of the pairs stand for both. "
-                        "One of the two promises what does not hold: take the mark @symmetric from terms, or @by_value from "
-                        "statistics"
+                        "One of the two promises what does not hold: take the mark @symmetric from terms, or "
+                        "@by_value from statistics"
                     )
     return any(bool(total.any()) for given in one.values() for total in given if total.is_floating_point())
 

@@ -178,7 +178,7 @@ def reduce_terms(terms: Terms, reducer: Reducing) -> Evaluated:
         else:
             summed.append(term_statistics(name, term, reducer))
     found = _finalized(summed)
-    values = found.values | whole
+    values = {**found.values, **whole}
     return Evaluated({name: values[name] for name in terms if name in values}, found.statistics)
 
 
@@ -238,8 +238,8 @@ def term_statistics(name: str, term: Term | Scalar, reducer: Reducing) -> tuple[
     by: Any = term if isinstance(term, Scalar) else reducer.for_term(name)
     given: Any = term.statistics if isinstance(term, Scalar) else by.statistics(term)
     maker = type(by).__name__
-    if not isinstance(given, tuple | list) or not all(isinstance(s, Tensor) for s in given):
-        held = ", ".join(map(described, given)) if isinstance(given, tuple | list) else described(given)
+    if not isinstance(given, (tuple, list)) or not all(isinstance(s, Tensor) for s in given):
+        held = ", ".join(map(described, given)) if isinstance(given, (tuple, list)) else described(given)
         raise MetricregError(f"the statistics of the term '{name}' by {maker} are {held}; expected a tuple of tensors")
     shapes = tuple(s.shape for s in given)
     return Reduced(name, maker, by.finalize, isinstance(term, Scalar), 0, shapes), tuple(given)

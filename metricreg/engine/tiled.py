@@ -261,9 +261,10 @@ class _Caller(nn.Module):
 
 def leave_buffers(module: nn.Module) -> None:
     """Leave a module with copies of its buffers, which may change, so that what others hold of it does not."""
-    for owner in module.modules():
-        for name, buffer in list(owner.named_buffers(recurse=False)):
-            setattr(owner, name, buffer.clone())
+    for name, buffer in list(module.named_buffers(recurse=False)):
+        setattr(module, name, buffer.clone())
+    for part in module.children():
+        leave_buffers(part)
 
 
 # -- autograd ---------------------------------------------------------------------------------------------------------

@@ -53,9 +53,9 @@ def masked_logsumexp(values: Tensor, weight: Tensor, scale: float = 1.0, shift: 
 
 def _plain(values: Tensor, entries: Tensor, scale: float) -> Tensor:
     """In operations that torch differentiates, as often as anyone likes."""
-    nothing = ~entries.any(1)  # torch differentiates the sum of no exponentials to NaN
-    kept = (scale * values).masked_fill(~(entries | nothing[:, None]), -torch.inf)
-    return kept.logsumexp(1).masked_fill(nothing, -torch.inf)
+    nothing = ~entries.any(1, keepdim=True)  # torch differentiates the sum of no exponentials to NaN
+    kept = (scale * values).masked_fill(~(entries | nothing), -torch.inf)
+    return kept.logsumexp(1).masked_fill(nothing.squeeze(1), -torch.inf)
 
 
 class _LogSumExp(torch.autograd.Function):

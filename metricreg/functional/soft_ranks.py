@@ -45,8 +45,8 @@ def soft_ranks(scores: Tensor, index: Tensor, valid: Tensor, negatives: Mask, te
     own = scores.gather(1, index)
     # the sigmoid of -inf is 0: what is no negative stands before nothing
     against = negatives.filled(scores, -torch.inf)
-    of_negatives = torch.sigmoid(against[:, None, :] - own[:, :, None]).sum(2)
+    of_negatives = torch.sigmoid(against.unsqueeze(1) - own.unsqueeze(2)).sum(2)
     itself = torch.eye(index.shape[1], dtype=torch.bool, device=index.device)
-    before = torch.sigmoid(own[:, None, :] - own[:, :, None])
-    of_positives = before.masked_fill(itself | ~valid[:, None, :], 0.0).sum(2)
+    before = torch.sigmoid(own.unsqueeze(1) - own.unsqueeze(2))
+    of_positives = before.masked_fill(itself | ~valid.unsqueeze(1), 0.0).sum(2)
     return Ranks(of_positives, of_negatives, valid)
