@@ -29,14 +29,14 @@ def numbers_in_the_graph() -> Iterator[None]:
 pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 
 
-def results(name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def results(name: str, backend: str = "eager") -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Value and gradients, compiled and not. Capturing the graph is enough: the backend runs it as it is."""
     torch._dynamo.reset()
     found = []
     for compiled in (True, False):
         case = example(name)
         pipeline = Pipeline(case.loss, execution=Execution("dense"))
-        called = torch.compile(pipeline, fullgraph=True, backend="eager") if compiled else pipeline
+        called = torch.compile(pipeline, fullgraph=True, backend=backend) if compiled else pipeline
         found.append(value_and_gradients(case.by(called), [*case.views, *pipeline.parameters()]))
     return found[0], found[1]
 
@@ -45,6 +45,11 @@ def results(name: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 @pytest.mark.parametrize("name", [name for name in shipped("loss") if name not in NOT_COMPILABLE])
 def test_the_whole_pipeline_is_one_graph(name: str) -> None:
     assert_close(*results(name), 1e-12)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "ntxent", "multi_similarity", "triplet_margin", "arcface"])
+def test_the_gradient_is_a_graph_too(name: str) -> None:
+    assert_close(*results(name, "aot_eager"), 1e-12)
 
 
 @pytest.mark.parametrize("name", ["contrastive", "triplet_margin", "smooth_ap"])

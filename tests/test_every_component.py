@@ -299,8 +299,8 @@ LABELS = {"match": torch.tensor([[1, 0, 1], [0, 1, 1], [0, 0, 1], [1, 0, 0]])}
 
 
 def applied(kind: str, it: Any, x: Tensor) -> list[Tensor]:
-    """What a component that is no loss makes of embeddings `[6, D]`."""
-    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    """What a component that is no loss makes of embeddings `[9, D]`."""
+    labels = torch.arange(len(x)) % 2  # 32 and 40 pairs, whose halves part no pair from the same one turned round
     if kind == "distance":
         return [it(x)]
     if kind == "regularizer":
@@ -317,7 +317,7 @@ def applied(kind: str, it: Any, x: Tensor) -> list[Tensor]:
 
 
 def embeddings(it: Any) -> Tensor:
-    count = 6 if not hasattr(it, "centers_per_class") else it.num_classes * it.centers_per_class
+    count = 9 if not hasattr(it, "centers_per_class") else it.num_classes * it.centers_per_class
     return rows(count).detach()[:, : getattr(it, "embedding_size", 5)]
 
 

@@ -659,16 +659,6 @@ def test_a_plan_that_would_evaluate_nothing_is_refused(arguments: dict[str, Any]
         Execution(**arguments)
 
 
-@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
-@pytest.mark.parametrize("name", ["contrastive", "ntxent", "multi_similarity", "triplet_margin", "arcface"])
-def test_the_dense_plan_compiles_without_graph_breaks(name: str) -> None:
-    torch._dynamo.reset()
-    x, loss = rows(10), LOSSES[name]()
-    compiled = torch.compile(lambda z, labels: loss(z, labels), fullgraph=True, backend="aot_eager")
-    want = value_and_gradients(loss(x, LABELS), [x])
-    assert_close(value_and_gradients(compiled(x, LABELS), [x]), want, 1e-12)
-
-
 def test_class_weights_want_labels() -> None:
     with pytest.raises(InputError, match="needs labels"):
         L.ContrastiveLoss(reducer=R.ClassWeightedReducer([1.0]))(rows(2), tuples=([0], [1], [], []))
