@@ -409,7 +409,13 @@ class Batch:
         if "anchors" in changes or "references" in changes:
             changes = {"_cache": None if self._plan is None else self._plan.cache(), **changes}
         every = fields(self)
-        values = {**{f.name: getattr(self, f.name) for f in every}, "_memo": {}, "_lists": None, "_few": None, **changes}
+        values = {
+            **{f.name: getattr(self, f.name) for f in every},
+            "_memo": {},
+            "_lists": None,
+            "_few": None,
+            **changes,
+        }
         cls = Batch if type(self) is Batch else type(self)  # torch 2.4 compiles a call by name only
         made = cls(**{f.name: values[f.name] for f in every if f.init})
         for f in every:

@@ -107,7 +107,7 @@ class _MaskedExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, mask: Mask, scale: float, shift: float) -> Tensor:
-        powers = torch.add(values.new_tensor(shift * PER_E), values, alpha=scale * PER_E).exp2_()
+        powers = torch.add(values.new_full((), shift * PER_E), values, alpha=scale * PER_E).exp2_()
         powers = mask.fill_(powers, 0.0)
         ctx.scale = scale
         ctx.save_for_backward(powers)

@@ -57,13 +57,13 @@ class Mask:
         """Values `[A, M]` with another in the place of those that do not count, which then have no gradient."""
         if self.left_out is None:
             return torch.where(self.as_bool(), values, fill)
-        return values.index_put(self.left_out, values.new_tensor(fill)) if len(self.left_out[0]) else values
+        return values.index_put(self.left_out, values.new_full((), fill)) if len(self.left_out[0]) else values
 
     def fill_(self, values: Tensor, fill: float) -> Tensor:
         """The same, without a gradient; in place, where what does not count is listed."""
         if self.left_out is None:
             return torch.where(self.as_bool(), values, fill)
-        return values.index_put_(self.left_out, values.new_tensor(fill))
+        return values.index_put_(self.left_out, values.new_full((), fill))
 
     def count(self) -> Tensor:
         """How many entries of each row count: int64 `[A]`."""

@@ -728,7 +728,7 @@ def test_half_of_a_symmetric_comparison_is_looked_at(monkeypatch: pytest.MonkeyP
     x, labels, loss = rows(64), torch.arange(64) // 2, Promising()
     want = value_and_gradients(L.ContrastiveLoss()(x, labels, execution=DENSE), [x])
     assert_close(value_and_gradients(loss(x, labels, execution=tiles(16)), [x]), want, 1e-12)
-    assert 64 * 65 // 2 < loss.pairs < 0.75 * 64 * 64  # those that the promise is checked by included
+    assert 64 * 65 // 2 < loss.pairs < 0.7 * 64 * 64 + 2 * 16**2  # those that the promise is checked by included
 
 
 @pytest.mark.parametrize(("number", "tile"), [(0, 3), (1, 3), (5, 1), (64, 8), (100, 99), (7, 7), (7, 9)])
