@@ -66,8 +66,9 @@ def test_a_match_is_part_of_the_graph(name: str) -> None:
 def test_what_is_said_not_to_compile_does_not(name: str) -> None:
     assert name in shipped("loss")
     record("loss", name, "compile", "refused")
-    with pytest.raises((torch._dynamo.exc.Unsupported, torch._dynamo.exc.UserError)):
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - which it is depends on the version of torch
         results(name)
+    assert type(raised.value).__name__ in ("Unsupported", "UserError", "GuardOnDataDependentSymNode")
 
 
 def test_labels_that_are_no_class_are_refused_by_the_compiled_graph_too() -> None:

@@ -234,8 +234,12 @@ class Batch:
         Of all anchors of a step, so that each of its tiles goes the same way.
         """
         if self._few is None:
-            known = self.lists_positives and self.anchor_labels is not None and self.reference_labels is not None
-            found = known and self._pairing.most * self.anchors.shape[1] * FEW <= len(self.references)
+            known = self.anchor_labels is not None and self.reference_labels is not None and self.match is None
+            found = (
+                known
+                and self.lists_positives
+                and self._pairing.most * self.anchors.shape[1] * FEW <= len(self.references)
+            )
             object.__setattr__(self, "_few", found)
         return bool(self._few)
 

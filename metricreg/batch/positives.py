@@ -158,9 +158,7 @@ class Pairing:
 
     @property
     def most(self) -> int:
-        """How many references an anchor has at most as its classmates, or by a match as its positives."""
-        if self.match is not None:
-            return self.positive_index().index.shape[1]
+        """How many references have the same label at most."""
         _, number = torch.unique_consecutive(self.by_label[0], return_counts=True)
         return int(number.max()) if len(number) else 0
 

@@ -78,7 +78,7 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         cosine = self.distance.between(batch)
         deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)
         z = (deviation * self.h).clamp(-1.0, 1.0)
-        own, angle = self.distance.at(batch, cosine, target), -self.margin * z
+        own, angle = cosine.gather(1, target), -self.margin * z
         turned = rotated(own, angle)
         turned = torch.where((angle < 0.0) & (own > angle.cos()), 1.0, turned)
         turned = torch.where((angle > 0.0) & (own < -angle.cos()), -1.0, turned)

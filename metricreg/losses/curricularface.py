@@ -71,7 +71,7 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, those of hard classes times t plus themselves; and with the margin."""
         cosine = self.distance.between(batch)
-        own = with_margin(self.distance.at(batch, cosine, target), cosine.new_full((), math.radians(self.margin)))
+        own = with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))
         eased = torch.where(cosine > own, cosine * (self.t.to(cosine.dtype) + cosine), cosine)
         return eased, own * self.scale
 
