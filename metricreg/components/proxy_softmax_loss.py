@@ -101,12 +101,13 @@ class ProxySoftmaxLoss(ProxyLoss):
         def sums(part: Batch) -> Sequence[Output]:
             """Of each embedding the exponentials of the logits to these classes but its own; the distance to that."""
             distances = self.distance.between(part.with_tensors(anchors=self.vectors(part.anchors)))
-            row, column = part.positives.nonzero(as_tuple=True)
-            others = Mask((len(distances), distances.shape[1]), (row, column))
-            powers = masked_exp(distances, others, self.factor, -middle)
-            nothing = distances.new_zeros(distances.shape[1])
-            size = distances.numel()
-            return [(powers.sum(0), size), (nothing.index_put((column,), distances[row, column]), size)]
+            assert part.reference_labels is not None  # checked in prepare
+            assert part.anchor_labels is not None
+            row = part.reference_labels.long() - part.anchor_labels[0]  # of each embedding's class in this block
+            inside = (row >= 0) & (row < len(part))
+            own = distances.gather(0, row.clamp(0, len(part) - 1)[None])[0].where(inside, 0.0)
+            powers = masked_exp(distances, part.negative_mask, self.factor, -middle)
+            return [(powers.sum(0), distances.numel()), (own, distances.numel())]
 
         tile = max(1, BLOCK // max(len(batch), 1))
         sweep = Sweep(sums, tile, self, what="sums over blocks of classes")

@@ -20,7 +20,9 @@ SAMPLES = 16
 EACH = 4
 """up to so many of each class."""
 TOLERANCE = 1e-6
-"""Relative difference that is rounding; a hundred times as much in the type of the batch."""
+"""Relative difference that is rounding,"""
+LOOSE = 5e-2
+"""and where a component takes the type of the batch alone: distances in tight classes are then hardly known."""
 
 
 def check_statistics(loss: Loss, batch: Batch) -> None:
@@ -36,7 +38,7 @@ def check_statistics(loss: Loss, batch: Batch) -> None:
     try:
         found = _check_statistics(loss, _some_of(batch, torch.float64), TOLERANCE)
     except RuntimeError:  # of a component that mixes types
-        found = _check_statistics(loss, _some_of(batch, batch.anchors.dtype), 100 * TOLERANCE)
+        found = _check_statistics(loss, _some_of(batch, batch.anchors.dtype), LOOSE)
     if found:
         loss.__dict__["_checked_with"] = loss.distance, loss.reducer
 
