@@ -1,9 +1,9 @@
-"""What each mechanism of the engine buys: a step without it, over one with it.
+"""What each mechanism of the engine buys: the time of a step without it over that of one with it, and MiB more.
 
     python -m benchmarks.on_off --batch 256,4096
 
 Each is switched off alone, in a process of its own, and timed in turn with the step as it is. Prints a table in
-Markdown.
+Markdown, with a dash where a loss does not use a mechanism.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
-import torch
 from torch import Tensor
 
-from benchmarks.suites import INPUTS, ours
+from benchmarks.suites import INPUTS, ours, spec_of
 from metricreg.batch import Batch
 from metricreg.bench.inputs import Inputs
-from metricreg.bench.measurement import in_turn, machine
+from metricreg.bench.measurement import machine
 from metricreg.bench.memory import PAGES
+from metricreg.bench.steps import spec_step
 from metricreg.bench.worker import Worker
 from metricreg.components import loss as loss_module
 from metricreg.components.negatives_loss import NegativesLoss
@@ -30,6 +32,8 @@ from metricreg.engine.reference_cache import TileCache
 from metricreg.functional import logsumexp, masked, products, safe
 
 LOSSES = ("ntxent", "supcon", "multi_similarity", "contrastive", "triplet_margin", "nca", "arcface")
+SMALL = 2048
+"""Samples that are enough to see whether a mechanism is used."""
 
 
 def _both(cache: TileCache, batch: Batch, key: Any, make: Any, of: Any = None) -> tuple[Tensor, Tensor]:
@@ -46,50 +50,34 @@ def _whole(cache: TileCache, batch: Batch, key: Any, make: Any, of: Any) -> Tens
     return made
 
 
-def _plain_logsumexp(values: Tensor, rows: Any, columns: Any, entries: Any, scale: float) -> tuple[Tensor, None]:
-    if rows is not None:
-        entries = torch.ones_like(values, dtype=torch.bool).index_put(
-            (rows, columns), torch.zeros((), dtype=torch.bool)
-        )
-    return logsumexp._plain(values, ~values.isneginf() if entries is None else entries, scale), None
+def _always(*given: Any) -> bool:
+    return True
 
 
-def _plain_sums(
-    values: Tensor, rows: Any, columns: Any, entries: Any, low: float | None, high: float | None
-) -> tuple[Tensor, Tensor, None]:
-    kept = torch.ones_like(values, dtype=torch.bool) if entries is None else entries
-    if rows is not None:
-        kept = kept.index_put((rows, columns), torch.zeros((), dtype=torch.bool))
-    kept = kept if low is None else kept & ~(values <= low)
-    kept = kept if high is None else kept & ~(values >= high)
-    return torch.where(kept, values, 0.0).sum(1), kept.sum(1), None
+def _never(*given: Any) -> bool:
+    return False
 
 
-def _plain_root(squares: Tensor, least: Tensor) -> Tensor:
-    low = squares <= least
-    return squares.masked_fill(low, 1.0).sqrt().masked_fill(low, 0.0)
+def _nothing(*given: Any) -> None:
+    return None
 
 
-def _plain_units(x: Tensor) -> tuple[Tensor, None]:
-    norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / norms.masked_fill(norms <= safe.SHORTEST, 1.0), None
-
-
-MECHANISMS: dict[str, list[tuple[Any, str, Any]]] = {
+MECHANISMS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "what is made of references, once a step": [
         (TileCache, "both", _both),
         (TileCache, "listed", _listed),
         (TileCache, "whole", _whole),
     ],
-    "lists of classmates in place of masks": [(execution, "lists_positives", lambda _: False)],
-    "half of a symmetric comparison": [(loss_module, "promises", lambda *_: False)],
-    "half of the sums over negatives": [(NegativesLoss, "summed_once", lambda *_: None)],
-    "small terms differentiated in the forward pass": [(tiled, "SMALLER", 2**62)],
-    "log-sum-exp with its derivative": [(logsumexp._LogSumExp, "apply", _plain_logsumexp)],
-    "sums between bounds with their derivative": [(masked._SumsBetween, "apply", _plain_sums)],
-    "square root with its derivative": [(safe._SafeSqrt, "apply", _plain_root)],
-    "unit rows with their derivative": [(safe._UnitRows, "apply", _plain_units)],
-    "products of rows with themselves": [(products._OwnProducts, "apply", lambda x: x @ x.mT)],
+    "lists of classmates in place of masks": [(execution, "lists_positives", _never)],
+    "half of a symmetric comparison": [(loss_module, "promises", _never)],
+    "half of the sums over negatives": [(NegativesLoss, "summed_once", _nothing)],
+    "gradients of several terms in the forward pass": [
+        (tiled, "_are_separable", lambda _, carriers: len(carriers) < 2)
+    ],
+    "log-sum-exp with its derivative": [(logsumexp, "must_be_plain", _always)],
+    "sums between bounds with their derivative": [(masked, "must_be_plain", _always)],
+    "square roots and unit rows with their derivative": [(safe, "must_be_plain", _always)],
+    "products of rows with themselves": [(products, "must_be_plain", _always)],
 }
 """What stands in for each where it is switched off: owner, name, replacement."""
 
@@ -101,6 +89,28 @@ def step_without(inputs: Inputs, loss: str, mechanism: str) -> Callable[[], obje
     return ours(loss, inputs)(inputs)
 
 
+def is_used(loss: str, n: int, mechanism: str) -> bool:
+    """Whether a loss goes another way without a mechanism, at a size."""
+    inputs = Inputs(min(n, SMALL), **INPUTS.get(loss, {}))
+    plan = "tiled" if n * n > execution.CPU_VALUES else "auto"
+    step = spec_step(inputs, {"loss": spec_of(loss, inputs), "execution": {"plan": plan}})
+    used = []
+
+    def watched(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            found = replacement(*given)
+            used.append(isinstance(found, tuple | Tensor) or found != original(*given))
+            return found
+
+        return call
+
+    with ExitStack() as stack:
+        for owner, name, replacement in MECHANISMS[mechanism]:
+            stack.enter_context(patch.object(owner, name, watched(getattr(owner, name), replacement)))
+        step()
+    return any(used)
+
+
 def main(given: Sequence[str] | None = None) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.on_off", description=(__doc__ or "").split("\n")[0])
@@ -110,22 +120,25 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--pages", choices=PAGES, default="given back", help="what becomes of freed memory")
     args = parser.parse_args(given)
     losses, sizes = args.loss.split(","), [int(n) for n in args.batch.split(",")]
-    print(f"Time without, over time with; {machine()['name']}; pages {args.pages}.\n")
-    print("| N | mechanism | " + " | ".join(losses) + " |\n|---|---|" + "---|" * len(losses))
+    print(f"{machine()['name']}, pages {args.pages}.\n")
+    print("| N | without | " + " | ".join(losses) + " |\n|---|---|" + "---|" * len(losses))
     for n in sizes:
         for mechanism in MECHANISMS:
-            cells = [_ratio(name, n, mechanism, args) for name in losses]
-            print(f"| {n} | {mechanism} | " + " | ".join(f"{c:.2f}" for c in cells) + " |", flush=True)
+            cells = [measured(name, n, mechanism, args) if is_used(name, n, mechanism) else "–" for name in losses]
+            print(f"| {n} | {mechanism} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _ratio(name: str, n: int, mechanism: str, args: argparse.Namespace) -> float:
-    inputs = Inputs(n, **INPUTS.get(name, {}))
-    environment = PAGES[args.pages]
-    with Worker(environment=environment) as on, Worker(environment=environment) as off:
-        on.prepare(ours(name, inputs), inputs)
-        off.prepare(partial(step_without, loss=name, mechanism=mechanism), inputs)
-        times, _ = in_turn({"on": on.time, "off": off.time}, args.rounds, 600.0)
-    return statistics.median(b / a for a, b in zip(times["on"], times["off"], strict=True))
+def measured(loss: str, n: int, mechanism: str, args: argparse.Namespace) -> str:
+    """The ratio of times, and MiB more: `1.25, +12`."""
+    inputs = Inputs(n, **INPUTS.get(loss, {}))
+    makes = [ours(loss, inputs), partial(step_without, loss=loss, mechanism=mechanism)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(environment=PAGES[args.pages])) for _ in makes]
+        for worker, make in zip(workers, makes, strict=True):
+            worker.prepare(make, inputs)
+        with_it, without = (worker.memory() or 0 for worker in workers)
+        turns = [[worker.time() for worker in workers] for _ in range(args.rounds)]
+    return f"{statistics.median(b / a for a, b in turns):.2f}, {(without - with_it) / 2**20:+.0f}"
 
 
 if __name__ == "__main__":
