@@ -45,11 +45,6 @@ class Plan(Protocol):
     def pair_sums(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """As `Batch.pair_sums`."""
 
-    def totals(
-        self, batch: Batch, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """As `Batch.totals`."""
-
 
 class Cache(Protocol):
     """What is made of the references once a step."""
@@ -165,8 +160,8 @@ class Batch(Comparison):
     def map(self, function: Callable[[Batch], Tensor], size: int = 512) -> Tensor:
         """`function` of each run of anchors, concatenated: `[A, ...]` in the memory of a tile.
 
-        For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `per_anchor` or
-        `shared`. Each run is computed again in the backward pass instead of being stored.
+        For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `per_anchor`, or what
+        follows from all of it in `shared`. Each run is computed again in the backward pass instead of being stored.
         """
         if self._plan is not None:
             return self._plan.map(self, function)
@@ -179,26 +174,11 @@ class Batch(Comparison):
         """The sums `[A]` over references of a function of pairs `[A, M]`, the same with their samples exchanged.
 
         Of a batch compared with itself, each pair is looked at once.
+
+        Raises:
+            MetricregError: it is not the same.
         """
         return function(self).sum(1) if self._plan is None else self._plan.pair_sums(self, function)
-
-    def totals(
-        self, terms: Callable[[Batch], Mapping[str, Any]], symmetric: bool = False
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Sum and count of each of some terms, over all anchors, in the memory of a tile.
-
-        For what a loss needs to know of the *whole* batch: call it in `prepare` and keep the result in `shared`.
-
-        Args:
-            terms: a pure function as `Loss.terms`.
-            symmetric: whether each value is of a pair, and the same with its samples exchanged.
-        """
-        if self._plan is not None:
-            return self._plan.totals(self, terms, symmetric)
-        return {
-            name: (term.bind(name, len(self), self.anchor_labels).sum(), term.count())
-            for name, term in terms(self).items()
-        }
 
     @property
     def has_plan(self) -> bool:

@@ -22,6 +22,8 @@ from metricreg.engine.tiled import Output, Sweep
 from metricreg.errors import MetricregError
 
 Terms = Mapping[str, Term | Scalar]
+FEW = 64
+"""Samples whose pairs show whether a function of pairs is symmetric."""
 
 
 class Reducing(Protocol):
@@ -88,6 +90,7 @@ class StepPlan:
         """As `Batch.pair_sums`."""
         if self.tile is None or not (self.symmetric and batch.is_symmetric):
             return self.map(batch, lambda part: function(part).sum(1))
+        self._check_symmetric(batch, function)
 
         def sums(part: Batch) -> list[Output]:
             pairs = function(part)
@@ -96,35 +99,21 @@ class StepPlan:
         what = "sums over pairs, on and above the diagonal"
         return Sweep(sums, self.tile, self.module, by_row=True, symmetric=True, what=what).outputs(batch)[0]
 
-    def totals(
-        self, batch: Batch, terms: Callable[[Batch], Terms], symmetric: bool
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """As `Batch.totals`."""
-        reducer = _SumAndCount()
-        if self.tile is None:
-            found = bind_terms(terms(batch), batch, terms)
-            return {name: reducer.statistics(term) for name, term in found.items() if isinstance(term, Term)}
-        symmetric = symmetric and self.symmetric and batch.is_symmetric
-        reduced, totals = _tiled(terms, reducer, batch, self.tile, self.module, symmetric)
-        return {each.name: totals[each.span] for each in reduced}  # type: ignore[misc]
-
-
-class _SumAndCount:
-    """A reducer that keeps its statistics."""
-
-    additive = True
-
-    def for_term(self, name: str) -> _SumAndCount:
-        return self
-
-    def statistics(self, term: Term) -> tuple[Tensor, Tensor]:
-        return term.sum(), term.count()
-
-    def finalize(self, *statistics: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def reduce(self, term: Term) -> Any:
-        raise NotImplementedError
+    def _check_symmetric(self, batch: Batch, function: Callable[[Batch], Tensor]) -> None:
+        """Look at a few pairs and the same with their samples exchanged, in the first step of a module."""
+        if "_pairs_were_checked" in self.module.__dict__:
+            return
+        few = slice(0, min(FEW, len(batch)))
+        with torch.no_grad():
+            found = function(batch.block(few, few))
+        size = found.abs().max()
+        if bool(((found - found.mT).abs() > 1e-3 * size).any()):
+            raise MetricregError(
+                "a function given to Batch.pair_sums makes of some pairs other values with their samples exchanged; "
+                "take its sums over references in Batch.map"
+            )
+        if bool(size > 0):
+            self.module.__dict__["_pairs_were_checked"] = True
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
@@ -49,8 +50,9 @@ class IntraPairVarianceLoss(Loss):
         """The means over all pairs of either kind; and the distances, where there is room for all."""
         if batch.tile is None and type(self).prepare is IntraPairVarianceLoss.prepare:
             batch = batch.replace(per_anchor={"distances": self.distance.between(batch)})
-        found = batch.totals(self._distances, symmetric=True)
-        return batch.replace(shared={kind: total / count.clamp(min=1) for kind, (total, count) in found.items()})
+        near, nears, far, fars = batch.map(self._sums).sum(0)
+        means = {"positive": near / nears.clamp(min=1), "negative": far / fars.clamp(min=1)}
+        return batch.replace(shared=means)
 
     @symmetric
     def terms(self, batch: Batch) -> Terms:
@@ -67,8 +69,9 @@ class IntraPairVarianceLoss(Loss):
     def _all(self, batch: Batch) -> Tensor:
         return batch.per_anchor["distances"] if "distances" in batch.per_anchor else self.distance.between(batch)
 
-    def _distances(self, part: Batch) -> dict[str, Term]:
-        """Of positive and of negative pairs."""
+    def _sums(self, part: Batch) -> Tensor:
+        """Of each anchor the sum and the count of its distances to positives, and of those to negatives, `[A, 4]`."""
         d = self._all(part)
-        near, among = self.distance.to_positives(part, d)
-        return {"positive": Term(near, among), "negative": Term(d, part.negatives)}
+        terms = Term(*self.distance.to_positives(part, d)), Term(d, part.negatives)
+        found = [of_anchors for term in terms for of_anchors in term.bind("", len(part), None).per_anchor()]
+        return torch.stack([of_anchors.to(d.dtype) for of_anchors in found], 1)

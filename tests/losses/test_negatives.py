@@ -196,3 +196,16 @@ def test_without_positives_there_are_negatives_to_sum(name: str, halves: list[bo
     loss, each = create("loss", name), torch.arange(40)
     assert_close(results(loss, rows(40), tiled(7), each), results(loss, rows(40), Execution("dense"), each), 1e-12)
     assert halves == [True]
+
+
+class Lopsided(NTXentLoss):
+    """Of a pair it makes another exponent with the samples exchanged."""
+
+    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+        x, scale, shift = super().exponents(distances)
+        return x * torch.linspace(0.5, 1.0, x.shape[-1], dtype=x.dtype), scale, shift
+
+
+def test_exponents_that_change_with_samples_exchanged_are_refused() -> None:
+    with pytest.raises(MetricregError, match="other values with their samples exchanged"):
+        Lopsided()(rows(40), LABELS, execution=tiled(7))
