@@ -26,7 +26,7 @@ from metricreg.bench.memory import PAGES
 from metricreg.bench.steps import spec_step
 from metricreg.bench.worker import Worker
 from metricreg.components import loss as loss_module
-from metricreg.components.negatives_loss import NegativesLoss
+from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.engine import execution, tiled
 from metricreg.engine.reference_cache import TileCache
 from metricreg.functional import logsumexp, masked, products, safe
@@ -70,7 +70,7 @@ MECHANISMS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     ],
     "lists of classmates in place of masks": [(execution, "lists_positives", _never)],
     "half of a symmetric comparison": [(loss_module, "promises", _never)],
-    "half of the sums over negatives": [(NegativesLoss, "summed_once", _nothing)],
+    "half of the sums over negatives": [(LogSumExpLoss, "logsumexp_by_halves", _nothing)],
     "gradients of several terms in the forward pass": [
         (tiled, "_are_separable", lambda _, carriers: len(carriers) < 2)
     ],
@@ -92,7 +92,7 @@ def step_without(inputs: Inputs, loss: str, mechanism: str) -> Callable[[], obje
 def is_used(loss: str, n: int, mechanism: str) -> bool:
     """Whether a loss goes another way without a mechanism, at a size."""
     inputs = Inputs(min(n, SMALL), **INPUTS.get(loss, {}))
-    plan = "tiled" if n * n > execution.CPU_VALUES else "auto"
+    plan = "tiled" if n * n > execution.CPU_TILE_VALUES else "auto"
     step = spec_step(inputs, {"loss": spec_of(loss, inputs), "execution": {"plan": plan}})
     used = []
 

@@ -97,7 +97,7 @@ class Pipeline(nn.Module):
             return batch
         if tuples is not None:
             raise InputError("this pipeline has a miner, which chooses the tuples; leave one of the two out")
-        return batch.replace(selection=self.miner.selection(self.loss.matched(batch)))
+        return batch.replace(selection=self.miner.selection(self.loss.with_match(batch)))
 
     def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
         """The spec that builds this pipeline again.

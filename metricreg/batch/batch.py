@@ -186,7 +186,7 @@ class Batch(Comparison):
         return self._plan is not None
 
     @property
-    def in_tiles(self) -> bool:
+    def may_tile(self) -> bool:
         """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
         return self._plan is not None and not self._plan.dense and not torch.compiler.is_compiling()
 
@@ -242,7 +242,7 @@ class Batch(Comparison):
         """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""
         return ((i, min(i + size, len(self))) for i in range(0, max(len(self), 1), size))
 
-    def planned(self, plan: Plan) -> Batch:
+    def for_plan(self, plan: Plan) -> Batch:
         """The same batch, for one step of a plan."""
         return self._with(_memo=self._memo, _plan=plan, _cache=plan.cache())
 
@@ -289,7 +289,7 @@ class Batch(Comparison):
         check_tensors(changes, len(made))
         return made
 
-    def matched(self, match: Matching) -> Batch:
+    def with_match(self, match: Matching) -> Batch:
         """The same batch, in which a match says which samples belong together.
 
         Raises:
@@ -330,7 +330,7 @@ class Batch(Comparison):
             del found["anchors", ""]
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
-    def without_tensors(self) -> Callable[[Mapping[tuple[str, str], Tensor]], Batch]:
+    def rebuilder(self) -> Callable[[Mapping[tuple[str, str], Tensor]], Batch]:
         """How to make the batch again of its tensors, or of others like them; holds none itself."""
         alone, match, diagonal = self.is_self_comparison, self.match, self._diagonal
         known = {"_lists": self.lists_positives, "_few": self.has_few_positives}

@@ -16,7 +16,7 @@ from metricreg.batch.tuples import Selection
 from metricreg.functional.masked import Mask
 
 T = TypeVar("T")
-FEW = 2
+FEW_POSITIVES_RATIO = 2
 """Times more distances than entries of the embeddings of positives, where those are looked at by themselves."""
 
 
@@ -58,7 +58,7 @@ class Comparison:
         return self.anchors is self.references
 
     @property
-    def is_symmetric(self) -> bool:
+    def is_symmetric_comparison(self) -> bool:
         """Whether each pair is there a second time with its samples exchanged, and counts there, too."""
         plain = self.selection is None and self.match is None and self.weights is None and not self.per_anchor
         own = self.self_index is None or self._diagonal
@@ -92,7 +92,7 @@ class Comparison:
         return self._once("negative_mask", self._negative_mask)
 
     @property
-    def known_negatives(self) -> Mask | None:
+    def negative_mask_if_made(self) -> Mask | None:
         """`negative_mask`, if something has asked for it."""
         return self._memo.get("negative_mask")
 
@@ -133,7 +133,7 @@ class Comparison:
             found = (
                 known
                 and self.lists_positives
-                and self._pairing.most * self.anchors.shape[1] * FEW <= len(self.references)
+                and self._pairing.most * self.anchors.shape[1] * FEW_POSITIVES_RATIO <= len(self.references)
             )
             object.__setattr__(self, "_few", found)
         return bool(self._few)

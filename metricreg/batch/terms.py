@@ -13,7 +13,7 @@ from metricreg.functional.masked import Mask, greater, sums_between
 
 TermKind = Literal["element", "pos_pair", "neg_pair", "triplet"]
 _KINDS = get_args(TermKind)
-FEW = 16
+FEW_POSITIVES = 16
 """Positives of an anchor up to which hinges are summed one positive after another; of more, sorted."""
 
 
@@ -267,7 +267,8 @@ class HingeTriplets(Term):
     def per_anchor(self, low: float | None = None, high: float | None = None) -> tuple[Tensor, Tensor]:
         """Sum and count of each anchor's hinges, only those strictly between the bounds if given."""
         compiling = torch.compiler.is_compiling()  # where K is no number
-        if high is None and not compiling and self.x.shape[1] <= FEW and self.wx.dtype is self.wy.dtype is torch.bool:
+        once = self.wx.dtype is self.wy.dtype is torch.bool
+        if high is None and once and not compiling and self.x.shape[1] <= FEW_POSITIVES:
             return self._by_comparison(low)
         return self._sorted(low, high)
 

@@ -83,7 +83,7 @@ class Distance(Component):
         index, valid = batch.positive_index
         return self._listed(batch, index), valid
 
-    def at(self, batch: Batch, distances: Tensor, index: Tensor) -> Tensor:
+    def at_columns(self, batch: Batch, distances: Tensor, index: Tensor) -> Tensor:
         """Of the distances of a batch `[A, M]`, those at some columns `[A, K]`, few of which are made anew."""
         if batch.lists_positives and self._follows_matrix:
             return self._listed(batch, index)

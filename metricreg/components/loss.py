@@ -22,16 +22,16 @@ from metricreg.components.regularizer import Regularizer
 from metricreg.components.signature import parameters_model
 from metricreg.components.symmetry import check_statistics
 from metricreg.engine.evaluate import (
-    Evaluated,
     StepPlan,
+    TermValues,
     bind_terms,
-    described,
     evaluate_terms,
     reduce_terms,
+    type_and_shape,
 )
 from metricreg.engine.evaluate import Terms as Terms
 from metricreg.engine.execution import Execution
-from metricreg.engine.tiled import leave_buffers
+from metricreg.engine.tiled import clone_buffers
 from metricreg.errors import MetricregError, RegistrationError
 
 
@@ -171,14 +171,14 @@ class Loss(Component):
             prepared = self._prepared(batch, StepPlan(tile, self, of_pairs, execution.plan == "dense"))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             symmetric = of_pairs and promises(self.terms, "symmetric") and self.reducer.is_by_value
-            if tile is not None and symmetric and prepared.is_symmetric:
+            if tile is not None and symmetric and prepared.is_symmetric_comparison:
                 check_statistics(self, prepared)
             found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}
             self.reducer.check_terms(values)
             if type(self).update_buffers is not Loss.update_buffers:
-                leave_buffers(self)  # which the backward pass looks at
+                clone_buffers(self)  # which the backward pass looks at
                 statistics = {**found.statistics, **once.statistics}  # torch 2.4 compiles plain ones only
                 self.update_buffers(statistics if torch.compiler.is_compiling() else _OfScalars(statistics))
             if any(not isinstance(value, Tensor) for value in values.values()):
@@ -187,16 +187,16 @@ class Loss(Component):
             return _total(list(values.values()), batch) + batch.nan_if_not_finite()
 
     def _prepared(self, batch: Batch, plan: StepPlan) -> Batch:
-        prepared = self.prepare(self.matched(batch).planned(plan))
+        prepared = self.prepare(self.with_match(batch).for_plan(plan))
         if not isinstance(prepared, Batch):
-            raise MetricregError(f"{type(self).__name__}.prepare returned {described(prepared)}; expected a Batch")
-        return prepared if prepared.has_plan else prepared.planned(plan)
+            raise MetricregError(f"{type(self).__name__}.prepare returned {type_and_shape(prepared)}; expected a Batch")
+        return prepared if prepared.has_plan else prepared.for_plan(plan)
 
-    def matched(self, batch: Batch) -> Batch:
+    def with_match(self, batch: Batch) -> Batch:
         """The batch in which this loss's match says what belongs together, if it has one."""
-        return batch if self.match is None else batch.matched(self.match)
+        return batch if self.match is None else batch.with_match(self.match)
 
-    def _batch_terms(self, prepared: Batch, batch: Batch, found: Evaluated) -> Terms:
+    def _batch_terms(self, prepared: Batch, batch: Batch, found: TermValues) -> Terms:
         terms = {**bind_terms(self.batch_terms(prepared), prepared, self.batch_terms), **self.penalties(batch)}
         twice = terms.keys() & found.values.keys()
         if twice:

@@ -14,8 +14,8 @@ from metricreg.batch.tuples import Pairs, Selection, Triplets, checked
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.match import Match
-from metricreg.engine.evaluate import described
-from metricreg.engine.execution import CPU_VALUES
+from metricreg.engine.evaluate import type_and_shape
+from metricreg.engine.execution import CPU_TILE_VALUES
 from metricreg.errors import MetricregError, RegistrationError
 
 
@@ -85,14 +85,14 @@ class Miner(Component):
 
     def tiles(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Runs of anchors sized by `width`, each with the row it starts at; one empty run of an empty batch."""
-        size = max(1, CPU_VALUES // max(self.width(batch), 1))
+        size = max(1, CPU_TILE_VALUES // max(self.width(batch), 1))
         return ((i, batch.rows(i, j)) for i, j in batch.tiles(size))
 
     def _selected(self, batch: Batch) -> Selection:
         found = self.select(batch)
         if not isinstance(found, Pairs | Triplets):
             raise MetricregError(
-                f"{type(self).__name__}.select returned {described(found)}; expected Pairs or Triplets"
+                f"{type(self).__name__}.select returned {type_and_shape(found)}; expected Pairs or Triplets"
             )
         return checked(found, len(batch), len(batch.references), f"{type(self).__name__}.select")
 
@@ -115,9 +115,11 @@ class Miner(Component):
     def selection(self, batch: Batch) -> Selection:
         """Mine a batch that is already made."""
         with torch.autocast(batch.anchors.device.type, enabled=False):
-            found = self.mine(batch if self.match is None else batch.matched(self.match))
+            found = self.mine(batch if self.match is None else batch.with_match(self.match))
         if not isinstance(found, Pairs | Triplets):
-            raise MetricregError(f"{type(self).__name__}.mine returned {described(found)}; expected Pairs or Triplets")
+            raise MetricregError(
+                f"{type(self).__name__}.mine returned {type_and_shape(found)}; expected Pairs or Triplets"
+            )
         if type(self).mine is not Miner.mine:
             found = checked(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
         return found if self.tuples_per_anchor == "all" else found.at_most(int(self.tuples_per_anchor))

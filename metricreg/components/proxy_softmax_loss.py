@@ -9,11 +9,11 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
+from metricreg.components.logsumexp_loss import exponent_bounds
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import exponent_bounds
 from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.components.symmetry import check_distance
-from metricreg.engine.execution import BLOCK, MANY
+from metricreg.engine.execution import CLASS_BLOCK_VALUES, MANY_CLASSES
 from metricreg.engine.tiled import Output, Sweep
 from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp, masked_exp
 from metricreg.functional.masked import Mask
@@ -56,7 +56,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         `[A, 1]`.
         """
         distances = self.distance.between(batch)
-        return self.others(distances, batch), self.own(self.distance.at(batch, distances, target), batch)
+        return self.others(distances, batch), self.own(self.distance.at_columns(batch, distances, target), batch)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
@@ -83,7 +83,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         """
         cls = type(self)
         by_distance = cls.logits is ProxySoftmaxLoss.logits and cls.others is ProxySoftmaxLoss.others
-        if not (by_distance and self.centers_per_class == 1 and self.num_classes >= MANY and batch.in_tiles):
+        if not (by_distance and self.centers_per_class == 1 and self.num_classes >= MANY_CLASSES and batch.may_tile):
             return False
         return self.distance.is_symmetric and self._bounds(batch) is not None
 
@@ -109,7 +109,7 @@ class ProxySoftmaxLoss(ProxyLoss):
             powers = masked_exp(distances, part.negative_mask, self.factor, -middle)
             return [(powers.sum(0), distances.numel()), (own, distances.numel())]
 
-        tile = max(1, BLOCK // max(len(batch), 1))
+        tile = max(1, CLASS_BLOCK_VALUES // max(len(batch), 1))
         sweep = Sweep(sums, tile, self, what="sums over blocks of classes")
         total, own = sweep.outputs(turned)
         none = total == 0.0  # there is one class

@@ -22,18 +22,18 @@ from metricreg.engine.tiled import Output, Sweep
 from metricreg.errors import MetricregError
 
 Terms = Mapping[str, Term | Scalar]
-FEW = 64
+CHECKED_SAMPLES = 64
 """Samples whose pairs show whether a function of pairs is symmetric."""
 
 
-class Reducing(Protocol):
+class ReducerLike(Protocol):
     """What the engine asks of a reducer."""
 
     @property
     def additive(self) -> bool:
         """Whether `statistics` and `finalize` are there; else only `reduce` is."""
 
-    def for_term(self, name: str) -> Reducing:
+    def for_term(self, name: str) -> ReducerLike:
         """The reducer for a term."""
 
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
@@ -88,7 +88,7 @@ class StepPlan:
 
     def pair_sums(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """As `Batch.pair_sums`."""
-        if self.tile is None or not (self.symmetric and batch.is_symmetric):
+        if self.tile is None or not (self.symmetric and batch.is_symmetric_comparison):
             return self.map(batch, lambda part: function(part).sum(1))
         self._check_symmetric(batch, function)
 
@@ -103,7 +103,7 @@ class StepPlan:
         """Look at a few pairs and the same with their samples exchanged, in the first step of a module."""
         if "_pairs_were_checked" in self.module.__dict__:
             return
-        few = slice(0, min(FEW, len(batch)))
+        few = slice(0, min(CHECKED_SAMPLES, len(batch)))
         with torch.no_grad():
             found = function(batch.block(few, few))
         size = found.abs().max()
@@ -117,7 +117,7 @@ class StepPlan:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class TermValues:
     """What terms stand for.
 
     Args:
@@ -131,13 +131,13 @@ class Evaluated:
 
 def evaluate_terms(
     terms: Callable[[Batch], Terms],
-    reducer: Reducing,
+    reducer: ReducerLike,
     batch: Batch,
     *,
     tile: int | None,
     module: nn.Module,
     symmetric: bool = False,
-) -> Evaluated:
+) -> TermValues:
     """Evaluate terms of a batch and reduce them.
 
     Args:
@@ -151,14 +151,14 @@ def evaluate_terms(
     """
     if tile is None:
         return reduce_terms(bind_terms(terms(batch), batch, terms), reducer)
-    reduced, totals = _tiled(terms, reducer, batch, tile, module, symmetric and batch.is_symmetric)
+    reduced, totals = _tiled(terms, reducer, batch, tile, module, symmetric and batch.is_symmetric_comparison)
     return _finalized([(each, totals[each.span]) for each in reduced])
 
 
-def reduce_terms(terms: Terms, reducer: Reducing) -> Evaluated:
+def reduce_terms(terms: Terms, reducer: ReducerLike) -> TermValues:
     """Reduce terms of the whole batch, with plain autograd."""
     whole: dict[str, Any] = {}
-    summed: list[tuple[Reduced, Sequence[Tensor]]] = []
+    summed: list[tuple[StatisticsInfo, Sequence[Tensor]]] = []
     for name, term in terms.items():
         of_term = reducer.for_term(name)
         if isinstance(term, Term) and not of_term.additive:
@@ -168,10 +168,10 @@ def reduce_terms(terms: Terms, reducer: Reducing) -> Evaluated:
             summed.append(term_statistics(name, term, reducer))
     found = _finalized(summed)
     values = {**found.values, **whole}
-    return Evaluated({name: values[name] for name in terms if name in values}, found.statistics)
+    return TermValues({name: values[name] for name in terms if name in values}, found.statistics)
 
 
-def described(value: Any) -> str:
+def type_and_shape(value: Any) -> str:
     """What something is, for an error: its type, and its shape if it is a tensor."""
     return f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
@@ -186,18 +186,18 @@ def bind_terms(terms: Terms, batch: Batch, giver: Callable[..., Any]) -> Terms:
     """
     if not isinstance(terms, Mapping):
         owner = getattr(giver, "__qualname__", "terms")
-        raise MetricregError(f"{owner} returned {described(terms)}; expected a mapping of names to Term or Scalar")
+        raise MetricregError(f"{owner} returned {type_and_shape(terms)}; expected a mapping of names to Term or Scalar")
     for name, term in terms.items():
         if isinstance(term, Term):
-            term.bind(name, len(batch), batch.anchor_labels, batch.known_negatives)
+            term.bind(name, len(batch), batch.anchor_labels, batch.negative_mask_if_made)
         elif not isinstance(term, Scalar):
             owner = getattr(giver, "__qualname__", "terms")
-            raise MetricregError(f"{owner} returned {described(term)} for '{name}'; expected a Term or a Scalar")
+            raise MetricregError(f"{owner} returned {type_and_shape(term)} for '{name}'; expected a Term or a Scalar")
     return terms
 
 
 @dataclass(frozen=True)
-class Reduced:
+class StatisticsInfo:
     """The statistics of a term, without their values, and what their totals stand for.
 
     Args:
@@ -222,39 +222,43 @@ class Reduced:
         return slice(self.start, self.start + len(self.shapes))
 
 
-def term_statistics(name: str, term: Term | Scalar, reducer: Reducing) -> tuple[Reduced, tuple[Tensor, ...]]:
+def term_statistics(name: str, term: Term | Scalar, reducer: ReducerLike) -> tuple[StatisticsInfo, tuple[Tensor, ...]]:
     """The statistics of a term, by its own definition or by a reducer's, and what they stand for."""
     by: Any = term if isinstance(term, Scalar) else reducer.for_term(name)
     given: Any = term.statistics if isinstance(term, Scalar) else by.statistics(term)
     maker = type(by).__name__
     if not isinstance(given, (tuple, list)) or not all(isinstance(s, Tensor) for s in given):
-        held = ", ".join(map(described, given)) if isinstance(given, (tuple, list)) else described(given)
+        held = ", ".join(map(type_and_shape, given)) if isinstance(given, (tuple, list)) else type_and_shape(given)
         raise MetricregError(f"the statistics of the term '{name}' by {maker} are {held}; expected a tuple of tensors")
     shapes = tuple(s.shape for s in given)
-    return Reduced(name, maker, by.finalize, isinstance(term, Scalar), 0, shapes), tuple(given)
+    return StatisticsInfo(name, maker, by.finalize, isinstance(term, Scalar), 0, shapes), tuple(given)
 
 
-def _finalized(found: Sequence[tuple[Reduced, Sequence[Tensor]]]) -> Evaluated:
+def _finalized(found: Sequence[tuple[StatisticsInfo, Sequence[Tensor]]]) -> TermValues:
     values = {
         each.name: _one_value(each.finalize(*totals), each.name, each.maker)
         for each, totals in found
         if each.finalize is not None
     }
-    return Evaluated(values, {each.name: tuple(t.detach() for t in totals) for each, totals in found if each.is_scalar})
+    return TermValues(
+        values, {each.name: tuple(t.detach() for t in totals) for each, totals in found if each.is_scalar}
+    )
 
 
 def _one_value(value: Any, name: str, maker: str) -> Tensor:
     """A scalar that a component made of a term."""
     if not isinstance(value, Tensor) or value.numel() != 1:
-        raise MetricregError(f"{maker} made {described(value)} of the term '{name}'; expected a tensor with one value")
+        raise MetricregError(
+            f"{maker} made {type_and_shape(value)} of the term '{name}'; expected a tensor with one value"
+        )
     return value
 
 
 def _tiled(
-    terms: Callable[[Batch], Terms], reducer: Reducing, batch: Batch, tile: int, module: nn.Module, symmetric: bool
-) -> tuple[list[Reduced], tuple[Tensor, ...]]:
+    terms: Callable[[Batch], Terms], reducer: ReducerLike, batch: Batch, tile: int, module: nn.Module, symmetric: bool
+) -> tuple[list[StatisticsInfo], tuple[Tensor, ...]]:
     """What the statistics of all terms are, and their totals over the tiles, differentiable."""
-    reduced: list[Reduced] = []
+    reduced: list[StatisticsInfo] = []
     number = len(batch)
 
     def statistics(part: Batch) -> list[Output]:
@@ -272,9 +276,11 @@ def _tiled(
     return reduced, totals
 
 
-def _statistics(terms: Callable[[Batch], Terms], reducer: Reducing, part: Batch) -> tuple[list[Reduced], list[Output]]:
+def _statistics(
+    terms: Callable[[Batch], Terms], reducer: ReducerLike, part: Batch
+) -> tuple[list[StatisticsInfo], list[Output]]:
     """The statistics of all terms of some anchors: what they are, and themselves, with how many values those are of."""
-    reduced: list[Reduced] = []
+    reduced: list[StatisticsInfo] = []
     outputs: list[Output] = []
     for name, term in bind_terms(terms(part), part, terms).items():
         each, given = term_statistics(name, term, reducer)
@@ -284,7 +290,7 @@ def _statistics(terms: Callable[[Batch], Terms], reducer: Reducing, part: Batch)
     return reduced, outputs
 
 
-def _check_same(before: Sequence[Reduced], now: Sequence[Reduced]) -> None:
+def _check_same(before: Sequence[StatisticsInfo], now: Sequence[StatisticsInfo]) -> None:
     """Refuse terms or statistics that some anchors have and others lack."""
     for a, b in zip(before, now, strict=False):
         if a.name == b.name and a.shapes != b.shapes:

@@ -16,22 +16,22 @@ from metricreg.errors import SpecError
 
 PlanName = Literal["auto", "dense", "tiled"]
 
-CPU_VALUES = 2**20
+CPU_TILE_VALUES = 2**20
 """Values of one [tile, M] matrix: few enough to stay near the cache of a CPU."""
-GPU_VALUES = 2**26
+GPU_TILE_VALUES = 2**26
 """The same: enough to fill a GPU."""
-ROWS = 64
+MIN_TILE_ANCHORS = 64
 """Anchors that a tile should have, even if that takes more values,"""
-LARGER = 16
+MAX_TILE_GROWTH = 16
 """up to so many times more: what is done to all references in each tile has to be little next to its products."""
-LISTED = 256
+MIN_LISTED_REFERENCES = 256
 """References up to which masks take less time than lists of columns."""
-SMALLER = 8
+SMALL_RATIO = 8
 """A statistic of so many times fewer values than another has a gradient of its own in the forward pass."""
 
-MANY = 2**15
+MANY_CLASSES = 2**15
 """Classes that are looked at block by block, where the plan leaves the choice."""
-BLOCK = 2**20
+CLASS_BLOCK_VALUES = 2**20
 """Logits of a block of classes."""
 
 
@@ -55,10 +55,10 @@ class Execution:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
         if self.plan == "dense" or torch.compiler.is_compiling():
             return None
-        limit = CPU_VALUES if device_of(batch.anchors) == "cpu" else GPU_VALUES
+        limit = CPU_TILE_VALUES if device_of(batch.anchors) == "cpu" else GPU_TILE_VALUES
         if self.plan == "auto" and len(batch) * width <= limit:
             return None
-        enough = min(ROWS, LARGER * limit // max(width, 1))
+        enough = min(MIN_TILE_ANCHORS, MAX_TILE_GROWTH * limit // max(width, 1))
         return self.tile or max(1, limit // max(width, 1), enough)
 
 
@@ -70,7 +70,7 @@ def lists_positives(batch: Batch) -> bool:
     """
     if batch.selection is not None or torch.compiler.is_compiling():
         return False
-    return len(batch.references) > LISTED and device_of(batch.anchors) == "cpu"
+    return len(batch.references) > MIN_LISTED_REFERENCES and device_of(batch.anchors) == "cpu"
 
 
 Bounds = Iterator[tuple[int, int]]
@@ -80,7 +80,7 @@ _chosen: ContextVar[Choose | None] = ContextVar("_chosen", default=None)
 _device: ContextVar[str | None] = ContextVar("_device", default=None)
 
 
-def observed(tiles: Bounds, what: str = "") -> Bounds:
+def tiles_to_evaluate(tiles: Bounds, what: str = "") -> Bounds:
     """The tiles that are to be evaluated: all, unless somebody watches.
 
     Args:
@@ -92,7 +92,7 @@ def observed(tiles: Bounds, what: str = "") -> Bounds:
 
 
 @contextmanager
-def observing(choose: Choose) -> Iterator[None]:
+def evaluating_only(choose: Choose) -> Iterator[None]:
     """Have only some tiles of every sweep evaluated: what is computed is then wrong, and only its cost is of use.
 
     Args:

@@ -22,7 +22,7 @@ from torch.func import functional_call
 
 from metricreg.batch import Batch
 from metricreg.engine.accumulate import ALL, REFERENCES, Leaves
-from metricreg.engine.execution import SMALLER, observed
+from metricreg.engine.execution import SMALL_RATIO, tiles_to_evaluate
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
 from metricreg.functional.transforms import has_hooks, has_tangent
@@ -83,7 +83,7 @@ class Sweep:
         """The sums, or the rows, differentiable with respect to the tensors of the batch and the parameters."""
         tensors, held = batch.tensors(), _held(self.module)
         self.names, self.held_names = list(tensors), list(held)
-        self.rebuild = batch.without_tensors()
+        self.rebuild = batch.rebuilder()
         every = [*tensors.values(), *held.values()]
         if any(map(has_tangent, every)):
             raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
@@ -146,9 +146,9 @@ class Sweep:
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
         if not self.symmetric:
-            yield from (Block(slice(i, j)) for i, j in observed(batch.tiles(self.tile), self.what))
+            yield from (Block(slice(i, j)) for i, j in tiles_to_evaluate(batch.tiles(self.tile), self.what))
             return
-        for i, j in observed(_triangle(len(batch), self.tile), self.what):
+        for i, j in tiles_to_evaluate(_triangle(len(batch), self.tile), self.what):
             yield Block(slice(i, j), slice(i, j))
             if j < len(batch):
                 yield Block(slice(i, j), slice(j, len(batch)), times=2)
@@ -211,7 +211,7 @@ def _are_separable(found: Sequence[Output], carriers: dict[int, int]) -> bool:
     if any(found[k][0].ndim for k in carriers):
         return False
     sizes = sorted(carriers.values())
-    return len(sizes) < 2 or sizes[-2] * SMALLER <= sizes[-1]
+    return len(sizes) < 2 or sizes[-2] * SMALL_RATIO <= sizes[-1]
 
 
 # -- the module as it was ---------------------------------------------------------------------------------------------
@@ -259,12 +259,12 @@ class _Caller(nn.Module):
         return function(part)
 
 
-def leave_buffers(module: nn.Module) -> None:
+def clone_buffers(module: nn.Module) -> None:
     """Leave a module with copies of its buffers, which may change, so that what others hold of it does not."""
     for name, buffer in list(module.named_buffers(recurse=False)):
         setattr(module, name, buffer.clone())
     for part in module.children():
-        leave_buffers(part)
+        clone_buffers(part)
 
 
 # -- autograd ---------------------------------------------------------------------------------------------------------

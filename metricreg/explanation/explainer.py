@@ -22,7 +22,7 @@ import torch
 from metricreg import Execution, InputError, Loss, Miner, Pairs, Pipeline, SpecError, build
 from metricreg.bench.inputs import Inputs, fit
 from metricreg.bench.steps import ObjectiveStep
-from metricreg.engine.execution import as_on, observing
+from metricreg.engine.execution import as_on, evaluating_only
 from metricreg.explanation.cost import Cost, TooLargeError
 from metricreg.explanation.explanation import (
     ExplainedLoss,
@@ -208,7 +208,7 @@ class _Step:
             if any(True for _ in self.pipeline.buffers()):
                 self._settle()
             step = ObjectiveStep(self.pipeline, self.inputs)
-            with observing(self._some), self.cost:
+            with evaluating_only(self._some), self.cost:
                 value = step.value()
                 self._is_backward = True
                 step.differentiate(value)
@@ -218,7 +218,7 @@ class _Step:
         """Make steps until there is no more to compare with than before, as when a memory is filled."""
         compared = -1
         for turn in range(1, TURNS):
-            with observing(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
+            with evaluating_only(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
                 ObjectiveStep(self.pipeline, replace(self.inputs, seed=turn)).value()
             before, compared = compared, sum(loss.references for loss in self.losses.values())
             self.losses, self.miners, self._before, self._tiles = {}, [], [], []

@@ -16,7 +16,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import rotated
+from metricreg.functional.angles import cos_of_sum
 
 
 class AdaFaceLoss(ProxySoftmaxLoss):
@@ -79,7 +79,7 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)
         z = (deviation * self.h).clamp(-1.0, 1.0)
         own, angle = cosine.gather(1, target), -self.margin * z
-        turned = rotated(own, angle)
+        turned = cos_of_sum(own, angle)
         turned = torch.where((angle < 0.0) & (own > angle.cos()), 1.0, turned)
         turned = torch.where((angle > 0.0) & (own < -angle.cos()), -1.0, turned)
         return cosine, (turned - self.margin * (1.0 + z)) * self.scale

@@ -14,7 +14,7 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import with_margin
+from metricreg.functional.angles import cos_with_margin
 
 
 class ArcFaceLoss(ProxySoftmaxLoss):
@@ -59,4 +59,4 @@ class ArcFaceLoss(ProxySoftmaxLoss):
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
         """Scaled cosines with the margin."""
-        return with_margin(distances, distances.new_full((), math.radians(self.margin))) * self.scale
+        return cos_with_margin(distances, distances.new_full((), math.radians(self.margin))) * self.scale

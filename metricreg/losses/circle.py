@@ -11,14 +11,14 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots, Reducer
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
 
 
-class CircleLoss(NegativesLoss):
+class CircleLoss(LogSumExpLoss):
     r"""Weighs each similarity by how far it is from its optimum: 1 + m for positives, -m for negatives.
 
     $$\ell_a = \log \left( 1 + \sum_n e^{\gamma [s(a, n) + m]_+ (s(a, n) - m)}
@@ -55,10 +55,10 @@ class CircleLoss(NegativesLoss):
         """Similarities over m, times how far they are over -m, which is a constant to the gradient."""
         return (distances.detach() + self.m).relu() * (distances - self.m), self.gamma, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        negative, near, among = self.against_negatives(batch)
+        negative, near, among = self.logsumexp_and_positives(batch)
         pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
         positive = masked_logsumexp(self.gamma * pull, among != 0)
         return {"loss": Term(log_one_plus_exp(positive + negative))}

@@ -17,7 +17,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import with_margin
+from metricreg.functional.angles import cos_with_margin
 
 
 class CurricularFaceLoss(ProxySoftmaxLoss):
@@ -71,7 +71,7 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, those of hard classes times t plus themselves; and with the margin."""
         cosine = self.distance.between(batch)
-        own = with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))
+        own = cos_with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))
         eased = torch.where(cosine > own, cosine * (self.t.to(cosine.dtype) + cosine), cosine)
         return eased, own * self.scale
 

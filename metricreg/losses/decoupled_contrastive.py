@@ -12,13 +12,13 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import masked_logsumexp
 
 
-class DecoupledContrastiveLoss(NegativesLoss):
+class DecoupledContrastiveLoss(LogSumExpLoss):
     r"""The contrastive loss of NT-Xent without the positive pair in the denominator; DCL, and DCLW with weights.
 
     $$\ell = -w(a, p) \frac{s(a, p)}{\tau} + \log \sum_n e^{s(a, n) / \tau} \qquad
@@ -67,10 +67,10 @@ class DecoupledContrastiveLoss(NegativesLoss):
         """Similarities over the temperature."""
         return distances, self.distance.sign / self.temperature, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        negatives, near, among = self.against_negatives(batch)
+        negatives, near, among = self.logsumexp_and_positives(batch)
         negatives, near = negatives[:, None], self.distance.closeness(near)
         pull = near / self.temperature
         if self.weighting is not None:

@@ -12,9 +12,9 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.batch.tuples import Triplets
+from metricreg.batch.two_views import two_views
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.two_views import two_views
 
 
 class DynamicSoftMarginLoss(Loss):

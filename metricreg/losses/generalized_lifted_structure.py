@@ -8,12 +8,12 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.functional.logsumexp import masked_logsumexp
 
 
-class GeneralizedLiftedStructureLoss(NegativesLoss):
+class GeneralizedLiftedStructureLoss(LogSumExpLoss):
     r"""Wants the farthest of an anchor's positives nearer than the nearest of its negatives, by soft extremes.
 
     $$\ell_a = \left[ \log \sum_p e^{d(a, p) - m^+} + \log \sum_n e^{m^- - d(a, n)} \right]_+$$
@@ -35,10 +35,10 @@ class GeneralizedLiftedStructureLoss(NegativesLoss):
         """How much closer they are than the margin."""
         return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        negative, far, among = self.against_negatives(batch)
+        negative, far, among = self.logsumexp_and_positives(batch)
         positive = masked_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
         both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
         return {"loss": Term(both.relu())}

@@ -12,13 +12,13 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
+from metricreg.components.logsumexp_loss import NEGATIVES, LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NEGATIVES, NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
 
-class InstanceLoss(NegativesLoss):
+class InstanceLoss(LogSumExpLoss):
     r"""Cross entropy of classifying each embedding by the embeddings of the batch, which stand for their classes.
 
     $$\ell_a = -\log \frac{\sum_{p \in P_a \cup \{a\}} e^{\gamma \cos(a, p)}}
@@ -48,10 +48,10 @@ class InstanceLoss(NegativesLoss):
         """Scaled similarities."""
         return distances, self._scale, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        negatives, near, own = self.against_negatives(batch)
+        negatives, near, own = self.logsumexp_and_positives(batch)
         if NEGATIVES in batch.per_anchor or batch.lists_positives:
             near, own = self._and_itself(near, own, batch)
         else:

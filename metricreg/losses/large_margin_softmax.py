@@ -14,11 +14,11 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import multiplied
+from metricreg.functional.angles import cos_of_multiple
 
 
 class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
-    r"""Cross entropy of inner products with class vectors, the angle to that of the true class multiplied.
+    r"""Cross entropy of inner products with class vectors, the angle to that of the true class cos_of_multiple.
 
     $$\ell_a = -\log \frac{e^{s \lVert a \rVert \lVert w_y \rVert \psi(\theta_y)}}
     {e^{s \lVert a \rVert \lVert w_y \rVert \psi(\theta_y)} + \sum_{c \ne y} e^{s \langle a, w_c \rangle}}$$
@@ -54,8 +54,8 @@ class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
         return CosineSimilarity()
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines times both lengths, and with the angle multiplied."""
+        """Cosines times both lengths, and with the angle cos_of_multiple."""
         cosine = self.distance.between(batch)
         sizes = torch.linalg.vector_norm(batch.anchors, dim=1)[:, None] * self.scale
         lengths = sizes * torch.linalg.vector_norm(batch.references, dim=1)
-        return cosine * lengths, multiplied(cosine.gather(1, target), self.margin) * lengths.gather(1, target)
+        return cosine * lengths, cos_of_multiple(cosine.gather(1, target), self.margin) * lengths.gather(1, target)

@@ -12,11 +12,11 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.batch.tuples import Pairs
 from metricreg.components import LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 
 
-class LiftedStructureLoss(NegativesLoss):
+class LiftedStructureLoss(LogSumExpLoss):
     r"""Wants a positive pair nearer than all negatives of either of the two.
 
     $$\ell_{ij} = \frac12 \left[ \log \left(
@@ -41,7 +41,7 @@ class LiftedStructureLoss(NegativesLoss):
 
     def prepare(self, batch: Batch) -> Batch:
         """The log-sum-exp of the negatives of each anchor `[A]`, and of each reference `[M]`, which any may need."""
-        own = self.summed_once(batch)
+        own = self.logsumexp_by_halves(batch)
         own = batch.map(self._of_anchors) if own is None else own
         alone = batch.references is batch.anchors
         partner = own if alone else _turned(batch).map(self._of_references)
@@ -51,7 +51,7 @@ class LiftedStructureLoss(NegativesLoss):
         """How much closer they are than the margin."""
         return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         own, (partner, _) = batch.per_anchor["own"][:, None], batch.at_positives(batch.shared["partner"][None, :])

@@ -11,13 +11,13 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
 
-class MultiSimilarityLoss(NegativesLoss):
+class MultiSimilarityLoss(LogSumExpLoss):
     r"""Weighs each pair by how it stands to the anchor's other pairs.
 
     $$\ell_a = \frac1\alpha \log \left( 1 + \sum_{p} e^{-\alpha (s(a, p) - \lambda)} \right)
@@ -54,9 +54,9 @@ class MultiSimilarityLoss(NegativesLoss):
         scale = self.distance.sign * self.beta
         return distances, scale, -scale * self.base
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        negative, near, among = self.against_negatives(batch)
+        negative, near, among = self.logsumexp_and_positives(batch)
         positive = masked_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
         return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

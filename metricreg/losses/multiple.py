@@ -51,7 +51,7 @@ class MultipleLosses(WrapperLoss):
         loss: Any
         for key, loss in self.losses.items():
             miner: Any = self.miners[key] if key in self.miners else None  # noqa: SIM401 - a ModuleDict has no get
-            own = None if miner is None else miner.selection(loss.matched(batch.replace(selection=None)))
+            own = None if miner is None else miner.selection(loss.with_match(batch.replace(selection=None)))
             yield key, loss, batch if own is None else batch.replace(selection=own)
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:

@@ -11,13 +11,13 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import LpDistance
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 
 
-class NCALoss(NegativesLoss):
+class NCALoss(LogSumExpLoss):
     r"""Negative log-probability that an anchor's random neighbour is one of its positives.
 
     $$\ell_a = -\log \frac{\sum_p e^{-\sigma d(a, p)}}{\sum_p e^{-\sigma d(a, p)} + \sum_n e^{-\sigma d(a, n)}}$$
@@ -49,10 +49,10 @@ class NCALoss(NegativesLoss):
         """Scaled similarities."""
         return distances, self.distance.sign * self.softmax_scale, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        negatives, near, among = self.against_negatives(batch)
+        negatives, near, among = self.logsumexp_and_positives(batch)
         counts = among.any(1)
         near = masked_logsumexp(near, among, self.distance.sign * self.softmax_scale).masked_fill(~counts, 0.0)
         losses = log_one_plus_exp(negatives - near)

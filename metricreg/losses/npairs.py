@@ -12,7 +12,7 @@ from metricreg.batch.terms import Term
 from metricreg.components import Distance, Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
-from metricreg.engine.execution import LISTED
+from metricreg.engine.execution import MIN_LISTED_REFERENCES
 from metricreg.errors import InputError
 from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp
 from metricreg.functional.masked import Mask
@@ -41,7 +41,7 @@ class NPairsLoss(Loss):
         if batch.anchor_labels is None:
             raise InputError("NPairsLoss needs labels: it takes one pair of each class")
         check_single(batch.anchor_labels, "NPairsLoss")
-        if batch.is_symmetric and batch.self_index is not None:
+        if batch.is_symmetric_comparison and batch.self_index is not None:
             anchor, positive = _first_two(batch.anchor_labels)
         else:
             anchor, positive = _first_positives(batch)
@@ -72,7 +72,7 @@ def _first_two(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _first_positives(batch: Batch) -> tuple[Tensor, Tensor]:
     """Each anchor that has a positive, and the first of its positives."""
-    if batch.selection is None and 0 < len(batch) * len(batch.references) <= LISTED**2:
+    if batch.selection is None and 0 < len(batch) * len(batch.references) <= MIN_LISTED_REFERENCES**2:
         positives = batch.positives
         anchor = positives.any(1).nonzero()[:, 0]
         return anchor, positives.int().argmax(1)[anchor]

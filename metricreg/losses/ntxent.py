@@ -11,13 +11,13 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp
 
 
-class NTXentLoss(NegativesLoss):
+class NTXentLoss(LogSumExpLoss):
     r"""Cross entropy of each positive pair against all negatives of its anchor; InfoNCE.
 
     $$\ell = -\log \frac{e^{s(a, p) / \tau}}{e^{s(a, p) / \tau} + \sum_n e^{s(a, n) / \tau}}
@@ -45,9 +45,9 @@ class NTXentLoss(NegativesLoss):
         """Similarities over the temperature."""
         return distances, self.distance.sign / self.temperature, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        negatives, near, among = self.against_negatives(batch)
+        negatives, near, among = self.logsumexp_and_positives(batch)
         closeness = self.distance.sign / self.temperature * near
         return {"loss": Term(log_one_plus_exp(negatives[:, None] - closeness), among, kind="pos_pair")}

@@ -14,11 +14,11 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import multiplied
+from metricreg.functional.angles import cos_of_multiple
 
 
 class SphereFaceLoss(ProxySoftmaxLoss):
-    r"""Cross entropy of inner products with unit class vectors, the angle to that of the true class multiplied.
+    r"""Cross entropy of inner products with unit class vectors, the angle to that of the true class cos_of_multiple.
 
     $$\ell_a = -\log \frac{e^{s \lVert a \rVert \psi(\theta_y)}}
     {e^{s \lVert a \rVert \psi(\theta_y)} + \sum_{c \ne y} e^{s \lVert a \rVert \cos \theta_c}}$$
@@ -58,8 +58,8 @@ class SphereFaceLoss(ProxySoftmaxLoss):
         return distances * self._sizes(batch)
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
-        """The same, with the angle multiplied."""
-        return multiplied(distances, self.margin) * self._sizes(batch)
+        """The same, with the angle cos_of_multiple."""
+        return cos_of_multiple(distances, self.margin) * self._sizes(batch)
 
     def _sizes(self, batch: Batch) -> Tensor:
         sizes: Tensor = torch.linalg.vector_norm(batch.anchors, dim=1, keepdim=True) * self.scale

@@ -15,7 +15,7 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import with_margin
+from metricreg.functional.angles import cos_with_margin
 
 
 class SubCenterArcFaceLoss(ProxySoftmaxLoss):
@@ -65,7 +65,7 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
         """Cosines of each class's nearest center, and with the margin."""
         to_centers = self.distance.between(batch)
         cosine = to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
-        own = with_margin(cosine.gather(1, target), self.angle(cosine, target))
+        own = cos_with_margin(cosine.gather(1, target), self.angle(cosine, target))
         return cosine, own * self.scale
 
     def angle(self, cosine: Tensor, target: Tensor) -> Tensor:

@@ -12,14 +12,14 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots, Reducer
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
 
 
-class SupConLoss(NegativesLoss):
+class SupConLoss(LogSumExpLoss):
     r"""Mean cross entropy of an anchor's positives against everything else in the batch.
 
     $$\ell_a = -\frac{1}{|P_a|} \sum_{p \in P_a} \log
@@ -50,10 +50,10 @@ class SupConLoss(NegativesLoss):
         """Similarities over the temperature."""
         return distances, self.distance.sign / self.temperature, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
-        negatives, near, among = self.against_negatives(batch)
+        negatives, near, among = self.logsumexp_and_positives(batch)
         total = positive_cross_entropy(self.distance.sign / self.temperature * near, among != 0, negatives)
         return {"loss": Term(total / number_of_positives(batch))}
 

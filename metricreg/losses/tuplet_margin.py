@@ -12,14 +12,14 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
+from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
-from metricreg.components.negatives_loss import NegativesLoss, by_log_sums
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.angles import rotated
+from metricreg.functional.angles import cos_of_sum
 from metricreg.functional.logsumexp import log_one_plus_exp
 
 
-class TupletMarginLoss(NegativesLoss):
+class TupletMarginLoss(LogSumExpLoss):
     r"""Cross entropy of each positive pair against all negatives of its anchor, less an angle at the positive.
 
     $$\ell = \log \left( 1 + \sum_n e^{s (\cos \theta_{an} - \cos(\theta_{ap} - \beta))} \right)$$
@@ -55,12 +55,12 @@ class TupletMarginLoss(NegativesLoss):
         """Scaled similarities."""
         return distances, self.scale, 0.0
 
-    @by_log_sums
+    @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
-        negatives, near, among = self.against_negatives(batch)
+        negatives, near, among = self.logsumexp_and_positives(batch)
         losses = log_one_plus_exp(negatives[:, None] - self.scale * self._with_slack(near))
         return {"loss": Term(losses, among, kind="pos_pair")}
 
     def _with_slack(self, cosine: Tensor) -> Tensor:
-        return rotated(cosine, cosine.new_full((), -math.radians(self.margin)))
+        return cos_of_sum(cosine, cosine.new_full((), -math.radians(self.margin)))

@@ -11,9 +11,9 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
+from metricreg.batch.two_views import two_views
 from metricreg.components import Distance, Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
-from metricreg.components.two_views import two_views
 from metricreg.distances import LpDistance
 
 

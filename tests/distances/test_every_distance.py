@@ -248,10 +248,10 @@ class Shifted(D.LpDistance):
 def test_distances_in_a_batch_are_those_of_a_subclass(
     kind: type[D.LpDistance], power: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
     x, y, distance = rows(5), rows(41, seed=1), kind(power=power)
     labels, ref_labels = torch.arange(5), torch.arange(41) % 20
-    batch = Batch.of(x, labels, ref_embeddings=y, ref_labels=ref_labels).planned(StepPlan(None, distance, True))
+    batch = Batch.of(x, labels, ref_embeddings=y, ref_labels=ref_labels).for_plan(StepPlan(None, distance, True))
     torch.testing.assert_close(distance.between(batch), distance(x, y))
     near, counts = distance.to_positives(batch)
     assert near.shape == (5, 3)

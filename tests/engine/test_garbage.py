@@ -31,8 +31,8 @@ LOSSES = {
 
 @pytest.fixture(autouse=True)
 def no_collection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
-    monkeypatch.setattr(proxy_softmax, "MANY", 1)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
+    monkeypatch.setattr(proxy_softmax, "MANY_CLASSES", 1)
     gc.collect()
     gc.disable()
     yield

@@ -43,7 +43,7 @@ def off(got: Tensor, want: Tensor) -> float:
 def compare(loss: Loss, labels: Tensor, size: int) -> None:
     def tiled(dtype: torch.dtype) -> list[Tensor]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("metricreg.engine.execution.LISTED", 0)
+            patch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
             return results(loss, labels, dtype, Execution("tiled", tile=size))
 
     true = results(loss, labels, torch.float64, DENSE)
@@ -74,7 +74,7 @@ def test_tiled_is_dense_for_every_loss_and_tile(name: str, size: int) -> None:
 
 
 def test_this_batch_lists_what_is_no_negative_where_more_would_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = Batch.of(rows(70), LABELS).planned(StepPlan(7, nn.Module(), True))
+    batch = Batch.of(rows(70), LABELS).for_plan(StepPlan(7, nn.Module(), True))
     assert batch.rows(0, 7).negative_mask.left_out is None
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 69)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 69)
     assert batch.rows(0, 7).negative_mask.left_out is not None

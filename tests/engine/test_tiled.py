@@ -19,7 +19,7 @@ from metricreg import losses as L
 from metricreg import reducers as R
 from metricreg.batch.positives import SHORT
 from metricreg.components import by_value, symmetric
-from metricreg.engine.execution import CPU_VALUES, LARGER, ROWS
+from metricreg.engine.execution import CPU_TILE_VALUES, MAX_TILE_GROWTH, MIN_TILE_ANCHORS
 from metricreg.engine.tiled import Sweep
 from tests.largest_tensor import LargestTensor
 from tests.oracle import (
@@ -346,7 +346,7 @@ def test_a_reducer_that_is_not_additive_sees_the_whole_term(reducer: Callable[[]
 
 
 def test_do_nothing_returns_the_whole_terms_in_any_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 9)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 9)
     loss = L.ContrastiveLoss(reducer=R.DoNothingReducer())
     for plan in (DENSE, tiles(3)):
         terms: Any = loss(rows(10), LABELS, execution=plan)
@@ -618,7 +618,7 @@ def test_terms_of_a_wrong_shape_are_refused_by_name(
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in AT_ONCE])
 def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Batch.map, "__defaults__", (8,))
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(256, DIM, generator=generator).requires_grad_()
     labels = torch.arange(256) // 4 if name in PAIR_LOSSES else torch.arange(256) % 4
@@ -636,14 +636,14 @@ def test_no_tensor_of_the_tiled_plan_is_larger_than_a_tile(name: str, monkeypatc
 def test_auto_is_dense_for_a_small_batch_and_tiled_for_a_large_one() -> None:
     small, large = Batch.of(torch.zeros(10, 2)), Batch.of(torch.zeros(2000, 2))
     assert Execution().tile_for(small, 10) is None
-    assert Execution().tile_for(large, 2000) == CPU_VALUES // 2000
+    assert Execution().tile_for(large, 2000) == CPU_TILE_VALUES // 2000
     assert Execution(tile=64).tile_for(large, 2000) == 64
     assert Execution("dense").tile_for(large, 2000) is None
-    assert Execution("tiled").tile_for(small, 10) == CPU_VALUES // 10
-    assert Execution("tiled").tile_for(small, CPU_VALUES // 8) == ROWS
-    assert Execution("tiled").tile_for(small, CPU_VALUES // 2) == LARGER * 2
-    assert Execution("tiled").tile_for(small, 2 * CPU_VALUES) == LARGER // 2
-    assert Execution("tiled").tile_for(small, 2 * LARGER * CPU_VALUES) == 1
+    assert Execution("tiled").tile_for(small, 10) == CPU_TILE_VALUES // 10
+    assert Execution("tiled").tile_for(small, CPU_TILE_VALUES // 8) == MIN_TILE_ANCHORS
+    assert Execution("tiled").tile_for(small, CPU_TILE_VALUES // 2) == MAX_TILE_GROWTH * 2
+    assert Execution("tiled").tile_for(small, 2 * CPU_TILE_VALUES) == MAX_TILE_GROWTH // 2
+    assert Execution("tiled").tile_for(small, 2 * MAX_TILE_GROWTH * CPU_TILE_VALUES) == 1
 
 
 @pytest.mark.parametrize(
@@ -681,7 +681,7 @@ class Counting(L.ContrastiveLoss):
 
 @pytest.mark.parametrize(("each", "calls"), [(2, 4), (16, 8)])
 def test_a_term_of_few_values_needs_no_second_sweep(each: int, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 63)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 63)
     x, labels = rows(64), torch.arange(64) // each
     loss = Counting()
     total = loss(x, labels, execution=tiles(16))
@@ -724,7 +724,7 @@ class Lopsided(D.LpDistance):
 
 
 def test_half_of_a_symmetric_comparison_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 63)  # positives are few: one sweep
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 63)  # positives are few: one sweep
     x, labels, loss = rows(64), torch.arange(64) // 2, Promising()
     want = value_and_gradients(L.ContrastiveLoss()(x, labels, execution=DENSE), [x])
     assert_close(value_and_gradients(loss(x, labels, execution=tiles(16)), [x]), want, 1e-12)
@@ -747,7 +747,7 @@ def test_a_symmetric_comparison_is_cut_into_blocks_of_no_more_values_than_a_tile
 def test_blocks_of_a_symmetric_comparison_list_what_the_whole_lists(
     loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 19)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 19)
     x, labels, seen = rows(60), torch.arange(60).flip(0) % 20, []
     terms = loss.terms
     monkeypatch.setattr(loss, "terms", lambda batch: seen.append(batch.lists_positives) or terms(batch))
@@ -935,7 +935,7 @@ def test_a_wrong_promise_is_an_error_in_the_first_step(loss: Loss) -> None:
 def test_what_a_distance_says_of_itself_is_checked_where_sums_go_by_it(
     distance: Distance, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
     with pytest.raises(MetricregError, match=message):
         L.NTXentLoss(distance=distance)(3 * rows(40), torch.arange(40) // 2, execution=tiles(7))
 

@@ -25,8 +25,8 @@ LABELS = torch.tensor([0, 12, 3, 3, 4, 5, 7, 11])
 
 @pytest.fixture(autouse=True, params=[8, 24, 40, 1000])  # logits: 1, 3, 5 and all classes
 def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy_softmax, "MANY", 1)
-    monkeypatch.setattr(proxy_softmax, "BLOCK", request.param)
+    monkeypatch.setattr(proxy_softmax, "MANY_CLASSES", 1)
+    monkeypatch.setattr(proxy_softmax, "CLASS_BLOCK_VALUES", request.param)
 
 
 def loss_of(name: str, **slots: Any) -> Any:
@@ -108,7 +108,7 @@ def test_what_is_not_finite_is_not_hidden(value: float) -> None:
 
 
 def test_only_the_gradient_has_the_size_of_all_class_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy_softmax, "BLOCK", 8 * 50)
+    monkeypatch.setattr(proxy_softmax, "CLASS_BLOCK_VALUES", 8 * 50)
     loss = create("loss", "arcface", num_classes=5000, embedding_size=DIM).double()
     x = rows(8)
     with LargestTensor() as forward:

@@ -35,7 +35,7 @@ TILES = [1, 7, 16, 1000]
 
 @pytest.fixture(autouse=True)
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.engine.execution.LISTED", 0)
+    monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def halves(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     pair_sums = Batch.pair_sums
 
     def watched(batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
-        found.append(batch.is_symmetric)
+        found.append(batch.is_symmetric_comparison)
         return pair_sums(batch, function)
 
     monkeypatch.setattr(Batch, "pair_sums", watched)

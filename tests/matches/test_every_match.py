@@ -115,7 +115,7 @@ class Parity(Ma.SameLabelMatch):
 def test_finds_what_the_loop_finds(name: str, dtype: torch.dtype) -> None:
     for ref_embeddings, ref_sets in ((None, None), (torch.randn(5, 3), REF_SETS.to(dtype))):
         batch = Batch.of(torch.randn(8, 3), SETS.to(dtype), ref_embeddings=ref_embeddings, ref_labels=ref_sets)
-        batch = batch.matched(MATCHES[name][0]())
+        batch = batch.with_match(MATCHES[name][0]())
         a1, p, a2, n = pairs_of(name, SETS, None if ref_sets is None else REF_SETS)
         assert torch.equal(batch.positives.nonzero(), torch.stack([a1, p], 1))
         assert torch.equal(batch.negatives.nonzero(), torch.stack([a2, n], 1))
@@ -163,7 +163,7 @@ def test_of_single_labels_every_match_is_equality(match: Callable[[], Match], lo
 
 
 def test_same_label_keeps_to_sorted_labels() -> None:
-    batch = Batch.of(torch.randn(4, 2), [0, 1, 0, 1]).matched(Ma.SameLabelMatch())
+    batch = Batch.of(torch.randn(4, 2), [0, 1, 0, 1]).with_match(Ma.SameLabelMatch())
     assert batch.match is None
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from metricreg import SpecError
-from metricreg.engine.execution import CPU_VALUES
+from metricreg.engine.execution import CPU_TILE_VALUES
 from metricreg.miners import AngularMiner
 from tests.largest_tensor import LargestTensor
 from tests.oracle import rows
@@ -50,4 +50,4 @@ def test_triplets_are_looked_at_in_bounded_memory() -> None:
     x = rows(240, dtype=torch.float32).detach()
     with LargestTensor() as seen:
         AngularMiner(angle=89.0)(x, torch.arange(240) % 2)
-    assert seen.numel <= 2 * CPU_VALUES < 240 * 120 * 240
+    assert seen.numel <= 2 * CPU_TILE_VALUES < 240 * 120 * 240

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metricreg import Batch, InputError, MetricregError, Miner, Pairs, Triplets
 from metricreg import miners as M
-from metricreg.engine.execution import CPU_VALUES
+from metricreg.engine.execution import CPU_TILE_VALUES
 from metricreg.losses import ContrastiveLoss, MultipleLosses, SupConLoss, TripletMarginLoss
 from metricreg.pipeline import Pipeline, build
 from tests.largest_tensor import LargestTensor
@@ -138,7 +138,7 @@ def test_every_batch_is_mined(name: str, scenario: str) -> None:
 def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2, 0]), ALL[name][0]()
     want = miner(case.x, case.labels)
-    monkeypatch.setattr("metricreg.components.miner.CPU_VALUES", 18)  # two anchors a tile
+    monkeypatch.setattr("metricreg.components.miner.CPU_TILE_VALUES", 18)  # two anchors a tile
     got = miner(case.x, case.labels)
     for g, w in zip(got.columns(), want.columns(), strict=True):
         assert torch.equal(g, w)
@@ -269,7 +269,7 @@ def test_triplets_are_looked_at_in_bounded_memory() -> None:
     with LargestTensor() as seen:
         found = M.TripletMarginMiner(margin=-10.0)(x, torch.arange(400) % 2)
     assert not len(found.columns()[0])
-    assert seen.numel <= 2 * CPU_VALUES < 400 * 200 * 400
+    assert seen.numel <= 2 * CPU_TILE_VALUES < 400 * 200 * 400
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_triplets_are_looked_at_in_bounded_memory() -> None:
     ids=lambda miner: type(miner).__name__,
 )
 def test_pairs_are_looked_at_in_bounded_memory(miner: Miner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.components.miner.CPU_VALUES", 4000)
+    monkeypatch.setattr("metricreg.components.miner.CPU_TILE_VALUES", 4000)
     x, labels = rows(400, dtype=torch.float32).detach(), torch.arange(400) % 100
     with LargestTensor() as seen:
         found = miner(x, labels)
@@ -294,7 +294,7 @@ def test_pairs_are_looked_at_in_bounded_memory(miner: Miner, monkeypatch: pytest
 def test_pairs_here_and_triplets_there_are_refused() -> None:
     class Torn(Miner):
         def width(self, batch: Batch) -> int:
-            return CPU_VALUES
+            return CPU_TILE_VALUES
 
         def select(self, batch: Batch) -> Pairs | Triplets:
             none = torch.zeros(0, dtype=torch.long)

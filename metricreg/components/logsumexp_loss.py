@@ -26,16 +26,16 @@ ROOM = 0.85
 """The part of the range of exponents that is used: the rest is for sums, and for gradients divided by them."""
 
 
-def by_log_sums(terms: F) -> F:
-    """Say of `NegativesLoss.terms` that it takes of negatives what `against_negatives` gives, and nothing else."""
-    terms.__dict__["takes_log_sums"] = True
+def takes_only_logsumexp(terms: F) -> F:
+    """Say of `LogSumExpLoss.terms` that of negatives it takes what `logsumexp_and_positives` gives, and no more."""
+    terms.__dict__["takes_only_logsumexp"] = True
     return terms
 
 
-class NegativesLoss(Loss):
+class LogSumExpLoss(Loss):
     """A loss that takes of an anchor's negatives the log-sum-exp of what follows from their distances.
 
-    A subclass implements `exponents`, and `terms` by `against_negatives`, marked `@by_log_sums`.
+    A subclass implements `exponents`, and `terms` by `logsumexp_and_positives`, marked `@takes_only_logsumexp`.
     """
 
     counts_repeated: ClassVar[bool] = False
@@ -47,20 +47,20 @@ class NegativesLoss(Loss):
 
     def prepare(self, batch: Batch) -> Batch:
         """The log-sum-exps, as `per_anchor["negatives"]`, where half of a comparison is enough for them."""
-        found = self.summed_once(batch)
+        found = self.logsumexp_by_halves(batch)
         return batch if found is None else batch.with_tensors(per_anchor={**batch.per_anchor, NEGATIVES: found})
 
-    def summed_once(self, batch: Batch) -> Tensor | None:
+    def logsumexp_by_halves(self, batch: Batch) -> Tensor | None:
         """The log-sum-exp of each anchor's negatives `[A]`, from half of a symmetric comparison; None if it is none.
 
         All exponentials are over the same number, so that each is of use to both its samples; which is exact where the
         distance bounds them well enough.
         """
-        if batch.tile is None or not (self.distance.is_symmetric and batch.is_symmetric):
+        if batch.tile is None or not (self.distance.is_symmetric and batch.is_symmetric_comparison):
             return None
-        if not getattr(self.terms, "takes_log_sums", False):  # terms of someone else's, who may want all distances
+        if not getattr(self.terms, "takes_only_logsumexp", False):  # someone else's, who may want all distances
             return None
-        if type(self).logsumexp is not NegativesLoss.logsumexp:
+        if type(self).logsumexp is not LogSumExpLoss.logsumexp:
             return None
         bounds = self._bounds(batch.anchors.dtype)
         if bounds is None or not self.distance.makes_positives_alone(batch):
@@ -83,7 +83,7 @@ class NegativesLoss(Loss):
 
         return exponent_bounds(self.distance, exponents, dtype)
 
-    def against_negatives(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def logsumexp_and_positives(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The log-sum-exp of each anchor's negatives `[A]`; distances to its positives `[A, K]`; which of those count.
 
         Args:
