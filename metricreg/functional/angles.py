@@ -1,4 +1,4 @@
-"""Cosines of angles that are added to or cos_of_multiple, with gradients that are finite at 0 and 180 degrees."""
+"""Cosines of angles that are added to or multiplied, with gradients that are finite at 0 and 180 degrees."""
 
 from __future__ import annotations
 

@@ -74,6 +74,19 @@ class Mask:
         return every.index_add(0, rows, torch.full_like(rows, -1))
 
 
+def masked_argmax(values: Tensor, mask: Tensor) -> Tensor:
+    """The column of the largest entry of each row that counts, `[A]`, however large or small they are.
+
+    Where none counts, any column.
+
+    Args:
+        values: `[A, M]`, M at least 1.
+        mask: bool `[A, M]`, which count.
+    """
+    limits = torch.finfo(values.dtype)
+    return values.clamp(limits.min, limits.max).masked_fill(~mask, -torch.inf).argmax(1)
+
+
 def sums_between(
     values: Tensor, mask: Mask | None, low: float | None = None, high: float | None = None
 ) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from metricreg.batch.tuples import Triplets
 from metricreg.batch.two_views import two_views
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
+from metricreg.functional.masked import masked_argmax
 
 
 class DynamicSoftMarginLoss(Loss):
@@ -98,7 +99,8 @@ class DynamicSoftMarginLoss(Loss):
         """The reference nearest to each row but for its own, `[A]`."""
         assert part.self_index is not None  # set in _hardest
         closeness = self.distance.closeness(self.distance.between(part))
-        return closeness.scatter(1, part.self_index[:, None], -torch.inf).argmax(1)
+        others = torch.ones_like(closeness, dtype=torch.bool).scatter(1, part.self_index[:, None], False)
+        return masked_argmax(closeness, others)
 
     def _place(self, difference: Tensor) -> Tensor:
         """In units of a bin from the first edge on; without a gradient."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
@@ -15,10 +14,11 @@ from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.angles import cos_of_multiple
+from metricreg.functional.safe import row_norms
 
 
 class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
-    r"""Cross entropy of inner products with class vectors, the angle to that of the true class cos_of_multiple.
+    r"""Cross entropy of inner products with class vectors, the angle to that of the true class multiplied.
 
     $$\ell_a = -\log \frac{e^{s \lVert a \rVert \lVert w_y \rVert \psi(\theta_y)}}
     {e^{s \lVert a \rVert \lVert w_y \rVert \psi(\theta_y)} + \sum_{c \ne y} e^{s \langle a, w_c \rangle}}$$
@@ -54,8 +54,7 @@ class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
         return CosineSimilarity()
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines times both lengths, and with the angle cos_of_multiple."""
+        """Cosines times both lengths, and with the angle multiplied."""
         cosine = self.distance.between(batch)
-        sizes = torch.linalg.vector_norm(batch.anchors, dim=1)[:, None] * self.scale
-        lengths = sizes * torch.linalg.vector_norm(batch.references, dim=1)
+        lengths = row_norms(batch.anchors) * self.scale * row_norms(batch.references).mT
         return cosine * lengths, cos_of_multiple(cosine.gather(1, target), self.margin) * lengths.gather(1, target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
@@ -15,10 +14,11 @@ from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.angles import cos_of_multiple
+from metricreg.functional.safe import row_norms
 
 
 class SphereFaceLoss(ProxySoftmaxLoss):
-    r"""Cross entropy of inner products with unit class vectors, the angle to that of the true class cos_of_multiple.
+    r"""Cross entropy of inner products with unit class vectors, the angle to that of the true class multiplied.
 
     $$\ell_a = -\log \frac{e^{s \lVert a \rVert \psi(\theta_y)}}
     {e^{s \lVert a \rVert \psi(\theta_y)} + \sum_{c \ne y} e^{s \lVert a \rVert \cos \theta_c}}$$
@@ -58,9 +58,8 @@ class SphereFaceLoss(ProxySoftmaxLoss):
         return distances * self._sizes(batch)
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
-        """The same, with the angle cos_of_multiple."""
+        """The same, with the angle multiplied."""
         return cos_of_multiple(distances, self.margin) * self._sizes(batch)
 
     def _sizes(self, batch: Batch) -> Tensor:
-        sizes: Tensor = torch.linalg.vector_norm(batch.anchors, dim=1, keepdim=True) * self.scale
-        return sizes
+        return row_norms(batch.anchors) * self.scale

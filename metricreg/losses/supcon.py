@@ -16,6 +16,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsum
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.functional.masked import masked_argmax
 from metricreg.reducers import AvgNonZeroReducer
 
 
@@ -77,7 +78,7 @@ def positive_cross_entropy(near: Tensor, among: Tensor, negatives: Tensor, facto
         return near.sum(1)
     # The nearest of all, if it is a positive, may have nearly the whole sum to itself: log(1 + rest/it) is exact
     # where the difference of two nearly equal logarithms is not.
-    first = near.detach().masked_fill(~among, -torch.inf).argmax(1, keepdim=True)
+    first = masked_argmax(near.detach(), among)[:, None]
     top = near.gather(1, first)
     others = among.scatter(1, first, False)
     rest = torch.stack([masked_logsumexp(near, others), negatives], 1)

@@ -12,6 +12,7 @@ from metricreg.batch import Batch
 from metricreg.batch.tuples import Pairs
 from metricreg.components import Distance, Miner, MinerSlots
 from metricreg.distances import LpDistance
+from metricreg.functional.masked import masked_argmax
 
 Strategy = Literal["all", "easy", "hard", "semihard"]
 
@@ -91,7 +92,7 @@ def _within(pairs: Tensor, d: Tensor, allowed: tuple[float, float] | None) -> Te
 def _extreme(pairs: Tensor, closeness: Tensor, nearest: bool) -> Tensor:
     """Of the pairs of each anchor `[A, M]` only the nearest, or the farthest."""
     values = closeness if nearest else -closeness
-    column = values.masked_fill(~pairs, -torch.inf).argmax(1, keepdim=True)
+    column = masked_argmax(values, pairs)[:, None]
     return torch.zeros_like(pairs).scatter(1, column, pairs.gather(1, column))
 
 

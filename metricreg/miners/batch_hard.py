@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Triplets
 from metricreg.components import Distance, Miner, MinerSlots
 from metricreg.distances import LpDistance
+from metricreg.functional.masked import masked_argmax
 
 
 class BatchHardMiner(Miner):
@@ -33,6 +33,6 @@ class BatchHardMiner(Miner):
         rows = (positives.any(1) & negatives.any(1)).nonzero()[:, 0]
         if not len(rows):
             return Triplets(rows, rows, rows)
-        positive = closeness.masked_fill(~positives, torch.inf).argmin(1)
-        negative = closeness.masked_fill(~negatives, -torch.inf).argmax(1)
+        positive = masked_argmax(-closeness, positives)
+        negative = masked_argmax(closeness, negatives)
         return Triplets(rows, positive[rows], negative[rows])

@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Distance, Regularizer, RegularizerSlots
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
+from metricreg.functional.masked import masked_argmax
 
 TILE_VALUES = 2**21
 
@@ -50,7 +51,8 @@ class RegularFaceRegularizer(Regularizer):
         parts = []
         for tile in torch.split(rows, size):
             similarity = self.distance(x[tile], x)
-            parts.append(similarity.scatter(1, tile[:, None], -torch.inf).argmax(1))
+            others = torch.ones_like(similarity, dtype=torch.bool).scatter(1, tile[:, None], False)
+            parts.append(masked_argmax(similarity, others))
         return torch.cat(parts)
 
     def effective_arguments(self) -> dict[str, Any]:

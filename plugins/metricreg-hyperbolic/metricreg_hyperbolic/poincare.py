@@ -54,7 +54,8 @@ class PoincareDistance(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Points of the unit ball, `[N, D]`."""
-        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        largest = x.detach().abs().amax(-1, keepdim=True).clamp(min=1.0)  # squares of larger entries may overflow
+        norms = torch.linalg.vector_norm(x / largest, dim=-1, keepdim=True) * largest
         lengths = norms.masked_fill(norms < torch.finfo(x.dtype).tiny, 1.0)
         radii = norms * math.sqrt(self.curvature)
         if self.mapped:
