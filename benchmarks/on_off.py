@@ -93,7 +93,7 @@ def is_used(loss: str, n: int, mechanism: str) -> bool:
     """Whether a loss goes another way without a mechanism, at a size."""
     inputs = Inputs(min(n, SMALL), **INPUTS.get(loss, {}))
     plan = "tiled" if n * n > execution.CPU_TILE_VALUES else "auto"
-    step = spec_step(inputs, {"loss": spec_of(loss, inputs), "execution": {"plan": plan}})
+    step = spec_step(inputs, spec_of(loss, inputs) | {"execution": {"plan": plan}})
     used = []
 
     def watched(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,11 +134,9 @@ def measured(loss: str, n: int, mechanism: str, args: argparse.Namespace) -> str
     makes = [ours(loss, inputs), partial(step_without, loss=loss, mechanism=mechanism)]
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(environment=PAGES[args.pages])) for _ in makes]
-        for worker, make in zip(workers, makes, strict=True):
-            worker.prepare(make, inputs)
-        with_it, without = (worker.memory() or 0 for worker in workers)
+        peaks = [worker.prepare(make, inputs)["peak"] or 0 for worker, make in zip(workers, makes, strict=True)]
         turns = [[worker.time() for worker in workers] for _ in range(args.rounds)]
-    return f"{statistics.median(b / a for a, b in turns):.2f}, {(without - with_it) / 2**20:+.0f}"
+    return f"{statistics.median(b / a for a, b in turns):.2f}, {(peaks[1] - peaks[0]) / 2**20:+.0f}"
 
 
 if __name__ == "__main__":

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Iterable, Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any
 
-from benchmarks.run import FOLDER, read, slug
+from benchmarks.run import FOLDER, Row, read
 from benchmarks.suites import NOTES
 from metricreg.bench.measurement import exponent
 from metricreg.bench.memory import PAGES
-
-Row = dict[str, str]
 
 HOW = """What a forward and a backward pass takes, on random embeddings, on the machines named below. The tables are
 made of the files in `benchmarks/results`.
@@ -37,12 +31,13 @@ From a checkout with the extra `parity`, where nothing else runs. Rows that are 
 said:
 
 ```sh
-python -m benchmarks.run issue small large growth classes composition
+python -m benchmarks.run issue small large growth classes
 python -m benchmarks.run issue --loss supcon --again
 python -m benchmarks.run gpu issue --device cuda
 ```
 
 Specs of your own are measured by [`metricreg bench`](cli.md#bench)."""
+GROWTH = "The exponents p of cost proportional to N^p, fitted from N = 1,024 on."
 LARGE = 1024
 """From where on exponents are fitted; before, calls cost more than what grows."""
 NOTHING = "No measurements are committed yet."
@@ -50,14 +45,13 @@ NOTHING = "No measurements are committed yet."
 SECTIONS = {
     "issue": ("Every loss at N = {n}, D = {dim}", "loss ms pml_ms over_pml spread over_floor mib pml_mib"),
     "small": ("Small batches", "loss n ms pml_ms over_pml"),
-    "large": ("Losses on pairs and triplets at N = {n}, D = {dim}", "loss seconds over_floor mib"),
+    "large": ("Losses on pairs and triplets at N = {n}, D = {dim}", "loss ms over_floor mib"),
     "growth": ("How costs grow with N", "loss dim per_class time pml_time memory pml_memory pml_up_to"),
     "classes": (
         "Many classes at N = {n}, D = {dim}",
-        "loss classes ms pml_ms over_pml over_floor mib pml_mib parameters_mib with_weights",
+        "loss classes ms pml_ms over_pml over_floor mib pml_mib parameters_mib",
     ),
-    "composition": ("What composition costs at N = 128, D = 256", "what ms beside beside_ms ratio spread"),
-    "gpu": ("Large batches on a GPU", "loss n dim dtype ms pml_ms over_pml over_floor mib pml_mib sync"),
+    "gpu": ("Large batches on a GPU", "loss n dim dtype ms pml_ms over_pml over_floor mib pml_mib"),
 }
 """Of each suite the title, and the columns of its table."""
 HEADS = {
@@ -70,18 +64,8 @@ HEADS = {
     "pml_mib": "PML MiB",
     "parameters_mib": "weights MiB",
     "pml_up_to": "PML up to N",
-    "what": "",
-    "beside_ms": "ms",
-    "sync": "waits for the GPU",
 }
 """What stands over a column where it is not its name."""
-SAID = {
-    "growth": "Figures: metricreg blue, PML orange; a cross where PML could not go on. Tables: the exponents p of cost "
-    f"proportional to N^p, fitted from N = {LARGE:,} on.",
-    "classes": "*With weights* is the peak with the weights, over the weights and their gradient, which nothing can "
-    "avoid.",
-    "composition": "`validate` checks a typical spec, not for the first time.",
-}
 
 
 def page(folder: Path = FOLDER) -> str:
@@ -94,20 +78,10 @@ def page(folder: Path = FOLDER) -> str:
         lines += [f"## {machine}", ""]
         for suite in SECTIONS:
             if suite in suites:
-                lines += _section(suite, suites[suite], machine)
+                lines += _section(suite, suites[suite])
             else:
                 lines += [f"The suite `{suite}` was not run on this machine.", ""]
     return "\n".join([*lines, AGAIN, ""])
-
-
-def figures(folder: Path = FOLDER) -> dict[str, str]:
-    """Path below `docs/` → SVG: how time and memory grow."""
-    drawn = {}
-    for machine, suites in _by_machine(folder).items():
-        for pages, key in product(PAGES, ("ms", "mib")):
-            if rows := [row for row in suites.get("growth", ()) if row["pages"] == pages]:
-                drawn[_figure(machine, pages, key)] = _drawing(_drawn(rows), key)
-    return drawn
 
 
 def _by_machine(folder: Path) -> dict[str, dict[str, list[Row]]]:
@@ -123,22 +97,14 @@ def _by_machine(folder: Path) -> dict[str, dict[str, list[Row]]]:
 # -- sections ---------------------------------------------------------------------------------------------------------
 
 
-def _section(suite: str, rows: list[Row], machine: str) -> list[str]:
+def _section(suite: str, rows: list[Row]) -> list[str]:
     title, columns = SECTIONS[suite]
-    lines = [f"### {title.format(n=number(rows[0].get('n')), dim=rows[0].get('dim'))}", ""]
-    lines += [SAID[suite], ""] if suite in SAID else []
+    lines = [f"### {title.format(n=number(rows[0]['n']), dim=rows[0]['dim'])}", ""]
+    lines += [GROWTH, ""] if suite == "growth" else []
     for pages in PAGES:
-        of = [row for row in rows if row["pages"] == pages]
-        if not of:
-            continue
-        lines += [f"Pages of freed memory {pages}:", ""]
-        if suite == "growth":
-            said = {"ms": "Time in milliseconds", "mib": "Peak memory in MiB"}
-            for key, what in said.items():
-                figure = _figure(machine, pages, key)
-                lines += [f"![{what} over N, both logarithmic, a panel for each loss]({figure})", ""]
-        shown = _grown(of) if suite == "growth" else list(map(_derived, of))
-        lines += [*table(columns.split(), shown), *_left_out(of)]
+        if of := [row for row in rows if row["pages"] == pages]:
+            shown = _grown(of) if suite == "growth" else of
+            lines += [f"Pages of freed memory {pages}:", "", *table(columns.split(), shown), *_left_out(of)]
     named = dict.fromkeys(row["loss"] for row in rows) if suite == "issue" else ()
     notes = [f"- {_loss(name)}: {NOTES[name]}" for name in named if name in NOTES]
     return [*lines, *notes, *([""] if notes else []), _about(rows), ""]
@@ -163,12 +129,12 @@ def cell(key: str, text: str | None) -> str:
     return f"{100 * float(text):.1f} %" if key == "spread" else number(text)
 
 
-def number(text: str | None) -> str:
+def number(text: str) -> str:
     """Three digits, and all of them before the point; of what is no number, the text."""
     try:
-        value = float(text or "")
+        value = float(text)
     except ValueError:
-        return text or ""
+        return text
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3}f}"
@@ -178,17 +144,11 @@ def _loss(name: str) -> str:
     return f"[{name}](components/losses.md#{name.replace('/', '-')})"
 
 
-def _derived(row: Row) -> Row:
-    weights, peak = float(row.get("parameters_mib") or 0), row.get("mib")
-    ratio = f"{(weights + float(peak)) / (2 * weights):.2f}" if peak and weights else ""
-    return row | {"with_weights": ratio, "seconds": str(float(row["ms"]) / 1000) if row["ms"] else ""}
-
-
 def _grown(rows: list[Row]) -> list[Row]:
     """The exponents of each loss, by features and samples of each class."""
 
     def fitted(of: list[Row], key: str) -> str:
-        power = exponent((int(row["n"]), float(row[key] or 0)) for row in of if int(row["n"]) >= LARGE)
+        power = exponent((int(row["n"]), float(row.get(key) or 0)) for row in of if int(row["n"]) >= LARGE)
         return "" if power is None else f"{power:.2f}"
 
     found = []
@@ -197,7 +157,7 @@ def _grown(rows: list[Row]) -> list[Row]:
         made = dict(zip(("loss", "dim", "per_class"), kind, strict=True))
         made |= {"time": fitted(of, "ms"), "pml_time": fitted(of, "pml_ms")}
         made |= {"memory": fitted(of, "mib"), "pml_memory": fitted(of, "pml_mib")}
-        found.append(made | {"pml_up_to": str(max((int(row["n"]) for row in of if row["pml_ms"]), default=""))})
+        found.append(made | {"pml_up_to": str(max((int(row["n"]) for row in of if row.get("pml_ms")), default=""))})
     return found
 
 
@@ -207,82 +167,19 @@ def _left_out(rows: list[Row]) -> list[str]:
     for row in rows:
         for who, column in (("metricreg", "stopped"), ("PML", "pml_stopped")):
             if row.get(column):
-                of = f" (N = {number(row['n'])}, C = {number(row['classes'])})" if "n" in row else ""
-                why.setdefault((who, row[column]), []).append(f"{row.get('loss') or row['what']}{of}")
+                what = f"{row['loss']} (N = {number(row['n'])}, C = {number(row['classes'])})"
+                why.setdefault((who, row[column]), []).append(what)
     lines = [f"- {who}, {reason}: {', '.join(dict.fromkeys(of))}." for (who, reason), of in why.items()]
     return ["Not measured:", "", *lines, ""] if lines else []
 
 
 def _about(rows: list[Row]) -> str:
     """What the rows were measured with."""
-    versions = [
-        f"{title} {' and '.join(found)}"
-        for title, key in (("metricreg", "metricreg"), ("pytorch-metric-learning", "pml"), ("torch", "torch"))
-        if (found := sorted({row[key] for row in rows} - {""}))
-    ]
-    dates = sorted({row["date"] for row in rows})
-    threads = " or ".join(sorted({row["threads"] for row in rows}))
-    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    return f"{', '.join(versions)}; {threads} thread{'s' * (threads != '1')}; {when}."
 
+    def found(key: str) -> str:
+        return " or ".join(sorted({row[key] for row in rows} - {""}))
 
-# -- figures, legible on a light and on a dark page -------------------------------------------------------------------
-
-INK = "#010203"
-"""Stands for the colour of text, which the reader's browser chooses."""
-STYLE = (
-    "<style>svg{color:#6e7781}@media (prefers-color-scheme:light){svg{color:#24292f}}"
-    "@media (prefers-color-scheme:dark){svg{color:#c9d1d9}}</style>"
-)
-SIDES = (("", "metricreg", "#2f81f7", "o"), ("pml_", "pytorch-metric-learning", "#d9730d", "s"))
-COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
-CLEAR = ("axes.facecolor", "figure.facecolor", "savefig.facecolor")
-SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "metricreg", "font.size": 8, "grid.alpha": 0.15}
-SETTINGS |= dict.fromkeys(COLOURED, INK) | dict.fromkeys(CLEAR, "none")
-
-
-def _figure(machine: str, pages: str, key: str) -> str:
-    return f"figures/{slug(machine)}-{slug(pages)}-{key}.svg"
-
-
-def _drawn(rows: list[Row]) -> list[Row]:
-    """The rows of the first number of features and of samples of each class, which the figures are of."""
-    return [row for row in rows if (row["dim"], row["per_class"]) == (rows[0]["dim"], rows[0]["per_class"])]
-
-
-def _drawing(rows: list[Row], key: str) -> str:
-    """A panel for each loss: a cost over N, both logarithmic, of metricreg beside PML."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    names = list(dict.fromkeys(row["loss"] for row in rows))
-    height = math.ceil(len(names) / 4)
-    with matplotlib.rc_context(SETTINGS):  # a figure of its own: pyplot would want a display, and keep it
-        figure = Figure(figsize=(9, 1.7 * height + 0.5), layout="constrained")
-        panels = figure.subplots(height, 4, sharex=True, sharey=True, squeeze=False)
-        for panel in panels.flat[len(names) :]:
-            panel.axis("off")
-        for name, panel in zip(names, panels.flat, strict=False):
-            panel.set_title(name, fontsize=8)
-            panel.set_xscale("log", base=2)
-            panel.set_yscale("log")
-            panel.grid(True)
-            for before, _, colour, marker in SIDES:
-                of = sorted((int(r["n"]), float(r[before + key] or 0)) for r in rows if r["loss"] == name)
-                points = [point for point in of if point[1] > 0]
-                panel.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=2.5) if points else None
-                if (
-                    points
-                    and len(points) < len(of)
-                    and any(r.get(before + "stopped") for r in rows if r["loss"] == name)
-                ):
-                    panel.plot(*points[-1], color=colour, marker="x", markersize=8)
-        figure.supxlabel("N", fontsize=8)
-        figure.supylabel({"ms": "ms", "mib": "MiB"}[key], fontsize=8)
-        lines = [panels[0, 0].plot([], [], color=c, marker=m, markersize=3, label=who)[0] for _, who, c, m in SIDES]
-        figure.legend(handles=lines, loc="outside upper center", ncols=2, frameon=False)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    _, opening, rest = out.getvalue().partition("<svg ")
-    attributes, end, content = rest.partition(">")
-    return (opening + attributes + end + STYLE + content).replace(INK, "currentColor")
+    return (
+        f"metricreg {found('metricreg')}, pytorch-metric-learning {found('pml')}, torch {found('torch')}; "
+        f"threads: {found('threads')}; measured on {found('date')}."
+    )

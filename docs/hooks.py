@@ -55,7 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to those that MkDocs found."""
     from mkdocs.structure.files import File
 
-    for path, content in (pages() | figures()).items():
+    for path, content in (pages() | {"figures/rooms.svg": rooms()}).items():
         files.append(File.generated(config, path, content=content))
     return files
 
@@ -65,21 +65,11 @@ def pages() -> dict[str, str]:
     described = {kind: [describe(kind, name) for name in default_registry().names(kind)] for kind in KINDS}
     made = {f"components/{PLURALS[kind]}.md": _page(kind, found) for kind, found in described.items()}
     made |= {"components/index.md": _index(described), "checks.md": _checks()}
-    return made | {"speed-and-memory.md": _benchmarks().page()}
-
-
-def figures() -> dict[str, str]:
-    """Path below `docs/` → SVG."""
-    found: dict[str, str] = _benchmarks().figures()
-    return found | {"figures/rooms.svg": rooms()}
-
-
-def _benchmarks() -> Any:
     if str(FOLDER.parent) not in sys.path:
         sys.path.append(str(FOLDER.parent))  # mkdocs is a program of its own, and does not look here
-    from benchmarks import page
+    from benchmarks.page import page
 
-    return page
+    return made | {"speed-and-memory.md": page()}
 
 
 def spec_of(kind: str, component: Any) -> dict[str, Any]:

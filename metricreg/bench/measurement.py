@@ -22,12 +22,8 @@ from metricreg.bench.memory import available
 from metricreg.bench.steps import products_step
 from metricreg.bench.worker import Make, StoppedError, Worker
 
-FEWEST = 5
-"""Rounds after which the spread can be judged."""
-LONG = 2.0
-"""Seconds of a step that needs no warming up beyond the small one that every worker does."""
-SETTLED = 0.01
-"""The spread of a median that is small enough."""
+ROUNDS, SECONDS = 15, 20.0
+"""Where it is not said how many rounds: how many there are, and after which time no further one is begun."""
 
 
 def measure(
@@ -36,21 +32,17 @@ def measure(
     other: Make | None = None,
     *,
     rounds: int | None = None,
-    seconds: float = 20.0,
-    memory: bool = True,
     time_limit: float = 600.0,
     memory_limit: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Measure a step, each time and each memory in a process of its own.
+    """Measure a step, and the one that it is compared with, each in a process of its own.
 
     Args:
         make: makes the step.
         inputs: on what.
         other: makes the step that it is compared with, in turn.
-        rounds: how many; if None, until the median of each ratio is known to 1 %, and for so long as the time lasts.
-        seconds: how long, where `rounds` is None; one round is made however long it takes.
-        memory: measure memory too.
+        rounds: how often both are timed; if None, 15 times, or less often where that takes long.
         time_limit: seconds that one run may take.
         memory_limit: GiB that a process may hold on a CPU; nine tenths of what is available if None.
         environment: variables that the processes have besides those of this one.
@@ -59,43 +51,37 @@ def measure(
         `ms`, `floor_ms` (of the products) and `other_ms`, medians; `over_floor` and `over_other`, medians of the ratios
         of runs made in turn; `spread`, half the 95 % interval of the ratio to the other, or else to the floor, as a
         part of it; `rounds`; `mib` and `other_mib`, the peaks of the memory of a step, without the parameters, which
-        take `parameters_mib`; `references`, M of the products; `threads` of torch; `stopped` and `other_stopped`, why
-        there is no time or no memory. What there is not is None.
+        take `parameters_mib`; `references`, M of the products; `stopped` and `other_stopped`, why there is no time or
+        no memory. What there is not is None.
 
     Raises:
         InputError: the inputs, or the spec, are wrong.
     """
-    if inputs.device != "cpu":
-        memory_limit = None
-    elif memory_limit is None and (free := available()) is not None:
+    if inputs.device == "cpu" and memory_limit is None and (free := available()) is not None:
         memory_limit = round(0.9 * free / 2**30, 1)
     makes = {"ours": make} if other is None else {"ours": make, "other": other}
+    facts: dict[str, dict[str, Any]] = {}
     stopped: dict[str, str] = {}
-    facts: dict[str, dict[str, int]] = {}
-    worker = partial(Worker, time_limit, memory_limit, environment)
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(worker()) for name in (*makes, "floor")}
-        for name, of in makes.items():
+        start = partial(Worker, time_limit, memory_limit, environment)
+        workers = {name: stack.enter_context(start()) for name in (*makes, "floor")}  # at once: it takes longest
+
+        def prepare(name: str, make: Make) -> None:
             with _noted(stopped, name):
-                facts[name] = workers[name].prepare(of, inputs)
+                facts[name] = workers[name].prepare(make, inputs)
+
+        for name, of in makes.items():
+            prepare(name, of)
         ours = facts.get("ours", {})
         if ours.get("references"):
-            with suppress(StoppedError):  # without it, there is no ratio to it
-                floor = partial(products_step, references=ours["references"])
-                facts["floor"] = workers["floor"].prepare(floor, inputs)
-        times, late = in_turn({name: workers[name].time for name in facts}, rounds, seconds)
+            prepare("floor", partial(products_step, references=ours["references"]))
+        times, late = in_turn({name: workers[name].time for name in facts}, rounds)
     stopped |= late
-    peaks: dict[str, int | None] = {}
-    with ExitStack() as stack:
-        # all of them start, which takes longest, at once; each then does its step alone
-        workers = {name: stack.enter_context(worker()) for name in makes if memory and name not in stopped}
-        for name, alone in workers.items():
-            with alone, _noted(stopped, name, "memory: "):
-                alone.prepare(makes[name], inputs)
-                peaks[name] = alone.memory()
     ms = {name: 1000 * statistics.median(found) for name, found in times.items()}
-    mib = {name: found / 2**20 for name, found in peaks.items() if found is not None}
-    ratios = {name: _ratios(times["ours"], found) for name, found in times.items() if "ours" in times}
+    mib = {name: fact["peak"] / 2**20 for name, fact in facts.items() if fact["peak"] is not None}
+    ratios: dict[str, list[float]] = {}
+    if "ours" in times:
+        ratios = {name: [a / b for a, b in zip(times["ours"], found, strict=True)] for name, found in times.items()}
     over = {name: statistics.median(found) for name, found in ratios.items()}
     judged = ratios.get("other") or ratios.get("floor") or []
     return {
@@ -110,63 +96,42 @@ def measure(
         "other_mib": mib.get("other"),
         "parameters_mib": ours.get("parameter_bytes", 0) / 2**20,
         "references": ours.get("references", 0),
-        "threads": ours.get("threads", 0),
         "stopped": stopped.get("ours"),
         "other_stopped": stopped.get("other"),
     }
 
 
 @contextmanager
-def _noted(stopped: dict[str, str], name: str, what: str = "") -> Iterator[None]:
+def _noted(stopped: dict[str, str], name: str) -> Iterator[None]:
     try:
         yield
     except StoppedError as error:
-        stopped[name] = f"{what}{error}"
+        stopped[name] = str(error)
 
 
 def in_turn(
-    steps: Mapping[str, Callable[[], float]], rounds: int | None, seconds: float
+    steps: Mapping[str, Callable[[], float]], rounds: int | None = None
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Time steps one after the other, round after round, so that what slows the machine slows all of them.
 
     Args:
         steps: by name, what says how long the step takes now, in seconds.
         rounds: see `measure`.
-        seconds: see `measure`.
 
     Returns:
         Seconds by name and round, of those that came to an end; and of the others, why they did not.
     """
-    end = time.monotonic() + seconds
+    end = math.inf if rounds else time.monotonic() + SECONDS
     times: dict[str, list[float]] = {name: [] for name in steps}
     stopped: dict[str, str] = {}
-
-    def turn(names: Iterable[str]) -> None:
-        for name in names:
+    for done in range(rounds or ROUNDS):
+        if done and time.monotonic() > end:
+            break
+        for name in list(reversed(times)) if done % 2 else list(times):  # there and back again: a drift cancels out
             with _noted(stopped, name):
                 times[name].append(steps[name]())
-        for name in stopped.keys() & times.keys():
-            del times[name]
-
-    turn(list(times))
-    if max((found[0] for found in times.values()), default=LONG) < LONG:  # that was to warm up
-        times = {name: [] for name in times}
-    while times and not _enough(list(times.values()), rounds, end):
-        done = len(next(iter(times.values())))
-        turn(list(reversed(times)) if done % 2 else list(times))  # there and back again: a drift cancels out
+        times = {name: found for name, found in times.items() if name not in stopped}
     return times, stopped
-
-
-def _enough(times: list[list[float]], rounds: int | None, end: float) -> bool:
-    done = len(times[0])
-    if rounds is not None or done == 0:
-        return rounds is not None and done >= rounds
-    known = [_ratios(found, times[0]) for found in times[1:]] or times
-    return time.monotonic() > end or (done >= FEWEST and all(spread(values) <= SETTLED for values in known))
-
-
-def _ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
-    return [a / b for a, b in zip(one, other, strict=True)]
 
 
 def spread(values: Sequence[float]) -> float:

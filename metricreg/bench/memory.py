@@ -40,32 +40,32 @@ def peak_of(run: Callable[[], object]) -> int | None:
     Elsewhere it is the peak since the process began, which is right in a fresh one. None where there is no account.
     """
     gc.collect()
-    status = "/proc/self/status"
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return _peak_of_all_time(run)
+        before = _peak()
+        run()
+        return None if before is None else (_peak() or 0) - before
     ctypes.CDLL(None).malloc_trim(0)  # what was freed before is not to be used again unseen
-    before, files = (_account(status, name) or 0 for name in ("VmRSS", "RssFile"))
+    before, files = (_account("/proc/self/status", name) for name in ("VmRSS", "RssFile"))
     run()
-    return max(0, (_account(status, "VmHWM") or 0) - before - max(0, (_account(status, "RssFile") or 0) - files))
+    peak, files_now = (_account("/proc/self/status", name) for name in ("VmHWM", "RssFile"))
+    return max(0, peak - before - max(0, files_now - files))
 
 
-def _account(file: str, name: str) -> int | None:
-    """Bytes, from a line such as `VmRSS:  12 kB`; None where the system has no such file."""
-    try:
-        lines = Path(file).read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), None)
+def _account(file: str, name: str) -> int:
+    """Bytes, from a line such as `VmRSS:  12 kB`; 0 where the system has no such file or line."""
+    with suppress(OSError):
+        for line in Path(file).read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
-def _peak_of_all_time(run: Callable[[], object]) -> int | None:
+def _peak() -> int | None:
+    """The most bytes since the process began."""
     try:
         from resource import RUSAGE_SELF, getrusage
     except ImportError:  # Windows
-        run()
         return None
-    before = getrusage(RUSAGE_SELF).ru_maxrss
-    run()
-    return (getrusage(RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024)
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

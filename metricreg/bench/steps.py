@@ -20,22 +20,24 @@ class ObjectiveStep:
 
     Args:
         objective: called as a pipeline is.
-        inputs: what it is called with.
+        inputs: what it is called with, as two views of each sample where it compares those.
 
     Attributes:
         references: M, the rows that embeddings are compared with: the class vectors of the loss, or the batch.
         parameter_bytes: what the parameters take.
     """
 
-    def __init__(self, objective: Any, inputs: Inputs) -> None:
-        self.objective, self.tensors = objective, inputs.tensors()
-        for name in ("embeddings", "ref_embeddings") if inputs.two_views else ("embeddings",):
+    def __init__(self, objective: nn.Module, inputs: Inputs) -> None:
+        compared = {getattr(part, "compared_with", "") for part in objective.modules()}
+        two_views = bool(compared & {"paired references", "own labels"})
+        self.objective: Callable[..., Any] = objective
+        self.tensors = inputs.tensors(two_views)
+        for name in ("embeddings", "ref_embeddings") if two_views else ("embeddings",):
             self.tensors[name].requires_grad_()
-        held: list[Tensor] = list(objective.parameters()) if isinstance(objective, nn.Module) else []
+        held: list[Tensor] = list(objective.parameters())
         self.leaves = [tensor for tensor in self.tensors.values() if tensor.requires_grad] + held
         self.parameter_bytes = sum(p.numel() * p.element_size() for p in held)
-        loss = getattr(objective, "loss", objective)
-        own = list(loss.parameters(recurse=False)) if isinstance(loss, nn.Module) else []
+        own = getattr(objective, "loss", objective).parameters(recurse=False)
         rows = sum(p.numel() // inputs.dim for p in own if p.ndim == 2 and inputs.dim in p.shape)
         self.references = rows or inputs.batch
 

@@ -8,6 +8,7 @@ import timeit
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,7 +18,7 @@ from unittest.mock import patch
 import torch
 from torch.utils.benchmark import timer
 
-from metricreg.bench.inputs import SMALL, Inputs
+from metricreg.bench.inputs import Inputs
 from metricreg.bench.memory import limit, peak_of
 from metricreg.errors import InputError, MetricregError
 
@@ -25,6 +26,8 @@ Step = Callable[[], object]
 Make = Callable[[Inputs], Step]
 """What makes a step of inputs: a function that a worker can import, or a `functools.partial` of one."""
 
+SMALL = 64
+"""Samples of a first step, which are enough to import, allocate and start what any step of its kind starts."""
 START = 120.0
 """Seconds in which a worker has to start and make its step, beside the limit for the step itself."""
 BURST = 0.05
@@ -37,7 +40,7 @@ class StoppedError(MetricregError):
 
 
 class Worker:
-    """A process that runs functions of one step, until its `with` block is left.
+    """A process that runs one step, until its `with` block is left.
 
     Args:
         seconds: that one run may take.
@@ -48,10 +51,10 @@ class Worker:
     def __init__(
         self, seconds: float = 600.0, gib: float | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        self._seconds, self._gib = seconds, gib
+        self._seconds = seconds
         context = get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other,), daemon=True)
+        self._process = context.Process(target=_serve, args=(other, gib), daemon=True)
         with patch.dict(os.environ, environment or {}):
             self._process.start()
         other.close()
@@ -64,19 +67,19 @@ class Worker:
         self._process.join()
         self._pipe.close()
 
-    def prepare(self, make: Make, inputs: Inputs) -> dict[str, int]:
-        """Make the step, after a small one of its kind was run: `references` M, `parameter_bytes`, `threads`."""
-        found: dict[str, int] = self.call(_prepare, make, inputs, self._gib, more=START)
-        return found
+    def prepare(self, make: Make, inputs: Inputs) -> dict[str, Any]:
+        """Make the step, after a small one of its kind was run, and run it for the first time.
+
+        Returns:
+            `references` M; `parameter_bytes`; and `peak`, the bytes that the step needed, None if the system does not
+            say.
+        """
+        found: dict[str, Any] = self.call(_make, make, inputs, more=START)
+        return found | {"peak": self.call(_first)}
 
     def time(self) -> float:
         """Seconds of the step: the median of a few runs."""
         return float(self.call(_time))
-
-    def memory(self) -> int | None:
-        """Bytes that the step needs, which has not been run; None if the system does not say."""
-        found: int | None = self.call(_memory)
-        return found
 
     def call(self, function: Callable[..., Any], *arguments: Any, more: float = 0.0) -> Any:
         """What a function returns that is called there with `{"step": ..., "inputs": ...}` and the arguments.
@@ -95,54 +98,62 @@ class Worker:
             if not self._pipe.poll(self._seconds + more):
                 self._process.kill()
                 raise StoppedError(f"over {self._seconds:g} s")
-            outcome, found = self._pipe.recv()
+            found = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             code = self._process.exitcode
             died = "killed, as happens where memory runs out" if code == -9 else f"the worker ended with {code}"
             raise StoppedError(died) from None
-        if outcome == "done":
-            return found
-        if outcome == "no memory":
-            raise StoppedError("out of memory" if self._gib is None else f"over {self._gib:g} GiB")
-        raise (InputError if outcome == "wrong" else StoppedError)(found)
+        if isinstance(found, MetricregError):
+            raise found
+        return found
 
 
 # -- in the process ---------------------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, gib: float | None) -> None:
     with suppress(OSError):  # where memory runs out, the kernel is to end this process before any other
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.dup2(2, 1)  # what components print is no output of ours
     warnings.simplefilter("ignore")
-    held: dict[str, Any] = {}
+    held: dict[str, Any] = {"gib": gib}
     with suppress(EOFError, OSError):  # the parent is gone
         while True:
             function, arguments = pipe.recv()
             try:
-                answer = ("done", function(held, *arguments))
+                answer = function(held, *arguments)
+            except MetricregError as error:
+                answer = InputError(str(error))
             except Exception as error:  # of a plugin's component, anything
-                answer = _failure(error)
+                answer = StoppedError(_reason(error, gib))
             pipe.send(answer)
 
 
-def _failure(error: Exception) -> tuple[str, str]:
+def _reason(error: Exception, gib: float | None) -> str:
     said = " ".join(str(error).split())[:400]
     if isinstance(error, MemoryError) or any(words in said.lower() for words in NO_MEMORY):
-        return "no memory", said
-    return ("wrong", str(error)) if isinstance(error, MetricregError) else ("error", f"{type(error).__name__}: {said}")
+        return "out of memory" if gib is None else f"over {gib:g} GiB"
+    return f"{type(error).__name__}: {said}"
 
 
-def _prepare(held: dict[str, Any], make: Make, inputs: Inputs, gib: float | None) -> dict[str, int]:
-    small = inputs.sized(min(SMALL, inputs.batch))
-    step = make(small)
+def _make(held: dict[str, Any], make: Make, inputs: Inputs) -> dict[str, int]:
+    make(replace(inputs, batch=min(SMALL, inputs.batch)))()
+    if held["gib"] is not None and inputs.device == "cpu":
+        limit(held["gib"])
+    held |= {"step": make(inputs), "inputs": inputs}
+    return {name: getattr(held["step"], name, 0) for name in ("references", "parameter_bytes")}
+
+
+def _first(held: dict[str, Any]) -> int | None:
+    step, device = held["step"], held["inputs"].device
+    if device == "cpu":
+        return peak_of(step)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     step()
-    if gib is not None and inputs.device == "cpu":
-        limit(gib)
-    held |= {"step": step if small == inputs else make(inputs), "inputs": inputs}
-    facts = {name: getattr(held["step"], name, 0) for name in ("references", "parameter_bytes")}
-    return facts | {"threads": torch.get_num_threads()}
+    torch.cuda.synchronize(device)
+    return int(torch.cuda.max_memory_allocated(device)) - before
 
 
 def _time(held: dict[str, Any]) -> float:
@@ -153,15 +164,3 @@ def _time(held: dict[str, Any]) -> float:
     if held["inputs"].device != "cpu":
         torch.cuda.empty_cache()  # the next worker may need it
     return statistics.median(seconds[1:] or seconds)  # what caches and threads take to wake up belongs to nobody
-
-
-def _memory(held: dict[str, Any]) -> int | None:
-    step, device = held["step"], held["inputs"].device
-    if device == "cpu":
-        return peak_of(step)
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    step()
-    torch.cuda.synchronize(device)
-    return int(torch.cuda.max_memory_allocated(device)) - before

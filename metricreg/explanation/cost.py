@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +15,27 @@ from torch.utils.flop_counter import flop_registry
 
 CONVERTING = ("add", "sub", "mul", "div", "eq", "ne", "lt", "le", "gt", "ge", "maximum", "minimum", "sum", "cumsum")
 """Operations that on a CPU convert operands of another type than that which they compute in, as a whole."""
+LEAST = 2**12
+"""Entries of the operands of an operation that may be too large."""
 
 
 class TooLargeError(Exception):
     """The next operation would take more memory than it may."""
 
 
-class Product(NamedTuple):
-    """A matrix product: the shapes of its factors, and its floating point operations."""
+@dataclass
+class Product:
+    """A matrix product.
+
+    Args:
+        shapes: of the two matrices.
+        count: how often it is made.
+        flop: floating point operations of all of them.
+    """
 
     shapes: str
-    flop: int
+    count: float = 0
+    flop: float = 0
 
 
 class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -38,29 +48,21 @@ class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         limit: bytes that may live at a time; an operation that would make more raises `TooLargeError` instead.
 
     Attributes:
-        products: how often which matrix product was made.
+        products: the matrix products that were made, by the shapes of their factors.
         moved: bytes that all other operations read and wrote.
+        weight: how often what is made from now on is counted in these two.
         live: bytes of the tensors that are there.
-        peak: the most there have been at a time.
+        peak: the most there have been at a time, or would have been if not for the limit.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.limit = limit
-        self.products: Counter[Product] = Counter()
-        self.moved = self.live = self.peak = 0
+        self.products: dict[str, Product] = {}
+        self.moved = 0.0
+        self.weight = 1.0
+        self.live = self.peak = 0
         self._known: dict[int, weakref.ref[Any]] = {}
-
-    @property
-    def flop(self) -> int:
-        """Floating point operations of all matrix products."""
-        return sum(product.flop * count for product, count in self.products.items())
-
-    def repeat(self, products: Counter[Product], moved: int, times: float) -> None:
-        """Add what has come since there were these products and bytes, so many times more."""
-        for product, count in self.products.items():
-            self.products[product] = count + round(times * (count - products[product]))
-        self.moved += round(times * (self.moved - moved))
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -70,8 +72,8 @@ class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = _tensors((args, kwargs))
         for tensor in given:
             self._count(tensor, 0)  # made before, or not by an operation
-        if self.limit is not None and self.live + _bytes_to_be_made(func, args, kwargs) > self.limit:
-            raise TooLargeError
+        if self.limit is not None and not func._schema.is_mutable:
+            self._check(func, args, kwargs, self.limit)
         held = {_key(tensor) for tensor in given}
         out = func(*args, **kwargs)
         made = _tensors(out)
@@ -83,10 +85,31 @@ class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         formula = flop_registry.get(getattr(torch.ops.aten, _name(func), None))
         if formula is not None:
             left, right = [list(tensor.shape) for tensor in _tensors(args)][-2:]
-            self.products[Product(f"{left} x {right}", formula(*args, **kwargs, out_val=out))] += 1
+            made_of = f"{left} x {right}"
+            product = self.products.setdefault(made_of, Product(made_of))
+            product.count += self.weight
+            product.flop += self.weight * formula(*args, **kwargs, out_val=out)
         else:
-            self.moved += sum(min(t.numel() * t.itemsize, t.untyped_storage().nbytes()) for t in [*given, *made])
+            parts = (min(t.numel() * t.itemsize, t.untyped_storage().nbytes()) for t in [*given, *made])
+            self.moved += self.weight * sum(parts)
         return out
+
+    def _check(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], limit: int) -> None:
+        """Raise `TooLargeError` if what an operation will return passes the limit, as the meta device knows it."""
+        meta_args, meta_kwargs = tree_map(_on_meta, (args, kwargs))
+        given = {_key(tensor): tensor.numel() for tensor in _tensors((meta_args, meta_kwargs))}
+        if given and sum(given.values()) < LEAST:
+            return
+        try:
+            made = _tensors(func(*meta_args, **(meta_kwargs if given else meta_kwargs | {"device": "meta"})))
+        except Exception:  # of operations whose result depends on values, such as `nonzero`: the most that is likely
+            if self.live + 16 * max(given.values(), default=0) > limit:
+                raise TooLargeError from None
+            return
+        needed = self.live + sum(tensor.untyped_storage().nbytes() for tensor in made if _key(tensor) not in given)
+        if needed > limit:
+            self.peak = max(self.peak, needed)
+            raise TooLargeError
 
     def _count(self, tensor: Tensor, size: int) -> None:
         key = _key(tensor)
@@ -129,26 +152,7 @@ def _converted(func: Any, given: list[Tensor], made: list[Tensor]) -> int:
     return sum(t.numel() * common.itemsize for t in given[:2] if t.dtype != common and t.ndim)
 
 
-def _bytes_to_be_made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Bytes of what an operation will return, found on the meta device; where that does not know, the most likely."""
-    given = _tensors((args, kwargs))
-    if func._schema.is_mutable or (given and sum(tensor.numel() for tensor in given) < 2**12):
-        return 0
-    meta_args, meta_kwargs = tree_map(_on_meta, (args, kwargs))
-    if not given:
-        meta_kwargs["device"] = torch.device("meta")
-    try:
-        made = _tensors(func(*meta_args, **meta_kwargs))
-    except Exception:  # of operations whose result depends on values, such as `nonzero`
-        return 16 * max((tensor.numel() for tensor in given), default=0)
-    held = {_key(tensor) for tensor in _tensors((meta_args, meta_kwargs))}
-    return sum(tensor.untyped_storage().nbytes() for tensor in made if _key(tensor) not in held)
-
-
 def _on_meta(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.to("meta")
     return torch.device("meta") if isinstance(value, torch.device) else value
-
-
-__all__ = ["Cost", "Product", "TooLargeError"]

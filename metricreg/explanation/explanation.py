@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from metricreg.explanation.cost import Product
+
 SHOWN = 6
 """Products that the text lists; the others are summed up."""
 
@@ -66,28 +68,11 @@ class ExplainedMiner:
         name: its registered name.
         found: how many of what it selects on these random embeddings: `positive pairs` and `negative pairs`, or
             `triplets`.
-        anchors: of how many anchors.
     """
 
     pointer: str
     name: str
     found: dict[str, int]
-    anchors: int
-
-
-@dataclass
-class ExplainedProduct:
-    """A matrix product.
-
-    Args:
-        shapes: of the two matrices.
-        count: how often it is made.
-        flop: floating point operations of all of them.
-    """
-
-    shapes: str
-    count: int
-    flop: int
 
 
 @dataclass
@@ -103,10 +88,12 @@ class Explanation:
         dtype: of the embeddings.
         losses: each loss that is evaluated.
         miners: each miner.
-        products: matrix products, the largest part first; none where the cost is carried on from smaller steps.
+        products: matrix products, the largest part first.
         flop: floating point operations of all of them.
         moved: bytes that all other operations read and write.
         peak: the most bytes of tensors at a time, above inputs and parameters; their gradients included.
+        complete: whether the step was made to its end; if not, it is too large for that, and what it takes is at least
+            what is said here.
         notes: what else there is to know.
     """
 
@@ -118,10 +105,11 @@ class Explanation:
     dtype: str
     losses: list[ExplainedLoss]
     miners: list[ExplainedMiner]
-    products: list[ExplainedProduct]
+    products: list[Product]
     flop: int
     moved: int
     peak: int
+    complete: bool
     notes: list[str]
 
     def as_json(self) -> dict[str, Any]:
@@ -136,15 +124,17 @@ class Explanation:
         ]
         for miner in self.miners:
             found = " and ".join(f"{count} {what}" for what, count in miner.found.items())
-            lines += ["", f"miner {miner.name}  ({miner.pointer})", f"  finds   {found} of {miner.anchors} anchors"]
+            lines += ["", f"miner {miner.name}  ({miner.pointer})", f"  finds   {found} of {self.batch} anchors"]
         for loss in self.losses:
             lines += ["", *_lines(loss)]
-        lines += ["", f"matrix products   {amount(self.flop)}FLOP"]
+        flop, moved, peak = amount(self.flop), amount(self.moved, 1024), amount(self.peak, 1024)
+        least = "" if self.complete else "at least "
+        lines += ["", f"matrix products   {least}{flop}FLOP"]
         lines += [f"  {product.count:>6} of {product.shapes}" for product in self.products[:SHOWN]]
         if rest := self.products[SHOWN:]:
             lines.append(f"  {sum(product.count for product in rest):>6} smaller ones")
-        lines += [f"other operations  {amount(self.moved, 1024)}B read and written"]
-        lines += [f"peak memory       {amount(self.peak, 1024)}B above inputs and parameters, gradients included"]
+        lines.append(f"other operations  {least}{moved}B read and written")
+        lines.append(f"peak memory       {least}{peak}B above inputs and parameters, gradients included")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 

@@ -28,6 +28,10 @@ def the_loss(found: Explanation) -> Any:
     return loss
 
 
+def flop_of(cost: Cost) -> float:
+    return sum(product.flop for product in cost.products.values())
+
+
 @pytest.mark.parametrize("name", default_registry().names("loss"))
 def test_every_loss_is_explained_by_its_name(name: str) -> None:
     found = explain(name, batch=32, dim=16)
@@ -47,7 +51,7 @@ def test_some_tiles_stand_for_all(name: str) -> None:
     with Cost() as cost:
         step()
     assert the_loss(found).tiles > 5
-    assert found.flop == pytest.approx(cost.flop, rel=0.05)
+    assert found.flop == pytest.approx(flop_of(cost), rel=0.05)
     assert found.moved == pytest.approx(cost.moved, rel=0.05)
     assert found.peak == pytest.approx(cost.peak, rel=0.05)
 
@@ -167,7 +171,7 @@ def test_products_bytes_and_memory_are_counted() -> None:
         out.addmm_(a, b)
         assert (cost.live, cost.peak) == (0, 2 * 4 * 8)
         torch.ones(100, dtype=torch.bool).sum()  # converted as a whole on a CPU
-    assert cost.products == {Product("[4, 8] x [8, 2]", 2 * 4 * 8 * 2): 2}
+    assert list(cost.products.values()) == [Product("[4, 8] x [8, 2]", 2, 2 * 2 * 4 * 8 * 2)]
     assert cost.peak == 100 + 8 + 800
 
 
@@ -175,7 +179,7 @@ def test_what_would_pass_a_limit_is_not_made() -> None:
     x = torch.ones(2**12)
     with Cost(limit=2**22) as cost, pytest.raises(TooLargeError):
         _ = x[:, None] * x[None, :]
-    assert cost.peak == 0
+    assert (cost.live, cost.peak) == (0, 4 * 2**24)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of the resident set from /proc")
@@ -184,25 +188,31 @@ def test_what_would_pass_a_limit_is_not_made() -> None:
     [("supcon", 1024), ("contrastive", 2048), ("arcface", 2048), ("margin", 1024), ("soft_triple", 2048)],
 )
 def test_the_memory_is_that_which_is_measured(name: str, n: int) -> None:
-    predicted, measured = compared(name, n, 256)
+    predicted, measured = compared(name, n)
     assert predicted == pytest.approx(measured, rel=0.25)
 
 
-def test_what_is_too_large_is_carried_on_from_smaller_steps() -> None:
-    dense = {"loss": "supcon", "execution": {"plan": "dense"}}
-    small, large = (explain(dense, batch=n, dim=8) for n in (1000, 40_000))
-    assert not small.notes
-    assert "carried on" in large.notes[0]
-    assert the_loss(large).anchors == 40_000
-    assert large.flop == pytest.approx(2 * 2 * 40_000**2 * 8, rel=0.01)
-    assert large.peak == pytest.approx(small.peak * 1600, rel=0.1)
+def test_a_step_that_is_too_large_is_stopped_and_what_is_known_of_it_is_a_bound() -> None:
+    found = explain({"loss": "fast_ap", "execution": {"plan": "dense"}}, batch=60_000, dim=8)
+    assert not found.complete
+    assert found.as_json()["complete"] is False
+    assert (the_loss(found).anchors, the_loss(found).plan) == (60_000, "dense")
+    assert found.peak >= 4 * 60_000**2
+    assert "matrix products   at least" in str(found)
+    assert "peak memory       at least 13" in str(found)
+    assert "was not tried to its end" in found.notes[0]
+    small = explain({"loss": "fast_ap", "execution": {"plan": "dense"}}, batch=64, dim=8)
+    assert small.complete
+    assert "at least" not in str(small)
 
 
-def test_many_tuples_are_too_large_and_the_plan_of_the_loss_is_known_all_the_same() -> None:
-    found = explain({"loss": "triplet_margin", "miner": "triplet_margin"}, batch=8192, dim=4)
-    assert found.miners[0].found["triplets"] > 10**7
+def test_where_a_miner_finds_too_much_the_plan_of_the_loss_is_known_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metricreg.explanation.explainer.LIMIT", 2**27)
+    found = explain({"loss": "triplet_margin", "miner": "triplet_margin"}, batch=4096, dim=4)
+    assert (found.complete, found.miners) == (False, [])
     assert the_loss(found).plan == "tiled"
-    assert "tiles take less" in found.notes[0]
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
