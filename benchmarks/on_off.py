@@ -121,22 +121,28 @@ def main(given: Sequence[str] | None = None) -> None:
     args = parser.parse_args(given)
     losses, sizes = args.loss.split(","), [int(n) for n in args.batch.split(",")]
     print(f"{machine()['name']}, pages {args.pages}.\n")
-    print("| N | without | " + " | ".join(losses) + " |\n|---|---|" + "---|" * len(losses))
     for n in sizes:
+        columns = [column(name, n, args.rounds, PAGES[args.pages]) for name in losses]
+        print(f"| N = {n:,}, without | " + " | ".join(losses) + " |\n|---|" + "---|" * len(losses))
+        for mechanism, *cells in zip(MECHANISMS, *columns, strict=True):
+            print(f"| {mechanism} | " + " | ".join(cells) + " |")
+        print(flush=True)
+
+
+def column(loss: str, n: int, rounds: int, environment: dict[str, str]) -> list[str]:
+    """Of each mechanism the ratio of times, and MiB more: `1.25, +12`."""
+    inputs, cells = Inputs(n, **INPUTS.get(loss, {})), []
+    with Worker(environment=environment) as on:
+        usual = on.prepare(ours(loss, inputs), inputs)["peak"] or 0
         for mechanism in MECHANISMS:
-            cells = [measured(name, n, mechanism, args) if is_used(name, n, mechanism) else "–" for name in losses]
-            print(f"| {n} | {mechanism} | " + " | ".join(cells) + " |", flush=True)
-
-
-def measured(loss: str, n: int, mechanism: str, args: argparse.Namespace) -> str:
-    """The ratio of times, and MiB more: `1.25, +12`."""
-    inputs = Inputs(n, **INPUTS.get(loss, {}))
-    makes = [ours(loss, inputs), partial(step_without, loss=loss, mechanism=mechanism)]
-    with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(environment=PAGES[args.pages])) for _ in makes]
-        peaks = [worker.prepare(make, inputs)["peak"] or 0 for worker, make in zip(workers, makes, strict=True)]
-        turns = [[worker.time() for worker in workers] for _ in range(args.rounds)]
-    return f"{statistics.median(b / a for a, b in turns):.2f}, {(peaks[1] - peaks[0]) / 2**20:+.0f}"
+            if not is_used(loss, n, mechanism):
+                cells.append("–")
+                continue
+            with Worker(environment=environment) as off:
+                peak = off.prepare(partial(step_without, loss=loss, mechanism=mechanism), inputs)["peak"] or 0
+                ratios = [off.time() / on.time() for _ in range(rounds)]
+            cells.append(f"{statistics.median(ratios):.2f}, {round((peak - usual) / 2**20):+d}")
+    return cells
 
 
 if __name__ == "__main__":
