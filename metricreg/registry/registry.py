@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import RegistrationError, SpecError, cut
+from metricreg.registry.other_names import meant
 
 if TYPE_CHECKING:
     from metricreg.registry.entry_points import PluginReport
@@ -208,6 +209,8 @@ class Registry:
 
 
 def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
+    if here := meant(kind, name, known):
+        return f"what is called so is {here} here"
     other = [k for k in KINDS if k != kind and name in registry.names(k)]
     if other:
         return f"'{cut(name)}' is a {other[0]}, not a {kind}; known: {_listed(known)}"

@@ -25,6 +25,7 @@ MAX_DIGITS = 400
 MAX_DOTS = 200
 
 _CHAIN = re.compile(rf"""(?<![\w"'-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{MAX_DOTS}}}""")
+_EXPONENT = re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 
 Path_ = tuple[str | int, ...]
 
@@ -221,6 +222,8 @@ def _yaml(text: str) -> Any:
 
     for kind in ("int", "float"):
         Loader.add_constructor(f"tag:yaml.org,2002:{kind}", number)
+    # a number to YAML 1.2 and to everybody, and text to YAML 1.1
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         return yaml.load(text, Loader)
