@@ -21,7 +21,7 @@ def _offsets(anchor: Tensor, first: int, last: int) -> tuple[int, int]:
     return start, stop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pairs:
     """Positive pairs (anchor, positive) and negative pairs (anchor2, negative), each sorted by anchor.
 
@@ -38,6 +38,9 @@ class Pairs:
     anchor2: Tensor
     negative: Tensor
     repeats: bool = field(default=True, kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self.anchor)} positive, {len(self.anchor2)} negative)"
 
     @classmethod
     def of(cls, anchor: Tensor, positive: Tensor, anchor2: Tensor, negative: Tensor, repeats: bool = True) -> Pairs:
@@ -82,7 +85,7 @@ class Pairs:
         return Pairs(*columns, repeats=self.repeats)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Triplets:
     """Triplets (anchor, positive, negative), sorted by anchor.
 
@@ -95,6 +98,9 @@ class Triplets:
     anchor: Tensor
     positive: Tensor
     negative: Tensor
+
+    def __repr__(self) -> str:
+        return f"Triplets({len(self.anchor)})"
 
     @classmethod
     def of(cls, anchor: Tensor, positive: Tensor, negative: Tensor) -> Triplets:

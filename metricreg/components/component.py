@@ -13,10 +13,10 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic_core import core_schema
 
 from metricreg.components.hints import Declared, mentions
-from metricreg.components.problems import pointer, problems_of
+from metricreg.components.problems import nearest, pointer, problems_of
 from metricreg.components.resolve import Node, Resolution, cause_of, construct, resolve, validated
 from metricreg.components.signature import call_signature, parameters_model
-from metricreg.errors import MetricregError, RegistrationError, SpecError
+from metricreg.errors import MetricregError, RegistrationError, SpecError, cut
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
 
 C = TypeVar("C", bound="Component")
@@ -72,7 +72,7 @@ def _bind(
     missing = [name for name, f in model.model_fields.items() if f.is_required() and name not in given]
     if unknown:
         raise TypeError(
-            f"{cls.__name__} got an unexpected argument '{unknown[0]}'; it takes {', '.join(model.model_fields)}"
+            f"{cls.__name__} got an unexpected argument '{unknown[0]}'; {nearest(unknown[0], model.model_fields)}"
         )
     if missing:
         raise TypeError(f"{cls.__name__} misses the argument{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}")
@@ -116,6 +116,15 @@ class Component(Declared, metaclass=ComponentMeta):
                     f"{wanted.__name__} that it was given, or None; choose another name"
                 )
 
+    def extra_repr(self) -> str:
+        """The parameters, those that are components left out: they stand below, as modules."""
+        if "_construction" not in vars(self):
+            return ""
+        cls, values, _ = self._construction
+        defaults = {name: field.default for name, field in parameters_model(cls).model_fields.items()}
+        given = {name: value for name, value in (defaults | values).items() if _is_plain(value)}
+        return ", ".join(f"{name}={cut(repr(value))}" for name, value in given.items())
+
     def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
         """The spec this component was constructed from: `{"name": ..., <the arguments given>}`.
 
@@ -139,6 +148,15 @@ class Component(Declared, metaclass=ComponentMeta):
     ) -> dict[str, Any]:
         """In a JSON Schema, a mark that `json_schema` makes a reference to the definition of the kind."""
         return {KIND_MARK: cls.kind}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a parameter is there, and holds no component."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return value is not None and not isinstance(value, Component)
 
 
 class _Describer:

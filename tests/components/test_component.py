@@ -253,7 +253,7 @@ def test_arguments_may_be_positional() -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: ContrastiveLoss(neg_margn=1), "unexpected argument 'neg_margn'; it takes pos_margin"),
+        (lambda: ContrastiveLoss(neg_margn=1), "unexpected argument 'neg_margn'; did you mean 'neg_margin'"),
         (lambda: ContrastiveLoss(1, 2, 3, 4), "ContrastiveLoss: too many positional"),
         (lambda: ContrastiveLoss(1, pos_margin=1), "multiple values for argument 'pos_margin'"),
         (lambda: ArcFaceLoss(3), "missing a required argument: 'embedding_size'|misses the argument 'embedding_size'"),
