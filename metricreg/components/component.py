@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from metricreg.components.hints import Declared, mentions
 from metricreg.components.problems import nearest, pointer, problems_of
-from metricreg.components.resolve import Node, Resolution, cause_of, construct, resolve, validated
+from metricreg.components.resolve import Node, Resolution, cause_of, construct, holds_component, resolve, validated
 from metricreg.components.signature import call_signature, parameters_model
 from metricreg.errors import MetricregError, RegistrationError, SpecError, cut
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
@@ -43,7 +43,7 @@ class ComponentMeta(ABCMeta):
         except ValidationError as error:
             raise SpecError(problems_of(error, given), f"invalid arguments of {cls.__name__}") from None
         try:
-            return construct(cls, values)
+            return construct(cls, values, given)
         except MetricregError:
             raise
         except ValueError as error:
@@ -122,7 +122,11 @@ class Component(Declared, metaclass=ComponentMeta):
             return ""
         cls, values, _ = self._construction
         defaults = {name: field.default for name, field in parameters_model(cls).model_fields.items()}
-        given = {name: value for name, value in (defaults | values).items() if _is_plain(value)}
+        given = {
+            name: value
+            for name, value in (defaults | values).items()
+            if value is not None and not holds_component(value)
+        }
         return ", ".join(f"{name}={cut(repr(value))}" for name, value in given.items())
 
     def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
@@ -148,15 +152,6 @@ class Component(Declared, metaclass=ComponentMeta):
     ) -> dict[str, Any]:
         """In a JSON Schema, a mark that `json_schema` makes a reference to the definition of the kind."""
         return {KIND_MARK: cls.kind}
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a parameter is there, and holds no component."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    return value is not None and not isinstance(value, Component)
 
 
 class _Describer:
@@ -222,7 +217,7 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
     cls: type[Component] = registry.get(kind, name)
     context = Resolution(registry, check=False)
     try:
-        return Node(cls, validated(parameters_model(cls), parameters, context)).construct()
+        return Node(cls, validated(parameters_model(cls), parameters, context), parameters).construct()
     except SpecError as error:
         raise SpecError(error.problems, f"invalid parameters of the {kind} '{name}'") from error.__cause__
     except ValidationError as error:

@@ -53,12 +53,14 @@ class Node:
     Args:
         cls: its class.
         values: its arguments, with nodes for the components among them.
+        given: its arguments as the spec has them.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
     """
 
     cls: type[Declared]
     values: dict[str, Any]
+    given: Mapping[str, Any]
     specimen: Declared | None = None
     unchecked: str | None = None
 
@@ -74,7 +76,7 @@ class Node:
             return  # the unchecked one is reported
         try:
             with torch.device("meta"), _Undrawn():
-                self.specimen = construct(self.cls, specimens)
+                self.specimen = construct(self.cls, specimens, {})
         except (ValueError, RegistrationError):
             raise
         except Exception as error:
@@ -88,7 +90,7 @@ class Node:
         """
         values = _filled(self.values, path)
         try:
-            return construct(self.cls, values)
+            return construct(self.cls, values, self.given)
         except Exception as error:
             problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
             raise SpecError([problem]) from error
@@ -187,7 +189,7 @@ def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
     try:
-        node = Node(found, validated(parameters_model(found), parameters, context))
+        node = Node(found, validated(parameters_model(found), parameters, context), parameters)
     except ValidationError:
         raise
     except Exception as error:  # a validator in a hint may raise anything
@@ -221,9 +223,16 @@ def validated(model: type[BaseModel], given: Mapping[str, Any], context: Resolut
     return {name: getattr(parameters, name) for name in given}
 
 
-def construct(cls: type[D], values: dict[str, Any]) -> D:
-    """Construct behind the check of the arguments, and record them."""
-    recorded = _copied(values)
+def construct(cls: type[D], values: dict[str, Any], given: Mapping[str, Any]) -> D:
+    """Construct behind the check of the arguments, and record them.
+
+    Args:
+        cls: a component's class.
+        values: its arguments, as the check made them.
+        given: as they were given: what a validator made of plain data, it would make something else of.
+    """
+    transformed = [name for name in values if _is_data(given.get(name)) and not holds_component(values[name])]
+    recorded = _copied(values | {name: given[name] for name in transformed if given[name] != values[name]})
     self = cast(D, ABCMeta.__call__(cls, **values))
     if "_modules" not in vars(self):
         raise RegistrationError(
@@ -237,6 +246,20 @@ def construct(cls: type[D], values: dict[str, Any]) -> D:
         )
     object.__setattr__(self, "_construction", (cls, recorded, effective))
     return self
+
+
+def holds_component(value: Any) -> bool:
+    """Whether a value is a component, or a container with one in it."""
+    if isinstance(value, dict | list | tuple):
+        return any(map(holds_component, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Declared)
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value is one that JSON has."""
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_data(item) for key, item in value.items())
+    return all(map(_is_data, value)) if isinstance(value, list | tuple) else type(value) in (bool, int, float, str)
 
 
 def _copied(value: Any) -> Any:

@@ -1,0 +1,33 @@
+"""What a component records of its arguments."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import AfterValidator
+from torch import Tensor
+
+from metricreg import Distance, Registry, create, register
+
+
+class Turned(Distance):
+    """Takes an angle in degrees, and holds radians."""
+
+    def __init__(self, angle: Annotated[float, AfterValidator(math.radians)] = 0.5) -> None:
+        super().__init__()
+        self.angle = angle
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return x @ y.mT
+
+
+def test_what_a_validator_transforms_is_recorded_as_it_was_given() -> None:
+    registry = Registry()
+    register(Turned, registry=registry)
+    made = Turned(angle=90.0)
+    again = create("distance", "local/turned", registry=registry, angle=made.to_spec(registry=registry)["angle"])
+    assert made.angle == again.angle == math.pi / 2
+    assert (
+        made.to_spec(registry=registry) == again.to_spec(registry=registry) == {"name": "local/turned", "angle": 90.0}
+    )
