@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypedDict, cast
 
 import torch
@@ -72,6 +74,10 @@ class Loss(Component):
     compared_with: ClassVar[Literal["references", "paired references", "own rows", "own labels"]] = "references"
     """What a batch is compared with: any references; those of the same row number; rows that the loss holds, such as
     class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
+    default_distance: ClassVar[Callable[[], Distance]] = partial(create, "distance", "lp")
+    """What makes the distance where none is given: the registered `lp`."""
+    default_reducer: ClassVar[Callable[[], Reducer]] = partial(create, "reducer", "mean")
+    """What makes the reducer where none is given: the registered `mean`."""
 
     def __init__(
         self,
@@ -82,26 +88,14 @@ class Loss(Component):
         match: Match | None = None,
     ) -> None:
         super().__init__()
-        self.distance = self.default_distance() if distance is None else distance
-        self.reducer = self.default_reducer() if reducer is None else reducer
+        self.distance = type(self).default_distance() if distance is None else distance
+        self.reducer = type(self).default_reducer() if reducer is None else reducer
         self.embedding_regularizer = embedding_regularizer
         self.embedding_reg_weight = embedding_reg_weight
         self.match = match
         if self.distances and not isinstance(self.distance, self.distances):
             allowed = " or ".join(d.__name__ for d in self.distances)
             raise ValueError(f"{type(self).__name__} works with {allowed}, not with {type(self.distance).__name__}")
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """The distance where none is given: the registered `lp`."""
-        distance: Distance = create("distance", "lp")
-        return distance
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The reducer where none is given: the registered `mean`."""
-        reducer: Reducer = create("reducer", "mean")
-        return reducer
 
     # -- what a loss says ---------------------------------------------------------------------------------------------
 

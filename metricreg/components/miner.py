@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import torch
@@ -45,6 +46,8 @@ class Miner(Component):
     """
 
     kind: ClassVar[str] = "miner"
+    default_distance: ClassVar[Callable[[], Distance]] = partial(create, "distance", "lp")
+    """What makes the distance where none is given: the registered `lp`."""
 
     def __init__(
         self,
@@ -53,15 +56,9 @@ class Miner(Component):
         tuples_per_anchor: int | Literal["all"] = "all",
     ) -> None:
         super().__init__()
-        self.distance = self.default_distance() if distance is None else distance
+        self.distance = type(self).default_distance() if distance is None else distance
         self.match = match
         self.tuples_per_anchor = tuples_per_anchor
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """The distance where none is given: the registered `lp`."""
-        distance: Distance = create("distance", "lp")
-        return distance
 
     def select(self, batch: Batch) -> Selection:
         """Pairs or triplets of some anchors; their rows are counted from this batch's first anchor on."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -36,16 +37,12 @@ class Regularizer(Component):
 
     any_shape: ClassVar[bool] = False
     """Whether it is defined for a tensor of any shape, such as a bias or the kernel of a convolution."""
+    default_reducer: ClassVar[Callable[[], Reducer]] = partial(create, "reducer", "mean")
+    """What makes the reducer where none is given: the registered `mean`."""
 
     def __init__(self, reducer: Reducer | None = None) -> None:
         super().__init__()
-        self.reducer = self.default_reducer() if reducer is None else reducer
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The reducer where none is given: the registered `mean`."""
-        reducer: Reducer = create("reducer", "mean")
-        return reducer
+        self.reducer = type(self).default_reducer() if reducer is None else reducer
 
     @abstractmethod
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:

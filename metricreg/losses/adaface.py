@@ -45,6 +45,8 @@ class AdaFaceLoss(ProxySoftmaxLoss):
     mean: Tensor
     std: Tensor
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -62,11 +64,6 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         self.momentum = momentum
         self.register_buffer("mean", torch.full((), 20.0))
         self.register_buffer("std", torch.full((), 100.0))
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     @property
     def factor(self) -> float:

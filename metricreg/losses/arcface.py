@@ -34,6 +34,7 @@ class ArcFaceLoss(ProxySoftmaxLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -46,11 +47,6 @@ class ArcFaceLoss(ProxySoftmaxLoss):
         super().__init__(num_classes, embedding_size, **slots)
         self.margin = margin
         self.scale = scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     @property
     def factor(self) -> float:

@@ -37,6 +37,7 @@ class BarlowTwinsLoss(Loss):
     compared_with = "paired references"
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self, redundancy_lambda: Annotated[float, Field(ge=0)] = 0.0051, **slots: Unpack[UnmatchedLossSlots]
@@ -45,11 +46,6 @@ class BarlowTwinsLoss(Loss):
         self.redundancy_lambda = redundancy_lambda
         if self.distance.power != 1.0:
             raise ValueError(f"BarlowTwinsLoss is about correlations as they are: power=1, not {self.distance.power:g}")
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine, of features less their mean: the correlation."""
-        return CosineSimilarity()
 
     def terms(self, batch: Batch) -> Terms:
         """None: a correlation is no sum over rows."""

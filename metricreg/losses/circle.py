@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots, Reducer
+from metricreg.components import Distance, LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
@@ -35,21 +35,13 @@ class CircleLoss(LogSumExpLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
+    default_reducer = AvgNonZeroReducer
 
     def __init__(self, m: float = 0.4, gamma: Annotated[float, Field(gt=0)] = 80.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.m = m
         self.gamma = gamma
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The mean over the anchors that cost something."""
-        return AvgNonZeroReducer()
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
         """Similarities over m, times how far they are over -m, which is a constant to the gradient."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -11,7 +12,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, LossSlots, Reducer, symmetric
+from metricreg.components import Distance, Loss, LossSlots, symmetric
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
 from metricreg.functional.safe import safe_pow
@@ -36,6 +37,9 @@ class ContrastiveLoss(Loss):
         power: exponent of both, greater than 0; 2 in the paper.
     """
 
+    default_distance: ClassVar[Callable[[], Distance]] = LpDistance
+    default_reducer = AvgNonZeroReducer
+
     def __init__(
         self,
         pos_margin: float = 0.0,
@@ -47,16 +51,6 @@ class ContrastiveLoss(Loss):
         self.pos_margin = pos_margin
         self.neg_margin = neg_margin
         self.power = power
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The mean over the pairs that cost something."""
-        return AvgNonZeroReducer()
 
     @symmetric
     def terms(self, batch: Batch) -> Terms:

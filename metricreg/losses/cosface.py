@@ -31,6 +31,7 @@ class CosFaceLoss(ProxySoftmaxLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -43,11 +44,6 @@ class CosFaceLoss(ProxySoftmaxLoss):
         super().__init__(num_classes, embedding_size, **slots)
         self.margin = margin
         self.scale = scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     @property
     def factor(self) -> float:

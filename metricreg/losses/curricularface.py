@@ -43,6 +43,8 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
 
     t: Tensor
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -57,11 +59,6 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
         self.scale = scale
         self.momentum = momentum
         self.register_buffer("t", torch.zeros(()))
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     @property
     def factor(self) -> float:

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots
+from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
@@ -36,6 +36,7 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
     """
 
     counts_repeated: ClassVar[bool] = True
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -48,11 +49,6 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
         self.temperature = temperature
         self.weighting = weighting
         self.sigma = sigma
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """The logarithm of the mean that weights are relative to, over all positive pairs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -30,6 +31,7 @@ class FastAPLoss(Loss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (LpDistance,)
+    default_distance = partial(LpDistance, power=2)
 
     def __init__(self, num_bins: Annotated[int, Field(gt=0)] = 10, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
@@ -40,11 +42,6 @@ class FastAPLoss(Loss):
                 "FastAPLoss needs distances that are 2 at most: LpDistance with p=2 and normalize=True, not "
                 f"p={self.distance.p:g} and normalize={self.distance.normalize}"
             )
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Squared Euclidean, of unit embeddings."""
-        return LpDistance(power=2)
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become weights of the anchors."""

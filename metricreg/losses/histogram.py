@@ -39,6 +39,7 @@ class HistogramLoss(Loss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity, DotProductSimilarity)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -53,11 +54,6 @@ class HistogramLoss(Loss):
             raise ValueError(f"delta={delta:g} {wrong}, as bins have to fill -1 to 1; give n_bins alone")
         if isinstance(self.distance, DotProductSimilarity) and not self.distance.normalize:
             raise ValueError("HistogramLoss needs similarities from -1 to 1: DotProductSimilarity with normalize=True")
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become a set of pairs."""

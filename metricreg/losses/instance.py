@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots
+from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import NEGATIVES, LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
@@ -34,15 +34,11 @@ class InstanceLoss(LogSumExpLoss):
     """
 
     counts_repeated: ClassVar[bool] = True
+    default_distance = CosineSimilarity
 
     def __init__(self, gamma: Annotated[float, Field(gt=0)] = 64.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.gamma = gamma
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
         """Scaled similarities."""

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, LossSlots, symmetric
+from metricreg.components import Loss, LossSlots, symmetric
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 
@@ -31,6 +31,8 @@ class IntraPairVarianceLoss(Loss):
         neg_eps: the same for negatives.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         pos_eps: Annotated[float, Field(ge=0)] = 0.01,
@@ -40,11 +42,6 @@ class IntraPairVarianceLoss(Loss):
         super().__init__(**slots)
         self.pos_eps = pos_eps
         self.neg_eps = neg_eps
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """The means over all pairs of either kind; and the distances, where there is room for all."""

@@ -35,6 +35,7 @@ class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -47,11 +48,6 @@ class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
         super().__init__(num_classes, embedding_size, **slots)
         self.margin = margin
         self.scale = scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines times both lengths, and with the angle multiplied."""

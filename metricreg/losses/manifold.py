@@ -53,6 +53,8 @@ class ManifoldLoss(Loss):
 
     proxy_of_class: Tensor | None
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         l: Annotated[int, Field(gt=0)],  # noqa: E741 - the paper's name
@@ -69,11 +71,6 @@ class ManifoldLoss(Loss):
         self.margin = margin
         self.proxies = nn.Parameter(torch.randn(K, l))
         self.register_buffer("proxy_of_class", None if num_classes is None else _dealt(num_classes, K))
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """Say whose proxy is which."""

@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.batch.labels import check_classes
 from metricreg.batch.terms import HingeTriplets, Scalar, Term
 from metricreg.batch.tuples import Triplets
-from metricreg.components import Loss, LossSlots, Reducer
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.errors import InputError
 from metricreg.losses.triplet_margin import random_triplets
@@ -40,6 +40,8 @@ class MarginLoss(Loss):
 
     beta: Tensor
 
+    default_reducer = DivisorReducer
+
     def __init__(
         self,
         margin: float = 0.2,
@@ -61,11 +63,6 @@ class MarginLoss(Loss):
             self.beta = nn.Parameter(boundaries)
         else:
             self.register_buffer("beta", boundaries)
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The sum over the number of brackets that are not zero."""
-        return DivisorReducer()
 
     def prepare(self, batch: Batch) -> Batch:
         """Check the labels, hand beta over, and draw random triplets if only some are wanted and none are given."""

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots
+from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
@@ -32,6 +32,8 @@ class MultiSimilarityLoss(LogSumExpLoss):
         base: lambda, the similarity around which pairs are weighed.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         alpha: Annotated[float, Field(gt=0)] = 2.0,
@@ -43,11 +45,6 @@ class MultiSimilarityLoss(LogSumExpLoss):
         self.alpha = alpha
         self.beta = beta
         self.base = base
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
         """Similarities over the base, times beta."""

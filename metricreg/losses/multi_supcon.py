@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, Reducer, UnmatchedLossSlots
+from metricreg.components import Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
@@ -38,6 +38,9 @@ class MultiSupConLoss(Loss):
         threshold: c, from which Jaccard similarity on samples are positives, 0 to 1.
     """
 
+    default_distance = CosineSimilarity
+    default_reducer = AvgNonZeroReducer
+
     def __init__(
         self,
         temperature: Annotated[float, Field(gt=0)] = 0.1,
@@ -48,16 +51,6 @@ class MultiSupConLoss(Loss):
         self.temperature = temperature
         self.threshold = threshold
         self.match = JaccardMatch(threshold)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The mean over the anchors that cost something."""
-        return AvgNonZeroReducer()
 
     def prepare(self, batch: Batch) -> Batch:
         """Check that there are labels, which are the weights."""

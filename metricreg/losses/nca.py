@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots
+from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
@@ -31,15 +32,11 @@ class NCALoss(LogSumExpLoss):
     """
 
     counts_repeated: ClassVar[bool] = True
+    default_distance = partial(LpDistance, power=2)
 
     def __init__(self, softmax_scale: Annotated[float, Field(gt=0)] = 1.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.softmax_scale = softmax_scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Squared Euclidean, of unit embeddings."""
-        return LpDistance(power=2)
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become weights of the anchors."""

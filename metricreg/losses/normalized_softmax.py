@@ -9,7 +9,6 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import DotProductSimilarity
@@ -31,6 +30,8 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
         temperature: t, in units of the similarity, greater than 0.
     """
 
+    default_distance = DotProductSimilarity
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -40,11 +41,6 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
     ) -> None:
         super().__init__(num_classes, embedding_size, **slots)
         self.temperature = temperature
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Inner product of unit rows."""
-        return DotProductSimilarity()
 
     def vectors(self, proxies: Tensor) -> Tensor:
         """Scaled to unit length."""

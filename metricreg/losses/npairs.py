@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.labels import check_single
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, UnmatchedLossSlots
+from metricreg.components import Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
 from metricreg.engine.execution import MIN_LISTED_REFERENCES
@@ -28,13 +28,10 @@ class NPairsLoss(Loss):
     N-pair Loss Objective".
     """
 
+    default_distance = DotProductSimilarity
+
     def __init__(self, **slots: Unpack[UnmatchedLossSlots]) -> None:
         super().__init__(**slots)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Inner product of unit embeddings."""
-        return DotProductSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """The anchors and the positives of the pairs, one row a class."""

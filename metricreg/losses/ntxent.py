@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots
+from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
@@ -31,15 +31,11 @@ class NTXentLoss(LogSumExpLoss):
     """
 
     counts_repeated: ClassVar[bool] = True
+    default_distance = CosineSimilarity
 
     def __init__(self, temperature: Annotated[float, Field(gt=0)] = 0.07, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.temperature = temperature
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
         """Similarities over the temperature."""

@@ -32,6 +32,7 @@ class P2SGradLoss(ProxyLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -40,11 +41,6 @@ class P2SGradLoss(ProxyLoss):
         **slots: Unpack[UnmatchedLossSlots],
     ) -> None:
         super().__init__(num_classes, embedding_size, **slots)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def reset_parameters(self) -> None:
         """Draw the proxies anew, from a cube, and scale them to unit length."""

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.soft_ranks import soft_ranks
@@ -41,6 +41,8 @@ class PNPLoss(Loss):
             (`Ib`), decreasing slowly (`Ds`) or quickly (`Dq`).
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         b: Annotated[float, Field(gt=0)] = 2.0,
@@ -54,11 +56,6 @@ class PNPLoss(Loss):
         self.alpha = alpha
         self.anneal = anneal
         self.variant = variant
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become weights of the anchors."""

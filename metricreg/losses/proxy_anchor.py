@@ -11,7 +11,6 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Reducer
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss, ProxySlots, WeightInit
 from metricreg.distances import CosineSimilarity
@@ -36,6 +35,8 @@ class ProxyAnchorLoss(ProxyLoss):
     """
 
     default_weight_init: ClassVar[WeightInit] = "kaiming_normal"
+    default_distance = CosineSimilarity
+    default_reducer = DivisorReducer
 
     def __init__(
         self,
@@ -48,16 +49,6 @@ class ProxyAnchorLoss(ProxyLoss):
         super().__init__(num_classes, embedding_size, **slots)
         self.margin = margin
         self.alpha = alpha
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The sums over the numbers of proxies in the formula."""
-        return DivisorReducer()
 
     def prepare(self, batch: Batch) -> Batch:
         """The proxies are the anchors, and the embeddings the references."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +10,6 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import LpDistance
@@ -30,6 +30,8 @@ class ProxyNCALoss(ProxySoftmaxLoss):
         softmax_scale: s, greater than 0, a factor of the distances.
     """
 
+    default_distance = partial(LpDistance, power=2.0)
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -39,11 +41,6 @@ class ProxyNCALoss(ProxySoftmaxLoss):
     ) -> None:
         super().__init__(num_classes, embedding_size, **slots)
         self.softmax_scale = softmax_scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Squared Euclidean, of unit rows."""
-        return LpDistance(power=2.0)
 
     @property
     def factor(self) -> float:

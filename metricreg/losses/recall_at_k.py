@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.soft_ranks import soft_ranks
@@ -35,6 +35,8 @@ class RecallAtKLoss(Loss):
         temperature: tau, in units of the similarity, greater than 0.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         k: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1)] = (1, 2, 4, 8, 16),
@@ -48,11 +50,6 @@ class RecallAtKLoss(Loss):
         self.temperature = temperature
         if len(self.k_temperatures) != len(k):
             raise ValueError(f"k_temperatures has {len(self.k_temperatures)} entries for {len(k)} of k; give one each")
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become weights of the anchors."""

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.batch.tuples import Triplets
-from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp
@@ -36,6 +36,8 @@ class SelectivelyContrastiveTripletLoss(Loss):
         temperature: tau of the others, greater than 0; 0.1 in the paper's experiments, 1 in its formula.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         hard_weight: Annotated[float, Field(ge=0)] = 1.0,
@@ -45,11 +47,6 @@ class SelectivelyContrastiveTripletLoss(Loss):
         super().__init__(**slots)
         self.hard_weight = hard_weight
         self.temperature = temperature
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: `[A, K, M]`, or a list `[T]` where triplets are listed."""

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, LossSlots, Reducer
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp
@@ -36,6 +36,9 @@ class SigLIPLoss(Loss):
         bias: b at first.
     """
 
+    default_distance = DotProductSimilarity
+    default_reducer = DivisorReducer
+
     def __init__(
         self,
         temperature: Annotated[float, Field(gt=0)] = 10.0,
@@ -45,16 +48,6 @@ class SigLIPLoss(Loss):
         super().__init__(**slots)
         self.log_temperature = nn.Parameter(torch.full((), math.log(temperature)))
         self.bias = nn.Parameter(torch.full((), bias))
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Inner product of unit embeddings."""
-        return DotProductSimilarity()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The sum over the number of anchors."""
-        return DivisorReducer()
 
     def prepare(self, batch: Batch) -> Batch:
         """The factor and the bias."""

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, Loss, LossSlots
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.soft_ranks import soft_ranks
@@ -33,14 +33,11 @@ class SmoothAPLoss(Loss):
         temperature: tau, in units of the similarity, greater than 0.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(self, temperature: Annotated[float, Field(gt=0)] = 0.01, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.temperature = temperature
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """Tuples become weights of the anchors."""

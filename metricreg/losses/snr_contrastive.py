@@ -26,11 +26,7 @@ class SNRContrastiveLoss(ContrastiveLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (SNRDistance,)
+    default_distance = SNRDistance
 
     def __init__(self, pos_margin: float = 0.0, neg_margin: float = 1.0, **slots: Unpack[LossSlots]) -> None:
         super().__init__(pos_margin, neg_margin, **slots)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Signal-to-noise ratio, of unit embeddings."""
-        return SNRDistance()

@@ -10,7 +10,6 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
-from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots, WeightInit
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
@@ -36,6 +35,7 @@ class SoftTripleLoss(ProxySoftmaxLoss):
     """
 
     default_weight_init: ClassVar[WeightInit] = "kaiming_uniform"
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -51,11 +51,6 @@ class SoftTripleLoss(ProxySoftmaxLoss):
         self.la = la
         self.gamma = gamma
         self.margin = margin
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def prepare(self, batch: Batch) -> Batch:
         """The proxies are the references: the first center of every class, then the second of every class."""

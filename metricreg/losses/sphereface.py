@@ -35,6 +35,7 @@ class SphereFaceLoss(ProxySoftmaxLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -47,11 +48,6 @@ class SphereFaceLoss(ProxySoftmaxLoss):
         super().__init__(num_classes, embedding_size, **slots)
         self.margin = margin
         self.scale = scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def others(self, distances: Tensor, batch: Batch) -> Tensor:
         """Cosines times the length of the embedding."""

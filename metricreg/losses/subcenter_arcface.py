@@ -37,6 +37,7 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -50,11 +51,6 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
         super().__init__(num_classes, embedding_size, sub_centers, **slots)
         self.margin = margin
         self.scale = scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     @property
     def factor(self) -> float:

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components import Distance, LossSlots, Reducer
+from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
@@ -33,19 +33,12 @@ class SupConLoss(LogSumExpLoss):
         temperature: tau, greater than 0.
     """
 
+    default_distance = CosineSimilarity
+    default_reducer = AvgNonZeroReducer
+
     def __init__(self, temperature: Annotated[float, Field(gt=0)] = 0.1, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
         self.temperature = temperature
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The mean over the anchors that cost something."""
-        return AvgNonZeroReducer()
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
         """Similarities over the temperature."""

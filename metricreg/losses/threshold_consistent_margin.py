@@ -33,6 +33,7 @@ class ThresholdConsistentMarginLoss(Loss):
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity, DotProductSimilarity)
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -47,11 +48,6 @@ class ThresholdConsistentMarginLoss(Loss):
         self.lambda_minus = lambda_minus
         self.margin_plus = margin_plus
         self.margin_minus = margin_minus
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     @symmetric
     def terms(self, batch: Batch) -> Terms:

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import HingeTriplets, Term
 from metricreg.batch.tuples import Triplets
-from metricreg.components import Distance, Loss, LossSlots, Reducer
+from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
 from metricreg.engine.execution import CPU_TILE_VALUES
@@ -37,6 +37,9 @@ class TripletMarginLoss(Loss):
         triplets_per_anchor: how many random triplets to draw for each anchor, or `"all"`.
     """
 
+    default_distance = LpDistance
+    default_reducer = AvgNonZeroReducer
+
     def __init__(
         self,
         margin: float = 0.05,
@@ -52,16 +55,6 @@ class TripletMarginLoss(Loss):
         self.smooth = smooth
         self.power = power
         self.triplets_per_anchor = triplets_per_anchor
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The mean over the triplets that cost something."""
-        return AvgNonZeroReducer()
 
     def prepare(self, batch: Batch) -> Batch:
         """Draw random triplets, if only some are wanted and none are given."""

@@ -35,6 +35,7 @@ class TupletMarginLoss(LogSumExpLoss):
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity,)
 
     counts_repeated: ClassVar[bool] = True
+    default_distance = CosineSimilarity
 
     def __init__(
         self,
@@ -45,11 +46,6 @@ class TupletMarginLoss(LogSumExpLoss):
         super().__init__(**slots)
         self.margin = margin
         self.scale = scale
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
         """Scaled similarities."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -41,6 +42,7 @@ class VICRegLoss(Loss):
     compared_with = "paired references"
 
     distances: ClassVar[tuple[type[Distance], ...]] = (LpDistance,)
+    default_distance = partial(LpDistance, power=2, normalize=False)
 
     def __init__(
         self,
@@ -62,11 +64,6 @@ class VICRegLoss(Loss):
                 "VICRegLoss is about squared distances of embeddings as they are: LpDistance with p=2, power=2 and "
                 f"normalize=False, not p={d.p:g}, power={d.power:g} and normalize={d.normalize}"
             )
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Squared Euclidean, of embeddings as they are."""
-        return LpDistance(power=2, normalize=False)
 
     def prepare(self, batch: Batch) -> Batch:
         """Check that there are two views, and hand each row the other view of it."""

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import LpDistance
 from metricreg.functional.masked import masked_argmax
 
@@ -35,6 +35,8 @@ class BatchEasyHardMiner(Miner):
         allowed_neg_range: the same of negative pairs.
     """
 
+    default_distance = LpDistance
+
     def __init__(
         self,
         pos_strategy: Strategy = "easy",
@@ -54,11 +56,6 @@ class BatchEasyHardMiner(Miner):
                 raise ValueError(f"{name} is (least, greatest); got {allowed[0]} > {allowed[1]}")
         self.pos_strategy, self.neg_strategy = pos_strategy, neg_strategy
         self.allowed_pos_range, self.allowed_neg_range = allowed_pos_range, allowed_neg_range
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
 
     def select(self, batch: Batch) -> Pairs:
         """The wanted pairs of some anchors."""

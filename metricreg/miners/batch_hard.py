@@ -6,7 +6,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Triplets
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import LpDistance
 from metricreg.functional.masked import masked_argmax
 
@@ -18,13 +18,10 @@ class BatchHardMiner(Miner):
     Person Re-Identification".
     """
 
+    default_distance = LpDistance
+
     def __init__(self, **slots: Unpack[MinerSlots]) -> None:
         super().__init__(**slots)
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
 
     def select(self, batch: Batch) -> Triplets:
         """The hardest triplet of each of some anchors."""

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import LpDistance
 
 
@@ -29,16 +29,13 @@ class HDCMiner(Miner):
         filter_percentage: the share that is kept, greater than 0 and at most 1.
     """
 
+    default_distance = LpDistance
+
     def __init__(
         self, filter_percentage: Annotated[float, Field(gt=0, le=1)] = 0.5, **slots: Unpack[MinerSlots]
     ) -> None:
         super().__init__(**slots)
         self.filter_percentage = filter_percentage
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
 
     def mine(self, batch: Batch) -> Pairs:
         """The hardest pairs of all anchors."""

@@ -7,7 +7,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import CosineSimilarity
 
 
@@ -23,14 +23,11 @@ class MultiSimilarityMiner(Miner):
         epsilon: slack, in units of the similarity.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(self, epsilon: float = 0.1, **slots: Unpack[MinerSlots]) -> None:
         super().__init__(**slots)
         self.epsilon = epsilon
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def select(self, batch: Batch) -> Pairs:
         """The hard pairs of some anchors."""

@@ -6,7 +6,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import LpDistance
 
 
@@ -24,15 +24,12 @@ class PairMarginMiner(Miner):
         neg_margin: m⁻, in units of the distance.
     """
 
+    default_distance = LpDistance
+
     def __init__(self, pos_margin: float = 0.2, neg_margin: float = 0.8, **slots: Unpack[MinerSlots]) -> None:
         super().__init__(**slots)
         self.pos_margin = pos_margin
         self.neg_margin = neg_margin
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
 
     def select(self, batch: Batch) -> Pairs:
         """The pairs of some anchors that are beyond their margin."""

@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Triplets
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import LpDistance
 
 
@@ -23,6 +23,8 @@ class TripletMarginMiner(Miner):
         type_of_triplets: `all`, `hard`, `semihard` or `easy`.
     """
 
+    default_distance = LpDistance
+
     def __init__(
         self,
         margin: float = 0.2,
@@ -32,11 +34,6 @@ class TripletMarginMiner(Miner):
         super().__init__(**slots)
         self.margin = margin
         self.type_of_triplets = type_of_triplets
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
 
     def width(self, batch: Batch) -> int:
         """K · M: each triplet of an anchor is looked at."""

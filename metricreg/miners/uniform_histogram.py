@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Miner, MinerSlots
+from metricreg.components import Miner, MinerSlots
 from metricreg.distances import LpDistance
 
 
@@ -31,6 +31,8 @@ class UniformHistogramMiner(Miner):
         distance: whose values are binned; Euclidean of unit embeddings if None.
     """
 
+    default_distance = LpDistance
+
     def __init__(
         self,
         num_bins: Annotated[int, Field(gt=0)] = 100,
@@ -42,11 +44,6 @@ class UniformHistogramMiner(Miner):
         self.num_bins = num_bins
         self.pos_per_bin = pos_per_bin
         self.neg_per_bin = neg_per_bin
-
-    @classmethod
-    def default_distance(cls) -> Distance:
-        """Euclidean, of unit embeddings."""
-        return LpDistance()
 
     def mine(self, batch: Batch) -> Pairs:
         """The drawn pairs of all anchors: one sweep for the bins, and one for the draws."""

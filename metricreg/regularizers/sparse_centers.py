@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch.terms import Scalar, Term
-from metricreg.components import Reducer, Regularizer, RegularizerSlots
+from metricreg.components import Regularizer, RegularizerSlots
 from metricreg.distances import CosineSimilarity
 from metricreg.distances.lp import euclidean
 from metricreg.errors import InputError
@@ -30,6 +30,8 @@ class SparseCentersRegularizer(Regularizer):
         centers_per_class: K, at least 2.
     """
 
+    default_reducer = DivisorReducer
+
     def __init__(
         self,
         num_classes: Annotated[int, Field(gt=0)],
@@ -40,11 +42,6 @@ class SparseCentersRegularizer(Regularizer):
         self.num_classes = num_classes
         self.centers_per_class = centers_per_class
         self.distance = CosineSimilarity()
-
-    @classmethod
-    def default_reducer(cls) -> Reducer:
-        """The sum over the divisor of the formula."""
-        return DivisorReducer()
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
         """Chord lengths within each class `[C, K(K-1)/2]`."""

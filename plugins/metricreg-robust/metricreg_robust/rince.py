@@ -29,6 +29,8 @@ class RINCELoss(metricreg.Loss):
         temperature: tau, greater than 0; $e^{q / \tau}$ must be a number of the embeddings' type.
     """
 
+    default_distance = CosineSimilarity
+
     def __init__(
         self,
         q: Annotated[float, Field(gt=0, le=1)] = 0.5,
@@ -40,11 +42,6 @@ class RINCELoss(metricreg.Loss):
         self.q = q
         self.density = density
         self.temperature = temperature
-
-    @classmethod
-    def default_distance(cls) -> metricreg.Distance:
-        """Cosine."""
-        return CosineSimilarity()
 
     def terms(self, batch: metricreg.Batch) -> dict[str, metricreg.Term | metricreg.Scalar]:
         """`loss`: a value a positive pair, `[A, M]`."""
