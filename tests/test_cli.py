@@ -76,12 +76,6 @@ def test_list_shows_every_registered_name(run: Run) -> None:
     assert rows[1:] == [[e.kind, e.name] for e in Registry(load_entry_points)]
 
 
-def test_list_of_a_kind_shows_no_other(run: Run) -> None:
-    rows = [line.split() for line in run("list", "miner").output.splitlines()[1:]]
-    assert {row[0] for row in rows} == {"miner"}
-    assert ["miner", "batch_hard", "metricreg", "metricreg.miners.batch_hard:BatchHardMiner"] in rows
-
-
 def test_list_as_json_names_kind_name_class_and_distribution(run: Run) -> None:
     found = json.loads(run("list", "distance", "--json").output)
     assert {
@@ -309,13 +303,6 @@ def test_plugins_as_json_holds_the_components_and_the_problem(run: Run) -> None:
     broken = {r["name"]: r for r in json.loads(run("plugins", "--json", installed="system_exit").output)}
     assert broken["system_exit"]["status"] == "error"
     assert "SystemExit" in broken["system_exit"]["problem"]
-
-
-def test_a_blocked_plugin_is_shown_as_blocked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METRICREG_BLOCK", "lazy")
-    reports = {r["name"]: r for r in json.loads(run("plugins", "--json", installed="strings").output)}
-    assert reports["lazy"]["status"] == "blocked"
-    assert "lazy/half" not in run("list", installed="strings").output
 
 
 def test_in_strict_mode_a_broken_plugin_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

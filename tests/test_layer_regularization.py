@@ -294,7 +294,7 @@ def test_what_is_no_module_is_refused(module: Any) -> None:
         LayerRegularization(module, [{"pattern": "*", "kernel": "l2"}])
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
 @pytest.mark.parametrize("slot", ["kernel", "activity"])
 def test_a_scripted_module_is_refused(slot: str) -> None:
     module = nn.Sequential(torch.jit.script(nn.Linear(2, 2)))

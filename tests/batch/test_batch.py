@@ -198,13 +198,6 @@ def test_the_wider_of_two_precisions_is_used() -> None:
     assert batch.anchors.dtype is batch.references.dtype is torch.float64
 
 
-def test_what_follows_is_made_once() -> None:
-    batch = Batch.of(rows(4), [0, 0, 1, 1])
-    assert batch.positives is batch.positives
-    assert batch.positive_index[0] is batch.positive_index[0]
-    assert batch.replace(weights=None).positives is not batch.positives
-
-
 X = torch.zeros(3, DIM)
 
 

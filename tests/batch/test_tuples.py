@@ -38,11 +38,6 @@ def test_entries_are_sorted_by_anchor_and_stay_together() -> None:
     assert [c.tolist() for c in pairs.columns()] == [[0, 2], [3, 1], [0, 1, 2], [2, 0, 1]]
 
 
-def test_an_unsorted_selection_made_by_hand_is_sorted() -> None:
-    assert read(Triplets(I, I, I)).anchor.tolist() == [0, 0, 1, 2]
-    assert read(Pairs(I, I, I, I, repeats=False)).anchor2.tolist() == [0, 0, 1, 2]
-
-
 def test_whether_pairs_repeat_is_kept() -> None:
     assert not read(Pairs(I, I, I, I, repeats=False)).repeats
     assert read((I, I, I, I)).repeats

@@ -118,15 +118,6 @@ def _again(kind: str, spec: dict[str, Any]) -> Any:
     return create(kind, spec.pop("name"), **spec)
 
 
-@pytest.mark.parametrize("name", [name for kind, name in REGISTERED if kind == "loss"])
-def test_every_loss_round_trips_as_a_pipeline(name: str) -> None:
-    spec = {"version": 1, "loss": {"name": name, **_parameters("loss", name)}}
-    spec = spec if _parameters("loss", name) else {"version": 1, "loss": name}
-    assert metricreg.build(spec).to_spec() == spec
-    whole = metricreg.build(spec).to_spec(defaults=True)
-    assert metricreg.build(json.loads(json.dumps(whole))).to_spec(defaults=True) == whole
-
-
 def test_a_component_made_by_hand_gives_the_same_spec_as_one_made_by_name() -> None:
     by_hand = ContrastiveLoss(0.1, distance=LpDistance(p=1), reducer=MultipleReducers({"pos_loss": MeanReducer()}))
     by_name = create(
@@ -244,12 +235,6 @@ def test_a_component_without_state_may_stand_in_two_places() -> None:
 # -- construction -----------------------------------------------------------------------------------------------------
 
 
-def test_arguments_may_be_positional() -> None:
-    loss = ContrastiveLoss(0.1, 0.9, reducer=MeanReducer())
-    assert (loss.pos_margin, loss.neg_margin) == (0.1, 0.9)
-    assert loss.to_spec() == {"name": "contrastive", "pos_margin": 0.1, "neg_margin": 0.9, "reducer": "mean"}
-
-
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -335,11 +320,6 @@ def test_the_recorded_class_is_the_one_called_though_the_instance_changes_its_cl
     assert proxies.to_spec() == {"name": "proxy_anchor", "num_classes": 3, "embedding_size": 4}
 
 
-def test_help_shows_the_signature_of_init() -> None:
-    assert list(inspect.signature(LpDistance).parameters) == ["p", "power", "normalize"]
-    assert "slots" in inspect.signature(ContrastiveLoss).parameters
-
-
 # -- copying and storing ----------------------------------------------------------------------------------------------
 
 
@@ -387,13 +367,6 @@ def test_a_checkpoint_of_spec_and_state_loads_with_weights_only(tmp_path: Path) 
     assert list(pipeline.state_dict()) == ["loss.losses.proxies.proxies", "loss.losses.pairs.reducer.weights"]
 
 
-def test_changing_type_keeps_the_spec() -> None:
-    loss = _loss()
-    spec = loss.to_spec()
-    assert loss.to(torch.float64).to_spec() == spec
-    assert {p.dtype for p in loss.parameters()} == {torch.float64}
-
-
 # -- create and register ----------------------------------------------------------------------------------------------
 
 
@@ -411,11 +384,7 @@ def test_create_takes_values_instances_and_specs() -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "parameters", "pointer", "says"),
     [
-        ("loss", "contrastive", {"neg_margn": 1}, "/neg_margn", "did you mean 'neg_margin'?"),
         ("loss", "contrastive", {"distance": {"name": "lp", "P": 1}}, "/distance/P", "known: p, power, normalize"),
-        ("loss", "contrastive", {"distance": "euclid"}, "/distance", "unknown distance 'euclid'"),
-        ("loss", "contrastive", {"distance": {"name": "lp", "p": "2"}}, "/distance/p", "number"),
-        ("loss", "arcface", {"num_classes": 2}, "", "'embedding_size' is required and missing"),
         ("reducer", "threshold", {}, "", "give low, high, or both"),
         ("loss", "ntxent", {"reducer": {"name": "threshold"}}, "/reducer", "give low, high, or both"),
         ("reducer", "mean", {"x": 1}, "/x", "none is allowed here"),

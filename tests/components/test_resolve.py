@@ -178,22 +178,6 @@ def test_a_validator_that_raises_something_else_is_located(registry: Registry) -
 # -- names and places -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("spec", "pointer", "says"),
-    [
-        ({"loss": {"name": "contrastive", "distance": "reducer"}}, "/loss/distance", "unknown distance 'reducer'"),
-        ({"loss": {"name": "contrastive", "distance": {"p": 1}}}, "/loss/distance", "an object with 'name'"),
-        ({"loss": {"name": "contrastive", "distance": {"name": None}}}, "/loss/distance", "an object with 'name'"),
-        ({"loss": {"name": "contrastive", "distance": 3}}, "/loss/distance", "should be the name of a distance"),
-        ({"loss": None}, "/loss", "should be the name of a loss"),
-        ({"loss": {"name": "arcface", "num_classes": 3}}, "/loss", "'embedding_size' is required and missing"),
-    ],
-)
-def test_a_component_that_is_not_one_is_located(spec: Any, pointer: str, says: str, registry: Registry) -> None:
-    found = [p for p in validate(spec, registry=registry) if says in p.message]
-    assert [p.pointer for p in found] == [pointer]
-
-
 def test_containers_and_nullable_places_hold_components(registry: Registry) -> None:
     distance = {"name": "local/needs_both", "inner": "lp", "others": {"a": None, "b": {"name": "lp", "p": 1}}}
     spec = {"version": 1, "loss": {"name": "ntxent", "distance": distance}}

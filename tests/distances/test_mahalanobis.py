@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 
@@ -11,8 +9,6 @@ import metricreg
 from metricreg import InputError, SpecError
 from metricreg.distances import LpDistance, MahalanobisDistance
 from metricreg.losses import ContrastiveLoss, MultiSimilarityLoss, SupConLoss, TripletMarginLoss
-from metricreg.miners import BatchHardMiner
-from metricreg.reducers import MeanReducer
 from tests.oracle import DIM, PLANS, assert_close, batch, rows, value_and_gradients
 from tests.reference.distances import mahalanobis_measure
 
@@ -47,11 +43,6 @@ def test_every_plan_has_the_gradient_of_the_factor(loss: type[metricreg.Loss]) -
         assert_close(got, want, 1e-10, name)
 
 
-def test_it_is_euclidean_at_first() -> None:
-    x = rows(6, dtype=torch.float32).detach()
-    torch.testing.assert_close(MahalanobisDistance(DIM)(x), LpDistance(normalize=False)(x), rtol=0, atol=0)
-
-
 def test_a_projection_keeps_distances_on_average() -> None:
     torch.manual_seed(0)
     x = torch.randn(40, 64)
@@ -64,36 +55,6 @@ def test_equal_embeddings_have_no_slope() -> None:
     x, distance = rows(1).detach().expand(3, -1).clone().requires_grad_(), learned()
     for part in value_and_gradients(distance(x).sum(), [x, distance.factor]):
         assert (part == 0).all()
-
-
-def test_what_is_learned_lowers_the_loss_and_is_kept() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(32, DIM)
-    labels = (x[:, 0] > 0).long()  # only the first feature tells classes apart
-    loss = TripletMarginLoss(margin=1.0, distance=MahalanobisDistance(DIM), reducer=MeanReducer())
-    optimizer = torch.optim.Adam(loss.parameters(), 0.05)
-    first = loss(x, labels).item()
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss(x, labels).backward()
-        optimizer.step()
-    assert loss(x, labels).item() < 0.7 * first
-    other = TripletMarginLoss(margin=1.0, distance=MahalanobisDistance(DIM), reducer=MeanReducer())
-    assert list(loss.state_dict()) == ["distance.factor"]
-    other.load_state_dict(loss.state_dict())
-    assert torch.equal(other(x, labels), loss(x, labels))
-    assert torch.equal(copy.deepcopy(loss)(x, labels), loss(x, labels))
-
-
-def test_a_pipeline_is_built_from_a_spec_and_mines_with_it() -> None:
-    distance = {"name": "mahalanobis", "embedding_size": DIM, "rank": 2}
-    spec = {"loss": {"name": "contrastive", "distance": distance}, "miner": "batch_hard"}
-    pipeline = metricreg.build(spec)
-    assert pipeline.to_spec()["loss"]["distance"] == distance
-    x = rows(6, dtype=torch.float32)
-    pipeline(x, [0, 1, 0, 1, 0, 1]).backward()
-    assert next(pipeline.parameters()).grad is not None
-    assert len(BatchHardMiner(distance=MahalanobisDistance(DIM))(x, [0, 1, 0, 1, 0, 1]).columns()[0]) == 6
 
 
 def test_half_precision_keeps_the_parameters_type() -> None:

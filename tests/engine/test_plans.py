@@ -48,11 +48,13 @@ def compare(loss: Loss, labels: Tensor, size: int) -> None:
 
     true = results(loss, labels, torch.float64, DENSE)
     assert_close(tiled(torch.float64), true, 1e-12, f"tiles of {size}")
-    # in float32, as near to the truth as the dense plan is, of the same rows or of them rounded, and near to that
+    # in float32, as near to the truth as the dense plan is, and near to that
     dense, got = results(loss, labels, torch.float32, DENSE), tiled(torch.float32)
-    others = [results(loss, labels, torch.float32, DENSE, rounded) for rounded in range(4)]
     for place, (g, d, t) in enumerate(zip(got, dense, true, strict=True)):
-        within = (1e-5 if place else 1e-6) + 2.0 * max(off(d, t), *(off(other[place], t) for other in others))
+        within = (1e-5 if place else 1e-6) + 2.0 * off(d, t)
+        if off(g, t) > within or off(g, d.double()) > 1.5 * within:  # or as it is of the same rows, rounded
+            others = [results(loss, labels, torch.float32, DENSE, rounded)[place] for rounded in range(4)]
+            within += 2.0 * max(off(other, t) for other in others)
         assert off(g, t) <= within, f"tiles of {size}: result {place}"
         assert off(g, d.double()) <= 1.5 * within, f"tiles of {size}: result {place}"
 
@@ -62,9 +64,11 @@ def test_tiled_is_dense_for_every_loss_distance_and_reducer(name: str, distance:
     slots = {} if distance is None else {"distance": DISTANCES[distance][0]}
     first = [*PAIRS, *OTHERS].index((name, distance))
     for turn, (reducer, (make_reducer, _)) in enumerate(REDUCERS.items(), first):
+        if distance is not None and turn % 3:
+            continue  # a third of the reducers, of each distance others
         made = ClassWeightedReducer([0.5, 2.0] * 20) if reducer == "class_weighted" else make_reducer()
         loss = LOSSES[name](reducer=made, **{key: make() for key, make in slots.items()})
-        compare(loss, CLASSES if distance is None else LABELS, SIZES[turn % len(SIZES)])
+        compare(loss, CLASSES if distance is None else LABELS, SIZES[1 + turn // 3 % (len(SIZES) - 1)])
 
 
 @pytest.mark.parametrize("size", SIZES)

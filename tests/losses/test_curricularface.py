@@ -48,13 +48,6 @@ def test_t_stays_in_evaluation_on_an_empty_batch_and_where_there_is_nan() -> Non
     assert loss.t != 0.0
 
 
-def test_t_is_part_of_the_state() -> None:
-    loss, other = loss_of(), loss_of()
-    loss.t.fill_(0.5)
-    other.load_state_dict(loss.state_dict())
-    assert other.t == 0.5
-
-
 def test_what_the_running_mean_is_made_of_adds_nothing_to_the_loss() -> None:
     terms = loss_of(reducer=DoNothingReducer())(rows(4), [0, 1, 2, 3])
     assert set(terms) == {"loss"}

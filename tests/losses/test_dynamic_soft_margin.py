@@ -54,14 +54,6 @@ def test_a_histogram_is_kept_in_evaluation_and_where_there_is_nan() -> None:
     assert torch.equal(loss.histogram, before)
 
 
-def test_the_histogram_is_part_of_the_state() -> None:
-    loss, other = loss_of().train(), DynamicSoftMarginLoss(num_bins=7).double()
-    loss(rows(6), [0, 0, 1, 1, 2, 2])
-    other.load_state_dict(loss.state_dict())
-    assert float(other.histogram.sum()) == pytest.approx(1.0)
-    assert torch.equal(other.histogram, loss.histogram)
-
-
 def test_a_difference_at_the_end_of_the_histogram_is_in_it() -> None:
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]], requires_grad=True)
     loss = DynamicSoftMarginLoss()

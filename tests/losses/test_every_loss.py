@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +19,6 @@ from tests.oracle import (
     MAPPED,
     NO_DERIVATIVE,
     PAIR_LOSSES,
-    REDUCERS,
-    SCENARIOS,
     assert_close,
     rows,
     value_and_gradients,
@@ -37,7 +34,7 @@ every_loss = pytest.mark.parametrize("name", LOSSES)
 pair_losses = pytest.mark.parametrize("name", PAIR_LOSSES)
 
 
-@every_loss
+@pytest.mark.parametrize("name", ["contrastive", "arcface"])
 @pytest.mark.parametrize("kind", [list, tuple, np.array, lambda labels: torch.tensor(labels, dtype=torch.int32)])
 def test_labels_may_be_a_list_an_array_or_a_narrow_tensor(name: str, kind: Any) -> None:
     loss, x = LOSSES[name](), rows(10)
@@ -78,42 +75,14 @@ def test_a_tiled_backward_pass_inside_autocast_is_exact_too(name: str) -> None:
 
 @pair_losses
 @plans
-@pytest.mark.parametrize("reducer", REDUCERS)
-@pytest.mark.parametrize("scenario", ["no pairs", "no triplets", "empty", "one row", "no references"])
-def test_nothing_to_compare_is_zero_with_a_graph_and_gradient_zero(
-    name: str, plan: Execution, reducer: str, scenario: str
-) -> None:
-    loss, case = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0]()), SCENARIOS[scenario]()
-    total = loss(case.x, case.labels, **case.arguments(), execution=plan)
-    assert float(total.detach()) == 0.0
-    assert total.requires_grad
-    for gradient in value_and_gradients(total, case.leaves)[1:]:
-        assert (gradient == 0).all()
-
-
-@every_loss
-@plans
-@pytest.mark.parametrize("reducer", REDUCERS)
-def test_a_nan_is_never_hidden(name: str, plan: Execution, reducer: str) -> None:
-    x = rows(10).detach()
-    x[3, 1] = torch.nan
-    x.requires_grad_()
-    assert LOSSES[name](reducer=REDUCERS[reducer][0]())(x, LABELS, execution=plan).isnan()
-
-
-@pair_losses
-@plans
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 @pytest.mark.parametrize("labels", [[0], [0, 1, 2], [5, 5, 5]])
-def test_a_nan_is_not_hidden_where_there_is_nothing_to_compare(
-    name: str, plan: Execution, bad: float, labels: list[int]
-) -> None:
+def test_a_nan_is_not_hidden_where_there_is_nothing_to_compare(name: str, plan: Execution, labels: list[int]) -> None:
     x, y = rows(len(labels)).detach(), rows(2, 1).detach()
-    x[0, 1] = bad
+    x[0, 1] = torch.nan
     assert PAIR_LOSSES[name]()(x, labels, execution=plan).isnan()
     arguments: dict[str, Any] = {"ref_embeddings": y, "ref_labels": [7, 8], "execution": plan}
     assert PAIR_LOSSES[name]()(x, labels, **arguments).isnan()
-    arguments["ref_embeddings"] = y.clone().fill_(bad)
+    arguments["ref_embeddings"] = y * torch.nan
     assert PAIR_LOSSES[name]()(x[:0], [], **arguments).isnan()
 
 
@@ -124,10 +93,9 @@ def smooth(name: str) -> Any:
 
 @pytest.mark.checks("gradcheck", "loss")
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in NO_DERIVATIVE])
-@plans
-def test_the_gradient_is_that_of_finite_differences(name: str, plan: Execution) -> None:
+def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
     loss, x = smooth(name), rows(6, 5)
-    assert torch.autograd.gradcheck(lambda z: loss(z, LABELS[:6], execution=plan), (x,))
+    assert torch.autograd.gradcheck(lambda z: loss(z, LABELS[:6], execution=DENSE), (x,))
 
 
 @pytest.mark.parametrize("name", [name for name in PAIR_LOSSES if name not in NO_DERIVATIVE])
@@ -152,22 +120,17 @@ def test_the_dense_plan_is_differentiated_for_many_batches_at_once(name: str) ->
 
 @every_loss
 @plans
-def test_without_grad_mode_the_value_is_the_same_and_has_no_graph(name: str, plan: Execution) -> None:
+def test_what_wants_no_gradient_has_the_same_value_and_no_graph(name: str, plan: Execution) -> None:
     loss, x = LOSSES[name](), rows(10)
-    want = loss(x, LABELS, execution=plan)
-    with torch.no_grad():
-        got = loss(x, LABELS, execution=plan)
-    assert not got.requires_grad
-    torch.testing.assert_close(got, want.detach(), rtol=1e-12, atol=0)
-
-
-@every_loss
-@plans
-def test_frozen_embeddings_get_no_graph_and_change_no_value(name: str, plan: Execution) -> None:
-    loss, x = LOSSES[name]().requires_grad_(False), rows(10)
-    got = loss(x.detach(), LABELS, execution=plan)
-    assert not got.requires_grad
-    torch.testing.assert_close(got, loss(x, LABELS, execution=plan).detach(), rtol=1e-12, atol=0)
+    want = loss(x, LABELS, execution=plan).detach()
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            got = loss(x.detach().clone(), LABELS, execution=plan)
+        assert not got.requires_grad
+        torch.testing.assert_close(got.clone(), want, rtol=1e-12, atol=0)
+    frozen = loss.requires_grad_(False)(x.detach(), LABELS, execution=plan)
+    assert not frozen.requires_grad
+    torch.testing.assert_close(frozen, want, rtol=1e-12, atol=0)
 
 
 @every_loss
@@ -192,27 +155,6 @@ def test_infinite_embeddings_are_not_taken_for_a_finite_loss() -> None:
     x[0, 0] = torch.inf
     for name in LOSSES:
         assert not LOSSES[name]()(x, LABELS).isfinite(), name
-
-
-@every_loss
-@pytest.mark.parametrize("plan", [DENSE, TILED], ids=["dense", "tiled"])
-def test_no_step_leaves_tensors_to_the_garbage_collector(name: str, plan: Execution) -> None:
-    """A cycle that holds a tile keeps its memory until some later collection."""
-    loss, x = LOSSES[name](), rows(10)
-    loss(x, LABELS, execution=plan).backward()
-    gc.disable()
-    gc.freeze()  # what is there already, garbage or not, is not looked at
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        loss(x, LABELS, execution=plan).backward()
-        gc.collect()
-        left = [tuple(found.shape) for found in gc.garbage if isinstance(found, Tensor)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.unfreeze()
-        gc.enable()
-    assert not left
 
 
 @pair_losses

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.losses.cases import CASES, Parameters
-from tests.oracle import DISTANCES, FEW_PLANS, PLANS, REDUCERS, SCENARIOS, VIEWS, check
+from metricreg import distances as D
+from metricreg import losses as L
+from tests.losses.cases import CASES, Naive, Parameters
+from tests.oracle import DISTANCES, FEW_PLANS, PLANS, REDUCERS, SCENARIOS, VIEWS, check, pair_loss, row_loss
+from tests.reference import reducers
+from tests.reference.distances import dot_product_measure, lp_measure
+from tests.reference.pair_losses import histogram
+from tests.reference.rank_losses import fast_ap
 
 Row = tuple[str, Parameters, str | None, str | None, str]
 """Loss, parameters, distance and reducer where others than its own, scenario."""
@@ -24,7 +31,7 @@ def agrees(name: str, parameters: Parameters, distance: str | None, reducer: str
         reduce = reduce if case.has_own_reduction else REDUCERS[reducer][1]
     loss = case.make(**parameters, **slots).double()
     naive = case.loop(loss, measure, reduce, **parameters)
-    plans = FEW_PLANS if slots else PLANS
+    plans = FEW_PLANS if slots or parameters != case.given else PLANS
     check(loss, naive, (SCENARIOS | VIEWS)[scenario](), case.tolerance, plans)
 
 
@@ -67,13 +74,37 @@ def test_a_loss_agrees_with_its_formula_in_every_distance(row: Row) -> None:
     agrees(*row)
 
 
+def in_turn(scenarios: Sequence[str], turn: int) -> list[str]:
+    return [scenarios[turn % len(scenarios)]] if scenarios else []
+
+
 @table(
     [
         (name, case.with_reducers, None, reducer, scenario)
-        for name, case in CASES.items()
-        for reducer in REDUCERS
-        for scenario in case.reducer_scenarios
+        for first, (name, case) in enumerate(CASES.items())
+        for turn, reducer in enumerate(REDUCERS, first)
+        for scenario in in_turn(case.reducer_scenarios, turn)
     ]
 )
 def test_a_loss_agrees_with_its_formula_with_every_reducer(row: Row) -> None:
     agrees(*row)
+
+
+def of_histogram(power: float) -> tuple[L.HistogramLoss, Naive]:
+    loss = L.HistogramLoss(7, distance=D.DotProductSimilarity(power=power))
+    return loss, pair_loss(histogram, dot_product_measure(power=power), reducers.mean, n_bins=7)
+
+
+def of_fast_ap(power: float) -> tuple[L.FastAPLoss, Naive]:
+    measure = lp_measure(power=power)  # of ten bins one would begin at 1, the distance of a zero row from all others
+    return L.FastAPLoss(7, distance=D.LpDistance(power=power)), row_loss(
+        fast_ap, measure, reducers.mean, num_bins=7, largest=2**power
+    )
+
+
+@pytest.mark.parametrize("scenario", ["balanced", "references", "duplicate and zero rows"])
+@pytest.mark.parametrize(
+    ("loss", "naive"), [of_histogram(1.0), of_histogram(2.0), of_fast_ap(1.0), of_fast_ap(0.5), of_fast_ap(3.0)]
+)
+def test_bins_fit_the_range_of_any_power_of_a_distance(loss: Any, naive: Naive, scenario: str) -> None:
+    check(loss, naive, SCENARIOS[scenario](), plans=FEW_PLANS)

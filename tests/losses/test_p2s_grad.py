@@ -20,8 +20,3 @@ def test_proxies_start_at_unit_length_and_are_left_as_they_are() -> None:
     torch.testing.assert_close(
         loss(x, [0, 1, 2]), PROXY_LOSSES["p2s_grad"]().double()(x, [0, 1, 2])
     )  # only directions count
-
-
-def test_the_spec_names_no_initialisation() -> None:
-    assert set(PROXY_LOSSES["p2s_grad"]().to_spec(defaults=True)) >= {"name", "embedding_size", "num_classes"}
-    assert "weight_init" not in PROXY_LOSSES["p2s_grad"]().to_spec(defaults=True)

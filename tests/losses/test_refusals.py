@@ -38,6 +38,10 @@ NO_LOSS: list[tuple[str, dict[str, Any], str]] = [
         ("manifold", {"l": 5, "K": 4} | wrong, next(iter(wrong)))
         for wrong in ({"K": 1}, {"l": 0}, {"lambda_c": -1.0}, {"alpha": 1.0}, {"alpha": 0.0}, {"num_classes": 0})
     ),
+    *(
+        ("cross_batch_memory", {"loss": L.NTXentLoss(), "embedding_size": 4} | {parameter: wrong}, parameter)
+        for parameter, wrong in {"embedding_size": 0, "memory_size": 2.5, "warm_up": -1, "label_size": 0}.items()
+    ),
     *(("large_margin_softmax", {"num_classes": 4, "embedding_size": 5, "margin": m}, "margin") for m in (0, 33, 1.5)),
     ("histogram", {"n_bins": 0}, "n_bins"),
     ("histogram", {"delta": 0.0}, "delta"),

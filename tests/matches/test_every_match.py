@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -62,33 +60,6 @@ class Levels(Match):
     def related(self, labels: Tensor, ref_labels: Tensor) -> tuple[Tensor, Tensor]:
         same_family = labels[:, None, 0] == ref_labels[None, :, 0]
         return self.positives(labels, ref_labels), ~same_family
-
-
-WRONG: dict[str, Callable[[Tensor], Any]] = {
-    "shape": lambda mask: mask[:, :1],
-    "type": lambda mask: mask.float(),
-    "list": lambda mask: mask.tolist(),
-    "none": lambda mask: None,
-    "related shape": lambda mask: (mask[:, :1], mask),
-    "related type": lambda mask: (mask, mask.float()),
-    "related one": lambda mask: mask,
-    "related three": lambda mask: (mask, mask, mask),
-    "related none": lambda mask: None,
-    "related both": lambda mask: (mask, mask),
-}
-
-
-class Wrong(Match):
-    def __init__(self, how: str = "shape") -> None:
-        super().__init__()
-        self.how = how
-
-    def positives(self, labels: Tensor, ref_labels: Tensor) -> Any:
-        return WRONG[self.how](labels[:, None] == ref_labels[None, :])
-
-    def related(self, labels: Tensor, ref_labels: Tensor) -> Any:
-        given = self.positives if self.how.startswith("related") else super().related
-        return given(labels, ref_labels)
 
 
 class LearnedMatch(Match):
@@ -230,30 +201,31 @@ def test_a_match_of_ones_own_works_from_a_spec_and_is_described() -> None:
     assert definitions["loss.supcon"]["properties"]["match"]["anyOf"][0] == {"$ref": "#/$defs/match"}
 
 
-def test_a_loss_with_a_match_is_copied_and_pickled() -> None:
-    x, loss = rows(8), L.ContrastiveLoss(match=Ma.JaccardMatch(0.4))
-    for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
-        torch.testing.assert_close(twin(x, SETS), loss(x, SETS))
-
-
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("method", "made", "says"),
     [
-        ("shape", r"Wrong made \[8, 1\] of torch.bool of \[8\] and \[8\]; expected \[8, 8\]"),
-        ("type", r"Wrong made \[8, 8\] of torch.float32 of .* expected \[8, 8\] of torch.bool"),
-        ("list", r"Wrong made list of \[8\] and \[8\]; expected"),
-        ("none", r"Wrong made NoneType of \[8\] and \[8\]; expected"),
-        ("related shape", r"Wrong made \[8, 1\] of torch.bool of"),
-        ("related type", r"Wrong made \[8, 8\] of torch.float32 of"),
-        ("related one", r"Wrong.related returned \[8, 8\] of torch.bool; expected two masks"),
-        ("related three", r"Wrong.related returned 3 of them; expected two masks"),
-        ("related none", r"Wrong.related returned NoneType; expected two masks"),
-        ("related both", "Wrong gives pairs that are both positive and negative"),
+        ("positives", lambda mask: mask[:, :1], r"made \[8, 1\] of torch.bool of \[8\] and \[8\]; expected \[8, 8\]"),
+        (
+            "positives",
+            lambda mask: mask.float(),
+            r"made \[8, 8\] of torch.float32 of .* expected \[8, 8\] of torch.bool",
+        ),
+        ("positives", lambda mask: mask.tolist(), r"made list of \[8\] and \[8\]; expected"),
+        ("positives", lambda mask: None, r"made NoneType of \[8\] and \[8\]; expected"),
+        ("related", lambda mask: (mask[:, :1], mask), r"made \[8, 1\] of torch.bool of"),
+        ("related", lambda mask: (mask, mask.float()), r"made \[8, 8\] of torch.float32 of"),
+        ("related", lambda mask: mask, r".related returned \[8, 8\] of torch.bool; expected two masks"),
+        ("related", lambda mask: (mask, mask, mask), r".related returned 3 of them; expected two masks"),
+        ("related", lambda mask: None, r".related returned NoneType; expected two masks"),
+        ("related", lambda mask: (mask, mask), " gives pairs that are both positive and negative"),
     ],
 )
-def test_what_a_match_gives_is_checked(how: str, says: str) -> None:
-    with pytest.raises(MetricregError, match=says):
-        L.ContrastiveLoss(match=Wrong(how))(rows(8), torch.arange(8))
+def test_what_a_match_gives_is_checked(method: str, made: Callable[[Tensor], Any], says: str) -> None:
+    class Wrong(Ma.SameLabelMatch): ...
+
+    setattr(Wrong, method, lambda self, labels, ref_labels: made(labels[:, None] == ref_labels[None, :]))
+    with pytest.raises(MetricregError, match=f"Wrong ?{says}"):
+        L.ContrastiveLoss(match=Wrong())(rows(8), torch.arange(8))
 
 
 def test_a_check_that_returns_its_verdict_is_refused() -> None:

@@ -35,26 +35,6 @@ def test_a_range_has_its_least_first(name: str) -> None:
         BatchEasyHardMiner(pos_strategy="hrad")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("strategies", "of_the_first"),
-    [
-        (("easy", "hard"), ([1], [3])),
-        (("hard", "hard"), ([2], [3])),
-        (("easy", "easy"), ([1], [5])),
-        (("easy", "semihard"), ([1], [4])),
-        (("hard", "semihard"), ([2], [5])),
-        (("semihard", "easy"), ([2], [5])),
-        (("semihard", "hard"), ([], [])),
-        (("all", "hard"), ([1, 2], [3])),
-        (("hard", "all"), ([2], [3, 4, 5])),
-    ],
-)
-def test_points_on_a_line(strategies: tuple[Any, Any], of_the_first: tuple[list[int], list[int]]) -> None:
-    pairs = BatchEasyHardMiner(*strategies, distance=LpDistance(normalize=False))(LINE, LABELS)
-    a, p, a2, n = pairs.columns()
-    assert (p[a == 0].tolist(), n[a2 == 0].tolist()) == of_the_first
-
-
 def test_semihard_is_strictly_nearer_or_farther() -> None:
     x, labels = torch.tensor([[0.0], [1.0], [-1.0], [3.0]]), [0, 0, 1, 1]  # of the first: p at 1, n at 1 and at 3
     distance = LpDistance(normalize=False)

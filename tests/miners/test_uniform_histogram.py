@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from metricreg import Pairs, SpecError
-from metricreg.distances import CosineSimilarity, LpDistance
+from metricreg.distances import LpDistance
 from metricreg.miners import UniformHistogramMiner
 from tests.checks import record
 from tests.oracle import DISTANCES, SCENARIOS, UNSELECTED, Scenario, batch
@@ -75,15 +75,6 @@ def test_equal_distances_are_one_bin() -> None:
     assert [
         len(pairs) for pairs in drawn(UniformHistogramMiner(5, 2, 3, distance=LpDistance(normalize=False)), case)
     ] == [2, 3]
-
-
-def test_pairs_with_nan_are_left_out() -> None:
-    case = batch([0, 1, 0, 1, 0, 1])
-    x = case.x.detach()
-    x[3] = torch.nan
-    for pairs in drawn(UniformHistogramMiner(distance=CosineSimilarity()), Scenario(x, case.labels)):
-        assert pairs
-        assert 3 not in {i for pair in pairs for i in pair}
 
 
 @pytest.mark.parametrize("name", ["num_bins", "pos_per_bin", "neg_per_bin"])

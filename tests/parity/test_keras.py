@@ -193,35 +193,3 @@ def test_a_model_agrees_whose_layer_is_called_twice_and_another_frozen() -> None
             want = value_and_gradients(sum(theirs.losses), [x, a.kernel.value])
             got = value_and_gradients(penalties(), [x, first.weight])
             assert_close(got, [*want[:2], want[2].T], 1e-5)
-
-
-# -- the examples of Keras' documentation -----------------------------------------------------------------------------
-
-
-def test_the_examples_of_keras_documentation() -> None:
-    assert float(keras.regularizers.L2(2.0)(torch.ones(5, 5))) == float(
-        made({"name": "l2", "l2": 2.0})(torch.ones(5, 5))
-    )
-    layer, x = nn.Linear(5, 5), 2 * torch.ones(5, 5)
-    nn.init.ones_(layer.weight)
-    nn.init.zeros_(layer.bias)
-
-    def l1_reg(weight_matrix: Any) -> Any:
-        return 0.01 * keras.ops.sum(keras.ops.absolute(weight_matrix))
-
-    examples: list[tuple[dict[str, Any], dict[str, Any], float]] = [
-        (
-            {"kernel": {"name": "l1", "l1": 0.01}, "activity": {"name": "l2", "l2": 0.01}},
-            {"kernel_regularizer": keras.regularizers.L1(0.01), "activity_regularizer": keras.regularizers.L2(0.01)},
-            5.25,
-        ),
-        ({"kernel": l1_reg}, {"kernel_regularizer": l1_reg}, 0.25),
-        ({"kernel": {"name": "l2", "l2": 0.5}}, {"kernel_regularizer": keras.regularizers.L2(0.5)}, 12.5),
-    ]
-    for rule, regularizers, value in examples:
-        dense = keras.layers.Dense(5, kernel_initializer="ones", **regularizers)
-        penalties = LayerRegularization(layer, [{"pattern": "", **rule}])
-        dense(x), layer(x)
-        for found in (sum(dense.losses), penalties()):
-            assert float(found.detach()) == pytest.approx(value)
-        penalties.remove()

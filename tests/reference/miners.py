@@ -28,7 +28,7 @@ def multi_similarity(
 
 
 def triplet_margin(
-    measure: Measure, x: Tensor, y: Tensor, chosen: Chosen, margin: float = 0.2, kind: str = "all"
+    measure: Measure, x: Tensor, y: Tensor, chosen: Chosen, margin: float = 0.2, type_of_triplets: str = "all"
 ) -> Tuples:
     """Triplets by g = d(a, n) - d(a, p)."""
     d = measure.table(x, y)
@@ -41,7 +41,7 @@ def triplet_margin(
             "semihard": 0 < gap <= margin,
             "easy": gap > margin,
         }
-        found += [(a, p, n)] if sort[kind] else []
+        found += [(a, p, n)] if sort[type_of_triplets] else []
     return found
 
 

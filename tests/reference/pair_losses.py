@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -65,6 +65,10 @@ def contrastive(
         positive += [(a, raised(value, power)) for value in pull]
         negative += [(a, raised(value, power)) for value in push]
     return {"pos_loss": Values(positive), "neg_loss": Values(negative)}
+
+
+snr_contrastive = contrastive
+"""The same of another distance (Yuan et al. 2019)."""
 
 
 # Decoupled contrastive loss, positive pair by positive pair (Yeh et al. 2022).
@@ -269,29 +273,6 @@ def multi_similarity(
     return {"loss": Values(values)}
 
 
-# MultiSupCon, anchor by anchor (Zhang and Wu 2022).
-def multi_supcon(
-    measure: Measure,
-    x: Tensor,
-    y: Tensor,
-    chosen: Chosen,
-    sets: Sequence[set[int]],
-    ref_sets: Sequence[set[int]],
-    temperature: float = 0.1,
-) -> dict[str, Values]:
-    """-1/|P| Σₚ J(a, p) log(exp(s(a, p) / τ) / Σⱼ exp(s(a, j) / τ)), j over the positives and negatives, each once."""
-    d = measure.table(x, y)
-    values = []
-    for a in range(len(x)):
-        positives, negatives = sorted(set(chosen.positives[a])), sorted(set(chosen.negatives[a]))
-        s = {j: measure.similarity(d[a][j]) / temperature for j in {*positives, *negatives}}
-        terms = [
-            jaccard(sets[a], ref_sets[p]) * total([(s[j] - s[p]).exp() for j in s if j != p]).log1p() for p in positives
-        ]
-        values.append((a, total(terms) / max(len(positives), 1)))
-    return {"loss": Values(values)}
-
-
 # N-pairs loss, class by class (Sohn 2016).
 def pairs_of_classes(chosen: Chosen, labels: Sequence[int]) -> list[tuple[int, int]]:
     """The first anchor of each class that has a positive, and the first of those; in the order of the classes."""
@@ -385,30 +366,37 @@ def siglip(
     return {"pos_loss": values(chosen.positives, 1.0), "neg_loss": values(chosen.negatives, -1.0)}
 
 
-# Signal-to-noise ratio contrastive loss, pair by pair (Yuan et al. 2019).
-def snr_contrastive(
-    measure: Measure, x: Tensor, y: Tensor, chosen: Chosen, pos_margin: float = 0.0, neg_margin: float = 1.0
+# SupCon, anchor by anchor (Khosla et al. 2020), and of sets of labels (Zhang and Wu 2022).
+def supcon(
+    measure: Measure,
+    x: Tensor,
+    y: Tensor,
+    chosen: Chosen,
+    temperature: float = 0.1,
+    shared: Callable[[int, int], float] = lambda a, p: 1.0,
 ) -> dict[str, Values]:
-    """[d(a, p) - m⁺]₊ of each positive pair, [m⁻ - d(a, n)]₊ of each negative pair."""
-    near = [(a, measure.of(x[a], y[p])) for a in range(len(x)) for p in chosen.positives[a]]
-    far = [(a, measure.of(x[a], y[n])) for a in range(len(x)) for n in chosen.negatives[a]]
-    return {
-        "pos_loss": Values([(a, (d - pos_margin).relu()) for a, d in near]),
-        "neg_loss": Values([(a, (neg_margin - d).relu()) for a, d in far]),
-    }
-
-
-# SupCon, anchor by anchor (Khosla et al. 2020).
-def supcon(measure: Measure, x: Tensor, y: Tensor, chosen: Chosen, temperature: float = 0.1) -> dict[str, Values]:
-    """-1/|P| Σₚ log(exp(s(a, p) / τ) / Σⱼ exp(s(a, j) / τ)), j over the positives and negatives, each once."""
+    """-1/|P| Σₚ J(a, p) log(exp(s(a, p) / τ) / Σⱼ exp(s(a, j) / τ)), j over the positives and negatives, each once."""
     d = measure.table(x, y)
     values = []
     for a in range(len(x)):
         positives, negatives = sorted(set(chosen.positives[a])), sorted(set(chosen.negatives[a]))
         s = {j: measure.similarity(d[a][j]) / temperature for j in {*positives, *negatives}}
-        terms = [total([(s[j] - s[p]).exp() for j in s if j != p]).log1p() for p in positives]
+        terms = [shared(a, p) * total([(s[j] - s[p]).exp() for j in s if j != p]).log1p() for p in positives]
         values.append((a, total(terms) / max(len(positives), 1)))
     return {"loss": Values(values)}
+
+
+def multi_supcon(
+    measure: Measure,
+    x: Tensor,
+    y: Tensor,
+    chosen: Chosen,
+    sets: Sequence[set[int]],
+    ref_sets: Sequence[set[int]],
+    temperature: float = 0.1,
+) -> dict[str, Values]:
+    """Of sets of labels, where J is how much of them is shared."""
+    return supcon(measure, x, y, chosen, temperature, lambda a, p: jaccard(sets[a], ref_sets[p]))
 
 
 # Threshold-consistent margin loss, pair by pair (Zhang et al. 2024).

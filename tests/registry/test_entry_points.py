@@ -10,12 +10,11 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import metricreg
-from metricreg.errors import MetricregError, PluginError, PluginWarning, RegistrationError, SpecError
+from metricreg.errors import PluginError, PluginWarning, RegistrationError, SpecError
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry_points import (
     GROUP,
@@ -152,6 +151,7 @@ def test_a_broken_plugin_is_left_out_with_one_warning_and_all_else_works(
         ("metricreg", "acme", "lazy"), "active"
     )
     assert not [entry for entry in registry if entry.name.startswith(report.name + "/")]
+    assert status != "incompatible" or f"acme_{case}" not in sys.modules
     assert not metricreg.validate({"loss": {"name": "ntxent", "reducer": "acme/clipped_mean"}}, registry=registry)
 
 
@@ -243,11 +243,6 @@ def test_metricregs_namespaces_cannot_be_claimed(name: str, monkeypatch: pytest.
     assert "acme_reserved" not in sys.modules
     assert registry.entry("reducer", "mean").distribution == "metricreg"
     assert not metricreg.validate({"loss": "contrastive"}, registry=registry)
-
-
-def test_an_incompatible_plugin_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    filled(monkeypatch, "too_new")
-    assert "acme_too_new" not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -426,21 +421,6 @@ def test_entry_points_that_cannot_be_read_are_named_and_the_rest_is_read(monkeyp
     registry = Registry(loader=load_entry_points)
     with pytest.warns(PluginWarning, match=r"entry points of .*acme_no_points.* cannot be read"):
         assert registry.names("reducer") == ("acme/clipped_mean", "lazy/half")
-
-
-@pytest.mark.skipif("robust" in [r.name for r in plugin_reports()], reason="metricreg-robust is installed")
-def test_a_spec_that_names_a_plugin_that_is_not_installed_says_what_to_install() -> None:
-    spec: dict[str, Any] = {"loss": {"name": "contrastive", "reducer": "robust/clipped_mean"}}
-    (problem,) = metricreg.validate(spec)
-    assert "no installed plugin has the namespace 'robust'" in problem.message
-    spec["requires"] = {"metricreg-robust": ">=0.1,<1"}
-    reducer, requirement = sorted(metricreg.validate(spec), key=lambda p: p.pointer)
-    assert reducer.pointer == "/loss/reducer"
-    assert "pip install 'metricreg-robust>=0.1,<1'" in reducer.message
-    assert requirement.pointer == "/requires/metricreg-robust"
-    assert "'metricreg-robust' is not installed" in requirement.message
-    with pytest.raises(MetricregError, match=r"pip install 'metricreg-robust>=0\.1,<1'"):
-        metricreg.build(spec)
 
 
 @pytest.mark.skipif("robust" not in [r.name for r in plugin_reports()], reason="metricreg-robust is not installed")

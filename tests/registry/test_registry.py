@@ -49,13 +49,6 @@ def test_the_first_name_of_a_class_is_its_name() -> None:
     assert registry.name_of("reducer", SumReducer) is None
 
 
-def test_replacing_one_name_of_a_class_leaves_its_other_name() -> None:
-    registry = Registry()
-    registry.add(entry("a/mean"), entry("b/mean"))
-    registry.add(entry("b/mean"), replace=True)
-    assert registry.name_of("reducer", MeanReducer) == "a/mean"
-
-
 def test_a_name_that_was_replaced_by_another_class_is_no_longer_the_first_ones() -> None:
     registry = Registry()
     registry.add(entry("a/mean"))
@@ -212,12 +205,3 @@ def test_a_thread_waits_for_another_ones_loading() -> None:
     started.wait()
     assert registry.names("reducer") == ("mean",)
     first.join()
-
-
-def test_every_built_in_resolves_to_a_class_of_its_kind_under_its_own_path() -> None:
-    registry = metricreg.default_registry()
-    for found in registry:
-        cls = registry.get(found.kind, found.name)
-        assert cls.kind == found.kind
-        assert registry.name_of(found.kind, cls) == found.name
-        assert found.path == import_path(cls)

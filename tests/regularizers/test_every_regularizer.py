@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import metricreg
 from metricreg import InputError, MetricregError, Regularizer, Scalar, SpecError
 from metricreg import regularizers as G
 from metricreg.components.loss import Terms
@@ -82,7 +83,7 @@ def test_no_row_and_one_row_are_finite_with_a_graph(name: str, count: int) -> No
     total = ALL[name][0]()(w)
     assert total.requires_grad
     got = value_and_gradients(total, [w])
-    assert got[0] == 0 if count == 0 else got[0].isfinite()
+    assert got[0] == 0 if count == 0 or name == "orthogonal" else got[0].isfinite()
     assert got[1].isfinite().all()
 
 
@@ -122,6 +123,28 @@ def test_it_is_added_to_a_loss_with_its_weight(name: str, plan: object) -> None:
     loss = ContrastiveLoss(embedding_regularizer=regularizer, embedding_reg_weight=0.25)
     want = ContrastiveLoss()(x, labels) + 0.25 * regularizer(x)
     assert_close(value_and_gradients(loss(x, labels, execution=plan), [x]), value_and_gradients(want, [x]), 1e-12)
+
+
+def test_zeros_have_no_slope() -> None:
+    for regularizer in (G.L1Regularizer(), G.L2Regularizer(), G.L1L2Regularizer()):
+        w = torch.zeros(3, 2, requires_grad=True)
+        assert [part.abs().max().item() for part in value_and_gradients(regularizer(w), [w])] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("l1", {"l1": -1}),
+        ("l2", {"l2": "x"}),
+        ("l1_l2", {"l2": -0.1}),
+        ("orthogonal", {"mode": "row"}),
+        ("l1", {"reducer": "sum"}),
+        ("sparse_centers", {"num_classes": 3, "centers_per_class": 0}),
+    ],
+)
+def test_wrong_parameters_are_refused(name: str, bad: dict[str, object]) -> None:
+    with pytest.raises(SpecError):
+        metricreg.create("regularizer", name, **bad)
 
 
 def test_another_reducer_reduces_the_rows() -> None:

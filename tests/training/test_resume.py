@@ -42,13 +42,6 @@ def test_a_finished_run_can_be_resumed_for_more_epochs(write_experiment, tmp_pat
     assert "resumed after epoch 2" in lines
 
 
-def test_resuming_a_finished_run_only_measures_again(write_experiment, tmp_path):
-    first = run(write_experiment(), tmp_path / "out", report=silent)
-    again = run(write_experiment(), tmp_path / "out", resume=True, report=silent)
-    assert again["after"] == first["after"]
-    assert again["training"]["loss"] == first["training"]["loss"]
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

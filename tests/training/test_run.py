@@ -124,14 +124,6 @@ def test_each_encoder_trains_on_images(write_experiment, tmp_path, name):
     assert encoder(torch.zeros(2, 1, 5, 7)).shape == (2, 5)
 
 
-def test_objective_with_weights_is_trained_at_its_own_rate_and_saved(write_experiment, tmp_path):
-    pipeline = {"version": 1, "loss": {"name": "arcface", "num_classes": 4, "embedding_size": 4}}
-    path = write_experiment(pipeline=pipeline, optimizer={"objective_lr": 0.5, "weight_decay": 0.1})
-    metrics = run(path, tmp_path / "out", report=silent)
-    assert (tmp_path / "out" / "objective.safetensors").stat().st_size > 4 * 16
-    assert metrics["training"]["epochs"] == 3
-
-
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
 def test_other_precisions_train(write_experiment, tmp_path, precision):
     path = write_experiment(trainer={"precision": precision, "gradient_clip": 1.0})
