@@ -10,7 +10,7 @@ from torch import Tensor
 from metricreg.functional.transforms import must_be_plain
 
 SHORTEST = 1e-12
-"""Largest entry up to which a row has no direction."""
+"""Norm under which a row has no direction."""
 
 
 def safe_sqrt(squares: Tensor, least: Tensor | None = None) -> Tensor:
@@ -66,32 +66,30 @@ def safe_pow(values: Tensor, power: float) -> Tensor:
 
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
-    if not x.shape[-1]:
-        return x
     if p == 2.0 and not must_be_plain(x):
         found: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]
         return found
-    scales, short = _scales(x)
-    norms = torch.linalg.vector_norm(x / scales, p, dim=-1, keepdim=True)
-    units: Tensor = x / scales / norms.masked_fill(short, 1.0)
-    return units
+    if p == 2.0 or not x.shape[-1]:
+        norms = row_norms(x)
+        return x / _lengths(norms, norms <= SHORTEST)
+    # the powers of entries of ordinary size overflow and vanish, unless their largest is 1; the direction is the same
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    rows = x / _lengths(largest, largest < torch.finfo(x.dtype).tiny)
+    norms = torch.linalg.vector_norm(rows, p, dim=-1, keepdim=True)
+    short = norms.detach() * largest < SHORTEST
+    return torch.where(short, x, rows) / _lengths(norms, short)
 
 
 def row_norms(x: Tensor) -> Tensor:
-    """The Euclidean norm of each row, `[..., 1]`, which does not overflow where the norm itself does not."""
-    scales, _ = _scales(x)
-    norms: Tensor = scales * torch.linalg.vector_norm(x / scales, dim=-1, keepdim=True)
+    """The Euclidean norm of each row, `[..., 1]`: summed in float64, where the squares of float32 do not overflow."""
+    wide = torch.float64 if x.device.type != "mps" else None  # which has none
+    norms: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide).to(x.dtype)
     return norms
 
 
-def _scales(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest entry of each row, `[..., 1]`, or 1 of one without length, and which those are; without a gradient.
-
-    Of entries over their largest, the powers neither overflow nor vanish.
-    """
-    largest = x.detach().abs().amax(-1, keepdim=True)
-    short = largest <= SHORTEST
-    return largest.masked_fill(short, 1.0), short
+def _lengths(norms: Tensor, short: Tensor) -> Tensor:
+    """Norms to divide by: 1 in the place of those that are too short."""
+    return norms.masked_fill(short, 1.0)
 
 
 class _UnitRows(torch.autograd.Function):
@@ -102,20 +100,18 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        scales, short = _scales(x)
-        units = x / scales
-        norms = torch.linalg.vector_norm(units, dim=-1, keepdim=True).masked_fill_(short, 1.0)
-        units.div_(norms)
-        ctx.save_for_backward(x, units, norms.mul_(scales))
+        lengths = torch.threshold(row_norms(x), SHORTEST, 1.0)
+        units = x / lengths
+        ctx.save_for_backward(x, units, lengths)
         return units
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, units, lengths = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
-            scales, short = _scales(x)
-            norms = torch.linalg.vector_norm(x / scales, dim=-1, keepdim=True)
-            lengths = scales * norms.masked_fill(short, 1.0)
+            norms = row_norms(x)
+            short = norms <= SHORTEST
+            lengths = _lengths(norms, short)
             units = (x / lengths).masked_fill(short, 0.0)
         along = torch.linalg.vecdot(gradient, units).unsqueeze(-1)
         across: Tensor = torch.addcmul(gradient, along, units, value=-1.0) / lengths
