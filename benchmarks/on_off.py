@@ -69,7 +69,7 @@ MECHANISMS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
         (TileCache, "whole", _whole),
     ],
     "lists of classmates in place of masks": [(execution, "lists_positives", _never)],
-    "half of a symmetric comparison": [(loss_module, "promises", _never)],
+    "half of a symmetric comparison": [(loss_module, "has_mark", _never)],
     "half of the sums over negatives": [(LogSumExpLoss, "logsumexp_by_halves", _nothing)],
     "gradients of several terms in the forward pass": [
         (tiled, "_are_separable", lambda _, carriers: len(carriers) < 2)

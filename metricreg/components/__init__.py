@@ -7,9 +7,9 @@ by its name, and for a component's spec. It must not know a component that ships
 
 from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss, LossSlots, UnmatchedLossSlots
+from metricreg.components.marks import by_value, symmetric
 from metricreg.components.match import Match
 from metricreg.components.miner import Miner, MinerSlots, OwnDistanceMinerSlots
-from metricreg.components.promises import by_value, symmetric
 from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer, RegularizerSlots
 from metricreg.components.wrapper_loss import WrapperLoss

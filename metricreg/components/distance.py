@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.components.component import Component
-from metricreg.components.promises import promises
+from metricreg.components.marks import follows_matrix, has_mark, symmetric
 from metricreg.errors import MetricregError
 from metricreg.functional.safe import safe_pow
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def follows_matrix(between: F) -> F:
-    """Say of `Distance.between` that it is a quicker way to what `matrix` makes."""
-    between.__dict__["follows_matrix"] = True
-    return between
 
 
 class Distance(Component):
@@ -108,12 +99,12 @@ class Distance(Component):
     @property
     def is_symmetric(self) -> bool:
         """Whether `matrix` is promised to be symmetric, and nothing else makes the distances."""
-        return promises(self.matrix, "symmetric") and self._follows_matrix
+        return has_mark(self.matrix, symmetric) and self._follows_matrix
 
     @property
     def _follows_matrix(self) -> bool:
         """Whether the distances of a batch are what `matrix` makes of what `prepare` makes, and nothing else."""
-        return not self._has_own_forward and bool(getattr(type(self).between, "follows_matrix", False))
+        return not self._has_own_forward and has_mark(type(self).between, follows_matrix)
 
     @property
     def _has_own_forward(self) -> bool:

@@ -9,27 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.components.check_marks import check_distance
 from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss
-from metricreg.components.symmetry import check_distance
+from metricreg.components.marks import has_mark, takes_only_logsumexp
 from metricreg.functional.logsumexp import logsumexp, masked_exp, masked_logsumexp
 
-F = TypeVar("F", bound=Callable[..., Any])
 NEGATIVES = "negatives"
 ROOM = 0.85
 """The part of the range of exponents that is used: the rest is for sums, and for gradients divided by them."""
-
-
-def takes_only_logsumexp(terms: F) -> F:
-    """Say of `LogSumExpLoss.terms` that of negatives it takes what `logsumexp_and_positives` gives, and no more."""
-    terms.__dict__["takes_only_logsumexp"] = True
-    return terms
 
 
 class LogSumExpLoss(Loss):
@@ -58,7 +52,7 @@ class LogSumExpLoss(Loss):
         """
         if batch.tile is None or not (self.distance.is_symmetric and batch.is_symmetric_comparison):
             return None
-        if not getattr(self.terms, "takes_only_logsumexp", False):  # someone else's, who may want all distances
+        if not has_mark(self.terms, takes_only_logsumexp):  # someone else's, who may want all distances
             return None
         if type(self).logsumexp is not LogSumExpLoss.logsumexp:
             return None

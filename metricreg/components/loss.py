@@ -14,15 +14,15 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
+from metricreg.components.check_marks import check_statistics
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.hints import mentions
+from metricreg.components.marks import has_mark, symmetric
 from metricreg.components.match import Match
-from metricreg.components.promises import promises
 from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer
 from metricreg.components.signature import parameters_model
-from metricreg.components.symmetry import check_statistics
 from metricreg.engine.evaluate import (
     StepPlan,
     TermValues,
@@ -164,10 +164,10 @@ class Loss(Component):
             tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
             prepared = self._prepared(batch, StepPlan(tile, self, of_pairs, execution.plan == "dense"))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
-            symmetric = of_pairs and promises(self.terms, "symmetric") and self.reducer.is_by_value
-            if tile is not None and symmetric and prepared.is_symmetric_comparison:
+            halves = of_pairs and has_mark(self.terms, symmetric) and self.reducer.is_by_value
+            if tile is not None and halves and prepared.is_symmetric_comparison:
                 check_statistics(self, prepared)
-            found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=symmetric)
+            found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=halves)
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}
             self.reducer.check_terms(values)

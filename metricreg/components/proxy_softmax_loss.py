@@ -9,10 +9,10 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
+from metricreg.components.check_marks import check_distance
 from metricreg.components.logsumexp_loss import exponent_bounds
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss
-from metricreg.components.symmetry import check_distance
 from metricreg.engine.execution import CLASS_BLOCK_VALUES, MANY_CLASSES
 from metricreg.engine.tiled import Output, Sweep
 from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp, masked_exp

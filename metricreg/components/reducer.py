@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metricreg.batch.terms import HingeTriplets, Term
 from metricreg.components.component import Component
-from metricreg.components.promises import promises
+from metricreg.components.marks import by_value, has_mark
 from metricreg.errors import RegistrationError
 
 
@@ -26,7 +26,7 @@ class Reducer(Component):
     @property
     def is_by_value(self) -> bool:
         """Whether `statistics` are promised to be sums over single values (`@metricreg.by_value`)."""
-        return promises(self.statistics, "by_value")
+        return has_mark(self.statistics, by_value)
 
     @property
     def reads_values(self) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
-from metricreg.components.distance import follows_matrix
+from metricreg.components.marks import follows_matrix
 from metricreg.functional.masked import greater
 from metricreg.functional.products import products
 from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows

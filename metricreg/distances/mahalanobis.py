@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
-from metricreg.components.distance import follows_matrix
+from metricreg.components.marks import follows_matrix
 from metricreg.distances.lp import euclidean, euclidean_between
 from metricreg.errors import InputError
 

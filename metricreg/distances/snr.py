@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.components import Distance
-from metricreg.components.distance import follows_matrix
+from metricreg.components.marks import follows_matrix
 from metricreg.distances.lp import augmented, squared_euclidean
 from metricreg.functional.masked import greater
 from metricreg.functional.safe import safe_pow, unit_rows

@@ -36,7 +36,7 @@ Output = tuple[Tensor, int]
 
 @dataclass(frozen=True)
 class Block:
-    """A tile: anchors of a batch against references of it.
+    """What is evaluated at a time: a tile, or of a symmetric comparison a part of one.
 
     Args:
         anchors: which anchors.

@@ -12,8 +12,9 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.batch.tuples import Pairs
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
+from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
+from metricreg.components.marks import takes_only_logsumexp
 
 
 class LiftedStructureLoss(LogSumExpLoss):

@@ -11,8 +11,9 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss, takes_only_logsumexp
+from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
+from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.logsumexp import log_one_plus_exp
 
