@@ -74,10 +74,10 @@ MECHANISMS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "gradients of several terms in the forward pass": [
         (tiled, "_are_separable", lambda _, carriers: len(carriers) < 2)
     ],
-    "log-sum-exp with its derivative": [(logsumexp, "must_be_plain", _always)],
-    "sums between bounds with their derivative": [(masked, "must_be_plain", _always)],
-    "square roots and unit rows with their derivative": [(safe, "must_be_plain", _always)],
-    "products of rows with themselves": [(products, "must_be_plain", _always)],
+    "log-sum-exp with its derivative": [(logsumexp, "needs_plain_operations", _always)],
+    "sums between bounds with their derivative": [(masked, "needs_plain_operations", _always)],
+    "square roots and unit rows with their derivative": [(safe, "needs_plain_operations", _always)],
+    "products of rows with themselves": [(products, "needs_plain_operations", _always)],
 }
 """What stands in for each where it is switched off: owner, name, replacement."""
 

@@ -108,7 +108,7 @@ class Batch(Comparison):
         return made._with(_diagonal=made.self_index is not None)
 
     @classmethod
-    def with_itself(cls, embeddings: Tensor, labels: Tensor | None = None, **others: Any) -> Batch:
+    def self_comparison(cls, embeddings: Tensor, labels: Tensor | None = None, **others: Any) -> Batch:
         """Embeddings `[N, D]` compared with each other; nothing is checked.
 
         Args:

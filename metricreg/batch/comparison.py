@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from metricreg.batch.inputs import not_finite
+from metricreg.batch.inputs import nan_unless_finite
 from metricreg.batch.labels import Matching
-from metricreg.batch.positives import Pairing, Ragged
+from metricreg.batch.positives import PaddedIndex, Pairing
 from metricreg.batch.tuples import Selection
 from metricreg.functional.masked import Mask
 
@@ -111,11 +111,11 @@ class Comparison:
         found = self._once("positive_index", self._positive_index)
         return found.index, found.valid
 
-    def _positive_index(self) -> Ragged:
+    def _positive_index(self) -> PaddedIndex:
         if self.selection is None:
             return self._pairing.positive_index()
         keys, columns = self.selection.anchor, self.selection.positive
-        return Ragged.by_key(keys, columns, torch.arange(len(self), device=keys.device))
+        return PaddedIndex.by_key(keys, columns, torch.arange(len(self), device=keys.device))
 
     @property
     def lists_positives(self) -> bool:
@@ -160,4 +160,4 @@ class Comparison:
 
     def nan_if_not_finite(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
-        return not_finite(self.anchors, self.references)
+        return nan_unless_finite(self.anchors, self.references)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metricreg.batch.labels import check_alike, read_labels
-from metricreg.batch.tuples import selection_of
+from metricreg.batch.tuples import read_tuples
 from metricreg.errors import InputError, MetricregError
 
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -38,7 +38,7 @@ def read_inputs(embeddings: Any, labels: Any, tuples: Any, ref_embeddings: Any, 
         if tuples is None and (anchor_labels is None) != (reference_labels is None):
             raise InputError("give both labels and ref_labels, or neither")
     check_alike(anchor_labels, reference_labels)
-    selection = None if tuples is None else selection_of(tuples, len(anchors), len(references), anchors.device)
+    selection = None if tuples is None else read_tuples(tuples, len(anchors), len(references), anchors.device)
     return {
         "anchors": anchors,
         "references": references,
@@ -86,7 +86,7 @@ def together(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     return anchors.to(dtype), references.to(dtype)
 
 
-def not_finite(anchors: Tensor, references: Tensor) -> Tensor:
+def nan_unless_finite(anchors: Tensor, references: Tensor) -> Tensor:
     """NaN where an entry of either is not finite, else 0."""
     each = (anchors,) if references is anchors else (anchors, references)
     found = None

@@ -11,7 +11,7 @@ from metricreg.batch.labels import Matching, check_single, related
 from metricreg.errors import InputError
 from metricreg.functional.masked import Mask
 
-MATCH_THEM = (
+MATCH_HINT = (
     'Sets of labels need a match that compares them: "match": "share_any" or "jaccard" in a spec, in the loss, and '
     "in a miner used alone or beside a loss made of losses"
 )
@@ -24,7 +24,7 @@ TILE = 512
 
 
 @dataclass(frozen=True)
-class Ragged:
+class PaddedIndex:
     """A list of columns for each row, as a matrix.
 
     Args:
@@ -36,7 +36,7 @@ class Ragged:
     valid: Tensor
 
     @classmethod
-    def by_key(cls, keys: Tensor, columns: Tensor, wanted: Tensor) -> Ragged:
+    def by_key(cls, keys: Tensor, columns: Tensor, wanted: Tensor) -> PaddedIndex:
         """Of each wanted key the columns under it. Finding K waits for the device, if it is one.
 
         Args:
@@ -53,30 +53,30 @@ class Ragged:
         return cls._of(columns, start, stop, width)
 
     @classmethod
-    def _of(cls, columns: Tensor, start: Tensor, stop: Tensor, width: int) -> Ragged:
+    def _of(cls, columns: Tensor, start: Tensor, stop: Tensor, width: int) -> PaddedIndex:
         padded = torch.nn.functional.pad(columns, (0, 1))  # what entries after the last lead to, and do not count
         entry = start[:, None] + torch.arange(width, device=columns.device)
         return cls(padded[entry.clamp(max=len(columns))], entry < stop[:, None])
 
-    def rows(self, rows: slice) -> Ragged:
+    def rows(self, rows: slice) -> PaddedIndex:
         """The lists of some rows."""
-        return Ragged(self.index[rows], self.valid[rows])
+        return PaddedIndex(self.index[rows], self.valid[rows])
 
-    def columns(self, columns: slice) -> Ragged:
+    def columns(self, columns: slice) -> PaddedIndex:
         """What is listed of some columns, counted from the first of those."""
         inside = self.valid & (self.index >= columns.start) & (self.index < columns.stop)
-        return Ragged((self.index - columns.start).clamp(0, columns.stop - columns.start - 1), inside)
+        return PaddedIndex((self.index - columns.start).clamp(0, columns.stop - columns.start - 1), inside)
 
-    def without(self, left_out: Tensor) -> Ragged:
+    def without(self, left_out: Tensor) -> PaddedIndex:
         """The lists without one column of each row, `[A]`; a column shorter, if no row needs the last then."""
         own = self.valid & (self.index == left_out[:, None])
         width = self.index.shape[1]
         if torch.compiler.is_compiling() or not width or not bool((own.any(1) | ~self.valid[:, -1]).all()):
-            return Ragged(self.index, self.valid & ~own)
+            return PaddedIndex(self.index, self.valid & ~own)
         at = torch.where(own.any(1), own.int().argmax(1), width - 1)[:, None]
         kept = torch.arange(width - 1, device=self.index.device)[None]
         kept = kept + (kept >= at)
-        return Ragged(self.index.gather(1, kept), self.valid.gather(1, kept))
+        return PaddedIndex(self.index.gather(1, kept), self.valid.gather(1, kept))
 
 
 class Pairing:
@@ -97,13 +97,13 @@ class Pairing:
         ref_labels: Tensor | None,
         self_index: Tensor | None,
         match: Matching | None,
-        classmates: Ragged | None = None,
+        classmates: PaddedIndex | None = None,
         by_label: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         if labels is None or ref_labels is None:
             raise InputError("this objective needs labels (and ref_labels with ref_embeddings), or tuples")
         if match is None:
-            check_single(labels, "this objective", MATCH_THEM)
+            check_single(labels, "this objective", MATCH_HINT)
         self.labels, self.ref_labels, self.self_index, self.match = labels, ref_labels, self_index, match
         self._classmates, self._by_label = classmates, by_label
         self._related: tuple[Tensor, Tensor] | None = None
@@ -128,7 +128,7 @@ class Pairing:
             return Mask(shape, (rows, self.classmates.index[rows, place]))
         return Mask(shape, None, self.labels[:, None] != self.ref_labels)
 
-    def positive_index(self) -> Ragged:
+    def positive_index(self) -> PaddedIndex:
         """The columns of each anchor's positives."""
         if self.match is None:
             return self.classmates if self.self_index is None else self.classmates.without(self.self_index)
@@ -139,13 +139,13 @@ class Pairing:
             rows, columns = part.positives().nonzero().T
             parts.append(torch.stack([rows + i, columns]))
         keys, columns = torch.cat(parts, 1)
-        return Ragged.by_key(keys, columns, torch.arange(len(self.labels), device=keys.device))
+        return PaddedIndex.by_key(keys, columns, torch.arange(len(self.labels), device=keys.device))
 
     @property
-    def classmates(self) -> Ragged:
+    def classmates(self) -> PaddedIndex:
         """The columns of each anchor's own label, itself included if it is among them."""
         if self._classmates is None:
-            self._classmates = Ragged.by_key(*self.by_label, self.labels.long())
+            self._classmates = PaddedIndex.by_key(*self.by_label, self.labels.long())
         return self._classmates
 
     @property

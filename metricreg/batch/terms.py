@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metricreg.errors import MetricregError
-from metricreg.functional.masked import Mask, greater, sums_between
+from metricreg.functional.masked import Mask, greater_as_float, sums_between
 
 TermKind = Literal["element", "pos_pair", "neg_pair", "triplet"]
 _KINDS = get_args(TermKind)
@@ -285,7 +285,7 @@ class HingeTriplets(Term):
             far = self._negatives.filled(self.y, -torch.inf)
             of_x, of_y, memory = [], torch.zeros_like(y), torch.empty_like(y)
             for k in range(x.shape[1]):
-                is_open = greater(far, limits[:, k : k + 1], memory)
+                is_open = greater_as_float(far, limits[:, k : k + 1], memory)
                 of_x.append(is_open.sum(1))
                 of_y += is_open
             open_x = torch.stack(of_x, 1) if of_x else torch.zeros_like(x)

@@ -208,7 +208,7 @@ def checked(selection: Selection, rows: int, columns: int, giver: str) -> Select
     return Triplets.of(selection.anchor, selection.positive, selection.negative)
 
 
-def selection_of(tuples: Any, rows: int, columns: int, device: torch.device) -> Selection:
+def read_tuples(tuples: Any, rows: int, columns: int, device: torch.device) -> Selection:
     """Read `Pairs`, `Triplets`, or index tuples as other libraries list them: three lists a triplet, four for pairs.
 
     Args:

@@ -118,7 +118,7 @@ def _some_of(batch: Batch, dtype: torch.dtype) -> Batch:
     some = torch.cat([some[::2], some[1::2]])
     labels = None if labels is None else labels[some]
     shared = {k: v.detach().to(dtype) if v.is_floating_point() else v for k, v in batch.shared.items()}
-    return Batch.with_itself(batch.anchors[some].detach().to(dtype), labels, shared=shared)
+    return Batch.self_comparison(batch.anchors[some].detach().to(dtype), labels, shared=shared)
 
 
 def _statistics(loss: Loss, part: Batch) -> dict[str, tuple[Tensor, ...]]:

@@ -19,7 +19,7 @@ from metricreg.components.check_marks import check_distance
 from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss
 from metricreg.components.marks import has_mark, takes_only_logsumexp
-from metricreg.functional.logsumexp import logsumexp, masked_exp, masked_logsumexp
+from metricreg.functional.logsumexp import logsumexp, masked_exp, weighted_logsumexp
 
 NEGATIVES = "negatives"
 ROOM = 0.85
@@ -92,7 +92,7 @@ class LogSumExpLoss(Loss):
         """The log-sum-exp of each anchor's negatives `[A]`, by the distances of a batch `[A, M]`."""
         x, scale, shift = self.exponents(distances)
         if self.counts_repeated and batch.selection is not None:
-            return masked_logsumexp(x, batch.negatives, scale, shift)
+            return weighted_logsumexp(x, batch.negatives, scale, shift)
         return logsumexp(x, batch.negative_mask, scale, shift)
 
     def width(self, batch: Batch) -> int:

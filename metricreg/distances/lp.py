@@ -11,7 +11,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
 from metricreg.components.marks import follows_matrix
-from metricreg.functional.masked import greater
+from metricreg.functional.masked import greater_as_float
 from metricreg.functional.products import products
 from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
 
@@ -94,7 +94,7 @@ def euclidean_between(batch: Batch, distance: Distance, power: float) -> Tensor:
             *batch.prepared((distance, "augmented"), lambda x: augmented(x - middle), rows)
         )
     if power == 2.0:
-        return squares * greater(squares.detach(), least)
+        return squares * greater_as_float(squares.detach(), least)
     return safe_pow(safe_sqrt(squares, least), power)
 
 

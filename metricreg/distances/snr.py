@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.components import Distance
 from metricreg.components.marks import follows_matrix
 from metricreg.distances.lp import augmented, squared_euclidean
-from metricreg.functional.masked import greater
+from metricreg.functional.masked import greater_as_float
 from metricreg.functional.safe import safe_pow, unit_rows
 
 
@@ -56,4 +56,4 @@ class SNRDistance(Distance):
         """Of augmented rows."""
         least = torch.finfo(x.dtype).eps if self.normalize else math.sqrt(torch.finfo(x.dtype).tiny)
         ratios, resolution = squared_euclidean(x, y, divisor=x[..., -1:].clamp(min=least))
-        return ratios * greater(ratios.detach(), resolution)
+        return ratios * greater_as_float(ratios.detach(), resolution)

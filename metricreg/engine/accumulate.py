@@ -83,17 +83,19 @@ class Leaves:
         """All that this tile may be differentiated by."""
         return [leaf for _, _, leaf in self._current.values() if leaf.requires_grad] + self.parameters
 
-    def add(self, carrier: int, outputs: Sequence[Tensor], slopes: Sequence[Tensor], again: bool = False) -> None:
-        """Add the gradient of Σ slope·output to the sums of a carrier.
+    def add(
+        self, carrier: int, outputs: Sequence[Tensor], output_gradients: Sequence[Tensor], again: bool = False
+    ) -> None:
+        """Add the gradient of Σ output_gradient·output to the sums of a carrier.
 
         Args:
             carrier: whose gradient it is.
             outputs: what the tile gave.
-            slopes: the gradient of each.
+            output_gradients: the gradient of each.
             again: whether the same tile is differentiated once more.
         """
         found = [each for each in self._current.values() if each[2].requires_grad]
-        parts = torch.autograd.grad(outputs, self.current, slopes, retain_graph=again, allow_unused=True)
+        parts = torch.autograd.grad(outputs, self.current, output_gradients, retain_graph=again, allow_unused=True)
         for (name, which, _), part in zip(found, parts, strict=False):
             if part is not None:
                 self._add(carrier, name, self._tensors[name], which, part)
@@ -120,8 +122,8 @@ class Leaves:
         sources = [*self.inputs.values(), *self.parameters]
         outputs = [self._tensors[key] for key in made]
         if made and sources:
-            slopes = [sums[key] for key in made]
-            parts = torch.autograd.grad(outputs, sources, slopes, retain_graph=True, allow_unused=True)
+            output_gradients = [sums[key] for key in made]
+            parts = torch.autograd.grad(outputs, sources, output_gradients, retain_graph=True, allow_unused=True)
             for key, part in zip(keys, parts, strict=True):
                 if part is not None:
                     sums[key] = sums[key] + part if key in sums else part

@@ -26,7 +26,7 @@ MAX_TILE_GROWTH = 16
 """up to so many times more: what is done to all references in each tile has to be little next to its products."""
 MIN_LISTED_REFERENCES = 256
 """References up to which masks take less time than lists of columns."""
-SMALL_RATIO = 8
+SEPARATE_GRADIENT_RATIO = 8
 """A statistic of so many times fewer values than another has a gradient of its own in the forward pass."""
 
 MANY_CLASSES = 2**15
@@ -80,7 +80,7 @@ _chosen: ContextVar[Choose | None] = ContextVar("_chosen", default=None)
 _device: ContextVar[str | None] = ContextVar("_device", default=None)
 
 
-def tiles_to_evaluate(tiles: Bounds, what: str = "") -> Bounds:
+def selected_tiles(tiles: Bounds, what: str = "") -> Bounds:
     """The tiles that are to be evaluated: all, unless somebody watches.
 
     Args:
@@ -92,7 +92,7 @@ def tiles_to_evaluate(tiles: Bounds, what: str = "") -> Bounds:
 
 
 @contextmanager
-def evaluating_only(choose: Choose) -> Iterator[None]:
+def sample_tiles(choose: Choose) -> Iterator[None]:
     """Have only some tiles of every sweep evaluated: what is computed is then wrong, and only its cost is of use.
 
     Args:
@@ -114,7 +114,7 @@ def device_of(tensor: Tensor) -> str:
 
 
 @contextmanager
-def as_on(device: str) -> Iterator[None]:
+def assume_device(device: str) -> Iterator[None]:
     """Have the engine choose as on a device of a type, wherever the tensors are."""
     token = _device.set(device)
     try:

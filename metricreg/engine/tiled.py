@@ -1,10 +1,10 @@
 """A function of a batch, tile by tile: exact in value and gradient, in the memory of a tile.
 
 Each tile runs its forward and its backward at once and is forgotten, so that only gradients of the inputs' own size are
-kept. Where one output carries the gradient, or all but one are of few values, gradients are made with slope 1 in the
-forward pass and scaled in the backward pass: three matrix products. Else, and for outputs that are rows, the slopes are
-known only in the backward pass, which goes over the tiles once more: four products, whatever the number of outputs, and
-none of them for a loss that is never differentiated.
+kept. Where one output carries the gradient, or all but one are of few values, gradients are made in the forward pass,
+as if that of the output were 1, and scaled in the backward pass: three matrix products. Else, and for outputs that are
+rows, the gradients of the outputs are known only in the backward pass, which goes over the tiles once more: four
+products, whatever the number of outputs, and none of them for a loss that is never differentiated.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from torch.func import functional_call
 
 from metricreg.batch import Batch
 from metricreg.engine.accumulate import ALL, REFERENCES, Leaves
-from metricreg.engine.execution import SMALL_RATIO, tiles_to_evaluate
+from metricreg.engine.execution import SEPARATE_GRADIENT_RATIO, selected_tiles
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
 from metricreg.functional.transforms import has_hooks, has_tangent
 
-USE_DENSE = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
-CHANGED = "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
+DENSE_HINT = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
+CHANGED_HINT = (
+    "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
+)
 
 Output = tuple[Tensor, int]
 """What a function gives of a tile, and of how many values that is made."""
@@ -86,7 +88,7 @@ class Sweep:
         self.rebuild = batch.rebuilder()
         every = [*tensors.values(), *held.values()]
         if any(map(has_tangent, every)):
-            raise MetricregError("the tiled plan has no forward-mode derivative; " + USE_DENSE)
+            raise MetricregError("the tiled plan has no forward-mode derivative; " + DENSE_HINT)
         grad = torch.is_grad_enabled()
         self.wanted = [k for k, tensor in enumerate(every) if grad and tensor.requires_grad]
         if self.wanted:
@@ -95,23 +97,23 @@ class Sweep:
             return tuple(self.run(every)[0])
 
     def run(
-        self, every: Sequence[Tensor], slopes: Sequence[Tensor] | None = None
+        self, every: Sequence[Tensor], output_gradients: Sequence[Tensor] | None = None
     ) -> tuple[list[Tensor], dict[int, list[Tensor | None]]]:
         """Go over the tiles once.
 
         Args:
             every: the tensors of the batch, then those of the module.
-            slopes: the gradient of each output; None if it is not known yet.
+            output_gradients: the gradient of each output; None if it is not known yet.
 
         Returns:
-            The outputs; and gradients of what is wanted, that of Σ slope·output under -1. Without slopes, that of each
-            output that has one, if this takes hardly more than that of one.
+            The outputs; and gradients of what is wanted, that of Σ output_gradient·output under -1. Where those are not
+            known, that of each output that has one, if this takes hardly more than that of one.
         """
         tensors = dict(zip(self.names, every, strict=False))
         held = dict(zip(self.held_names, every[len(tensors) :], strict=True))
         batch, names = self.rebuild(tensors), [self.names[k] for k in self.wanted if k < len(tensors)]
         batch.list_once()
-        grad = bool(self.wanted) and (slopes is not None or not self.by_row)
+        grad = bool(self.wanted) and (output_gradients is not None or not self.by_row)
         # hooks on a parameter are to run once, on the whole gradient, and so not on what stands in for it here
         held = {
             name: t.detach().requires_grad_() if t.requires_grad and has_hooks(t) else t for name, t in held.items()
@@ -129,35 +131,35 @@ class Sweep:
                     _check_sources([value for value, _ in found], leaves.current)
                 here = [k for k, (value, _) in enumerate(found) if value.requires_grad]
                 carriers |= {k: max(found[k][1], carriers.get(k, 0)) for k in here}
-                if grad and slopes is None and not _are_separable(found, carriers):
-                    grad = False  # several slopes are needed, and known only in the backward pass
-                if slopes is not None and here:
-                    given = [self._slope(slopes, k, block) for k in here]
+                if grad and output_gradients is None and not _are_separable(found, carriers):
+                    grad = False  # the gradients of several outputs are needed, and known only in the backward pass
+                if output_gradients is not None and here:
+                    given = [self._output_gradient(output_gradients, k, block) for k in here]
                     leaves.add(-1, [found[k][0] for k in here], given)
                 elif grad:
                     for k in here:
                         times = torch.full_like(found[k][0], block.times)
                         leaves.add(k, [found[k][0]], [times], again=k != here[-1])
-            if slopes is None:
+            if output_gradients is None:
                 self._put(outputs, [value.detach() for value, _ in found], block, batch)
-        done = [-1] if slopes is not None else list(carriers) if grad else []
+        done = [-1] if output_gradients is not None else list(carriers) if grad else []
         return outputs, {carrier: leaves.gradients(carrier) for carrier in done}
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
         if not self.symmetric:
-            yield from (Block(slice(i, j)) for i, j in tiles_to_evaluate(batch.tiles(self.tile), self.what))
+            yield from (Block(slice(i, j)) for i, j in selected_tiles(batch.tiles(self.tile), self.what))
             return
-        for i, j in tiles_to_evaluate(_triangle(len(batch), self.tile), self.what):
+        for i, j in selected_tiles(_triangle(len(batch), self.tile), self.what):
             yield Block(slice(i, j), slice(i, j))
             if j < len(batch):
                 yield Block(slice(i, j), slice(j, len(batch)), times=2)
 
-    def _slope(self, slopes: Sequence[Tensor], k: int, block: Block) -> Tensor:
+    def _output_gradient(self, output_gradients: Sequence[Tensor], k: int, block: Block) -> Tensor:
         if not self.by_row:
-            return slopes[k] * block.times
+            return output_gradients[k] * block.times
         rows = block.references if k else block.anchors
-        return slopes[0][rows]
+        return output_gradients[0][rows]
 
     def _put(self, outputs: list[Tensor], values: list[Tensor], block: Block, batch: Batch) -> None:
         """Add what a tile gave to the outputs."""
@@ -211,7 +213,7 @@ def _are_separable(found: Sequence[Output], carriers: dict[int, int]) -> bool:
     if any(found[k][0].ndim for k in carriers):
         return False
     sizes = sorted(carriers.values())
-    return len(sizes) < 2 or sizes[-2] * SMALL_RATIO <= sizes[-1]
+    return len(sizes) < 2 or sizes[-2] * SEPARATE_GRADIENT_RATIO <= sizes[-1]
 
 
 # -- the module as it was ---------------------------------------------------------------------------------------------
@@ -285,14 +287,17 @@ class _Tiled(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
         saved, wanted = _saved(ctx), ctx.sweep.wanted
         if ctx.carriers:
             count = len(wanted)
-            gradients = [_weighed(saved[n::count], [slopes[k] for k in ctx.carriers]) for n in range(count)]
+            gradients = [_weighed(saved[n::count], [output_gradients[k] for k in ctx.carriers]) for n in range(count)]
         else:
-            with torch.enable_grad(), torch.autocast(slopes[0].device.type, enabled=False):  # as in the forward pass
-                gradients = ctx.sweep.run(saved, slopes)[1][-1]
+            with (
+                torch.enable_grad(),
+                torch.autocast(output_gradients[0].device.type, enabled=False),
+            ):  # as in the forward pass
+                gradients = ctx.sweep.run(saved, output_gradients)[1][-1]
         by_place = dict(zip(wanted, gradients, strict=True))
         return (None, *(by_place.get(k) for k in range(len(ctx.needs_input_grad) - 1)))
 
@@ -302,9 +307,11 @@ def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _weighed(gradients: Sequence[Tensor | None], slopes: Sequence[Tensor]) -> Tensor | None:
-    """Σ slopeᵢ·gradientᵢ of those that there are."""
-    parts = [slope * gradient for slope, gradient in zip(slopes, gradients, strict=True) if gradient is not None]
+def _weighed(gradients: Sequence[Tensor | None], output_gradients: Sequence[Tensor]) -> Tensor | None:
+    """Σ output_gradientᵢ·gradientᵢ of those that there are."""
+    parts = [
+        slope * gradient for slope, gradient in zip(output_gradients, gradients, strict=True) if gradient is not None
+    ]
     return sum(parts[1:], parts[0]) if parts else None
 
 
@@ -315,13 +322,13 @@ def _saved(ctx: Any) -> tuple[Tensor, ...]:
         MetricregError: it was changed in place since, or a second derivative is wanted.
     """
     if torch.is_grad_enabled():
-        raise MetricregError("the tiled plan has no second derivative; " + USE_DENSE)
+        raise MetricregError("the tiled plan has no second derivative; " + DENSE_HINT)
     try:
         saved: tuple[Tensor, ...] = ctx.saved_tensors
     except RuntimeError as error:
         if "inplace" not in str(error):
             raise
-        raise MetricregError(f"{error}. {CHANGED}") from error
+        raise MetricregError(f"{error}. {CHANGED_HINT}") from error
     return saved
 
 

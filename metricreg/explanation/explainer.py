@@ -18,7 +18,7 @@ from metricreg import Execution, InputError, Loss, Miner, Pairs, Pipeline, SpecE
 from metricreg.bench.inputs import Inputs, fit, suited
 from metricreg.bench.memory import available
 from metricreg.bench.steps import ObjectiveStep
-from metricreg.engine.execution import as_on, evaluating_only
+from metricreg.engine.execution import assume_device, sample_tiles
 from metricreg.explanation.cost import Cost, Product, TooLargeError
 from metricreg.explanation.explanation import (
     ExplainedLoss,
@@ -154,11 +154,11 @@ class _Step:
 
     def run(self) -> bool:
         """Forward and backward, and whether they came to their end."""
-        with as_on(self.device):
+        with assume_device(self.device):
             if self.has_memory:
                 self._fill()
             try:
-                with evaluating_only(self._some), self.cost:
+                with sample_tiles(self._some), self.cost:
                     value = self.step.value()
                     self._is_backward = True
                     self.step.differentiate(value)
@@ -170,7 +170,7 @@ class _Step:
         """Make steps until there is no more to compare with than before, as when a memory is filled."""
         compared = -1
         for _ in range(TURNS):
-            with evaluating_only(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
+            with sample_tiles(lambda tiles, _: islice(tiles, 1)), torch.no_grad():
                 self.step.value()
             before, compared = compared, sum(loss.references for loss in self.losses.values())
             self.losses, self.miners = {}, []

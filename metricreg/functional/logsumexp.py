@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from metricreg.functional.masked import Mask
-from metricreg.functional.transforms import must_be_plain
+from metricreg.functional.transforms import needs_plain_operations
 
-LINEAR = 40.0
+SOFTPLUS_THRESHOLD = 40.0
 """From here on log(1 + exp(x)) is x."""
-PER_E = 1.0 / math.log(2.0)
+LOG2_E = 1.0 / math.log(2.0)
 """2 to the power of so many times x is exp(x)."""
 
 
@@ -29,14 +29,14 @@ def logsumexp(values: Tensor, mask: Mask | None, scale: float = 1.0, shift: floa
     if not values.shape[1]:
         return values.sum(1) - torch.inf
     found: Tensor
-    if must_be_plain(values):
+    if needs_plain_operations(values):
         found = _plain(values, ~values.isneginf() if mask is None else mask.as_bool(), scale)
     else:
         found = _LogSumExp.apply(values, mask, scale)  # type: ignore[no-untyped-call]
     return found + shift if shift else found
 
 
-def masked_logsumexp(values: Tensor, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+def weighted_logsumexp(values: Tensor, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> Tensor:
     """Log Σⱼ wⱼ exp(scale · xⱼ + shift) of each row of `[A, M]`; -inf where nothing counts. Never overflows.
 
     Args:
@@ -65,7 +65,7 @@ class _LogSumExp(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, mask: Mask | None, scale: float) -> Tensor:
         limits = torch.finfo(values.dtype)
         lowest = 0.98 * math.log2(limits.tiny)  # what underflows takes a processor a hundred times as long
-        shares = values * (scale * PER_E)
+        shares = values * (scale * LOG2_E)
         if mask is not None:
             shares = mask.fill_(shares, limits.min)
         top = shares.amax(1, keepdim=True).clamp_(min=limits.min)
@@ -75,7 +75,7 @@ class _LogSumExp(torch.autograd.Function):
         slopes = shares.mul_((scale / total).masked_fill_(nothing, 0.0))
         ctx.mask, ctx.scale = mask, scale
         ctx.save_for_backward(values, slopes)
-        return total.log_().add_(top, alpha=1.0 / PER_E).masked_fill_(nothing, -torch.inf)[:, 0]
+        return total.log_().add_(top, alpha=1.0 / LOG2_E).masked_fill_(nothing, -torch.inf)[:, 0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -107,7 +107,7 @@ class _MaskedExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, mask: Mask, scale: float, shift: float) -> Tensor:
-        powers = torch.add(values.new_full((), shift * PER_E), values, alpha=scale * PER_E).exp2_()
+        powers = torch.add(values.new_full((), shift * LOG2_E), values, alpha=scale * LOG2_E).exp2_()
         powers = mask.fill_(powers, 0.0)
         ctx.scale = scale
         ctx.save_for_backward(powers)
@@ -121,4 +121,4 @@ class _MaskedExp(torch.autograd.Function):
 
 def log_one_plus_exp(x: Tensor) -> Tensor:
     """log(1 + exp(x)), exact in value and slope to the precision of the type; 0 for -inf."""
-    return torch.nn.functional.softplus(x, threshold=LINEAR)
+    return torch.nn.functional.softplus(x, threshold=SOFTPLUS_THRESHOLD)

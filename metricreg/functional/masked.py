@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import must_be_plain
+from metricreg.functional.transforms import needs_plain_operations
 
 EXACT = 2**24
 """Ones that float32 sums exactly."""
@@ -103,7 +103,7 @@ def sums_between(
     if low is None and high is None:
         count = values.new_full((len(values),), values.shape[1], dtype=torch.int64) if mask is None else mask.count()
         return (values if mask is None else mask.filled(values, 0.0)).sum(1), count
-    if must_be_plain(values):
+    if needs_plain_operations(values):
         kept = torch.ones_like(values, dtype=torch.bool) if mask is None else mask.as_bool()
         kept = kept if low is None else kept & ~(values <= low)
         kept = kept if high is None else kept & ~(values >= high)
@@ -123,9 +123,12 @@ class _SumsBetween(torch.autograd.Function):
         total = some = values if mask is None else mask.filled(values, outside)
         kept = torch.ones_like(some)
         if low is not None:
-            total, kept = torch.threshold(total, low, 0.0), kept.sub_(at_most(some, low))
+            total, kept = torch.threshold(total, low, 0.0), kept.sub_(at_most_as_float(some, low))
         if high is not None:
-            total, kept = -torch.threshold(-total, -high, 0.0), kept.sub_(at_most(-some, -high)).clamp_(min=0.0)
+            total, kept = (
+                -torch.threshold(-total, -high, 0.0),
+                kept.sub_(at_most_as_float(-some, -high)).clamp_(min=0.0),
+            )
         count = kept.sum(1, dtype=torch.float64 if kept.shape[1] > EXACT else None).long()
         ctx.mark_non_differentiable(count)
         ctx.set_materialize_grads(False)
@@ -138,14 +141,14 @@ class _SumsBetween(torch.autograd.Function):
         return None if gradient is None else gradient[:, None] * kept, None, None, None
 
 
-def at_most(values: Tensor, bound: float) -> Tensor:
+def at_most_as_float(values: Tensor, bound: float) -> Tensor:
     """1 where a value is at most a bound, else 0, in the type of the values; without a gradient."""
-    if must_be_plain(values):
+    if needs_plain_operations(values):
         return (values <= bound).to(values.dtype)
     return torch.le(values, bound, out=torch.empty_like(values))
 
 
-def greater(values: Tensor, bound: Tensor, out: Tensor | None = None) -> Tensor:
+def greater_as_float(values: Tensor, bound: Tensor, out: Tensor | None = None) -> Tensor:
     """1 where a value is greater than a bound `[A, 1]`, else 0, in the type of the values; without a gradient.
 
     Args:
@@ -153,6 +156,6 @@ def greater(values: Tensor, bound: Tensor, out: Tensor | None = None) -> Tensor:
         bound: `[A, 1]`.
         out: memory in the shape of the values that may be written to.
     """
-    if must_be_plain(values):
+    if needs_plain_operations(values):
         return (values > bound).to(values.dtype)
     return torch.gt(values, bound, out=torch.empty_like(values) if out is None else out)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import must_be_plain
+from metricreg.functional.transforms import needs_plain_operations
 
 
 def products(x: Tensor, y: Tensor) -> Tensor:
@@ -15,7 +15,7 @@ def products(x: Tensor, y: Tensor) -> Tensor:
     if x.ndim > 2 and x.shape[-2] == 1:  # of one row with a few each, which a product of matrices is slow for
         dots: Tensor = torch.linalg.vecdot(x, y)
         return dots[..., None, :]
-    if x is not y or x.ndim != 2 or must_be_plain(x):
+    if x is not y or x.ndim != 2 or needs_plain_operations(x):
         return x @ y.mT
     found: Tensor = _OwnProducts.apply(x)  # type: ignore[no-untyped-call]
     return found

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import must_be_plain
+from metricreg.functional.transforms import needs_plain_operations
 
-SHORTEST = 1e-12
+MIN_NORM = 1e-12
 """Norm under which a row has no direction."""
 
 
@@ -21,7 +21,7 @@ def safe_sqrt(squares: Tensor, least: Tensor | None = None) -> Tensor:
         least: up to where a square is taken for 0, in a shape that broadcasts; without a gradient; 0 if None.
     """
     least = squares.new_zeros(()) if least is None else least.detach()
-    if must_be_plain(squares):
+    if needs_plain_operations(squares):
         low = squares <= least
         return squares.masked_fill(low, 1.0).sqrt().masked_fill(low, 0.0)
     found: Tensor = _SafeSqrt.apply(squares, least)  # type: ignore[no-untyped-call]
@@ -66,17 +66,17 @@ def safe_pow(values: Tensor, power: float) -> Tensor:
 
 def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
-    if p == 2.0 and not must_be_plain(x):
+    if p == 2.0 and not needs_plain_operations(x):
         found: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]
         return found
     if p == 2.0 or not x.shape[-1]:
         norms = row_norms(x)
-        return x / _lengths(norms, norms <= SHORTEST)
+        return x / _lengths(norms, norms <= MIN_NORM)
     # the powers of entries of ordinary size overflow and vanish, unless their largest is 1; the direction is the same
     largest = x.detach().abs().amax(-1, keepdim=True)
     rows = x / _lengths(largest, largest < torch.finfo(x.dtype).tiny)
     norms = torch.linalg.vector_norm(rows, p, dim=-1, keepdim=True)
-    short = norms.detach() * largest < SHORTEST
+    short = norms.detach() * largest < MIN_NORM
     return torch.where(short, x, rows) / _lengths(norms, short)
 
 
@@ -100,7 +100,7 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        lengths = torch.threshold(row_norms(x), SHORTEST, 1.0)
+        lengths = torch.threshold(row_norms(x), MIN_NORM, 1.0)
         units = x / lengths
         ctx.save_for_backward(x, units, lengths)
         return units
@@ -110,7 +110,7 @@ class _UnitRows(torch.autograd.Function):
         x, units, lengths = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative, of x, not of what was made of it
             norms = row_norms(x)
-            short = norms <= SHORTEST
+            short = norms <= MIN_NORM
             lengths = _lengths(norms, short)
             units = (x / lengths).masked_fill(short, 0.0)
         along = torch.linalg.vecdot(gradient, units).unsqueeze(-1)

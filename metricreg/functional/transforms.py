@@ -29,7 +29,7 @@ def has_hooks(tensor: Tensor) -> bool:
     return bool(getattr(tensor, "_backward_hooks", True))
 
 
-def must_be_plain(tensor: Tensor) -> bool:
+def needs_plain_operations(tensor: Tensor) -> bool:
     """Whether a function of a tensor is to be put together of torch's own operations: by a compiler, which finds the
     passes by itself, and where derivatives other than the first and second in reverse are taken.
     """

@@ -16,7 +16,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import masked_logsumexp
+from metricreg.functional.logsumexp import weighted_logsumexp
 
 
 class DecoupledContrastiveLoss(LogSumExpLoss):
@@ -57,7 +57,7 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
             return super().prepare(batch)
         sums, counts = batch.map(self._of_positives).unbind(1)
         sums = sums.masked_fill(counts == 0, 0.0)
-        mean = masked_logsumexp(sums[None], counts[None] != 0)[0] - counts.sum().clamp(min=1).log()
+        mean = weighted_logsumexp(sums[None], counts[None] != 0)[0] - counts.sum().clamp(min=1).log()
         return super().prepare(batch).replace(shared={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
 
     def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
@@ -80,5 +80,5 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
         """Each anchor's log-sum-exp of its positives, and their number: `[A, 2]`."""
         near, among = part.at_positives(self.distance.between(part))
         near = self.distance.closeness(near)
-        sums = masked_logsumexp(near / self.sigma, among)
+        sums = weighted_logsumexp(near / self.sigma, among)
         return torch.stack([sums, among.sum(1).to(sums.dtype)], 1)

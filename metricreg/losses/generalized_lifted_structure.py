@@ -11,7 +11,7 @@ from metricreg.components import LossSlots
 from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
-from metricreg.functional.logsumexp import masked_logsumexp
+from metricreg.functional.logsumexp import weighted_logsumexp
 
 
 class GeneralizedLiftedStructureLoss(LogSumExpLoss):
@@ -40,6 +40,6 @@ class GeneralizedLiftedStructureLoss(LogSumExpLoss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negative, far, among = self.logsumexp_and_positives(batch)
-        positive = masked_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
+        positive = weighted_logsumexp(self.distance.margin(far, self.pos_margin), among != 0)
         both = positive.masked_fill(positive.isneginf(), 0.0) + negative.masked_fill(negative.isneginf(), 0.0)
         return {"loss": Term(both.relu())}

@@ -16,7 +16,7 @@ from metricreg.components import Distance, Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
-from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
 from metricreg.functional.safe import unit_rows
 
 SCALE = 0.5
@@ -118,7 +118,7 @@ class ManifoldLoss(Loss):
         """H of each row of `[N, K]`."""
         own = batch.per_anchor["own"][:, None]
         excess = values - values.gather(1, own) + self.margin
-        return log_one_plus_exp(masked_logsumexp(excess, ~(excess < 0.0).scatter(1, own, True)))
+        return log_one_plus_exp(weighted_logsumexp(excess, ~(excess < 0.0).scatter(1, own, True)))
 
 
 def _dealt(count: int, parts: int, device: torch.device | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
 
 
 class MultiSimilarityLoss(LogSumExpLoss):
@@ -56,5 +56,5 @@ class MultiSimilarityLoss(LogSumExpLoss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negative, near, among = self.logsumexp_and_positives(batch)
-        positive = masked_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
+        positive = weighted_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
         return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}

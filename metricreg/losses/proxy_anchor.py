@@ -14,7 +14,7 @@ from metricreg.batch.terms import Term
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss, ProxySlots, WeightInit
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, masked_logsumexp
+from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
 from metricreg.reducers import DivisorReducer
 
 
@@ -71,11 +71,11 @@ class ProxyAnchorLoss(ProxyLoss):
             some = batch.shared["weights"].any()  # of tuples that list nothing, no embedding counts
             positives, negatives = positives & some, batch.negatives & some
             own, _ = batch.at_positives(batch.shared["weights"][None, :])
-            positive = masked_logsumexp(shift - scale * near + (own - 1.0), positives)
-            negative = masked_logsumexp(shift + scale * s + (batch.shared["weights"] - 1.0), negatives)
+            positive = weighted_logsumexp(shift - scale * near + (own - 1.0), positives)
+            negative = weighted_logsumexp(shift + scale * s + (batch.shared["weights"] - 1.0), negatives)
         else:
-            positive = masked_logsumexp(near, positives, -scale, shift)
-            negative = masked_logsumexp(s, batch.negatives, scale, shift)
+            positive = weighted_logsumexp(near, positives, -scale, shift)
+            negative = weighted_logsumexp(s, batch.negatives, scale, shift)
         present = positives.any(1)
         return {
             "pos_loss": Term(log_one_plus_exp(positive), divisor=present.long()),

@@ -75,4 +75,4 @@ class SelfSupervisedLoss(WrapperLoss):
         if not self.symmetric:
             return batch.replace(anchor_labels=labels, reference_labels=labels)
         both, labels = torch.cat([x, y]), labels.repeat(2)
-        return Batch.with_itself(both, labels)
+        return Batch.self_comparison(both, labels)

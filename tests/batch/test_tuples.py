@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from metricreg import InputError, Pairs, Triplets
-from metricreg.batch.tuples import selection_of
+from metricreg.batch.tuples import read_tuples
 
 CPU = torch.device("cpu")
 I = torch.tensor([2, 0, 1, 0])  # noqa: E741
 
 
 def read(tuples: Any, rows: int = 3, columns: int = 4) -> Any:
-    return selection_of(tuples, rows, columns, CPU)
+    return read_tuples(tuples, rows, columns, CPU)
 
 
 def test_three_lists_are_triplets_and_four_are_pairs() -> None:

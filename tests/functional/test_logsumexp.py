@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metricreg.functional.logsumexp import masked_logsumexp
-from metricreg.functional.safe import SHORTEST, safe_sqrt, unit_rows
+from metricreg.functional.logsumexp import weighted_logsumexp
+from metricreg.functional.safe import MIN_NORM, safe_sqrt, unit_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 WEIGHT = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
@@ -25,7 +25,7 @@ def naive(x: Tensor, weight: Tensor) -> Tensor:
 @pytest.mark.parametrize("weight", [WEIGHT, WEIGHT.long(), 3 * WEIGHT.int()], ids=["bool", "int64", "counts"])
 def test_is_the_logarithm_of_the_sum(weight: Tensor) -> None:
     x = values()
-    found, want = masked_logsumexp(x, weight), naive(x, weight)
+    found, want = weighted_logsumexp(x, weight), naive(x, weight)
     torch.testing.assert_close(found, want)
     assert found[1].item() == -torch.inf
     some = [0, 2, 3]
@@ -36,7 +36,7 @@ def test_is_the_logarithm_of_the_sum(weight: Tensor) -> None:
 
 def test_has_every_derivative() -> None:
     def function(x: Tensor) -> Tensor:
-        return masked_logsumexp(x, WEIGHT)[[0, 2, 3]]
+        return weighted_logsumexp(x, WEIGHT)[[0, 2, 3]]
 
     assert torch.autograd.gradcheck(function, values(), check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(function, values())
@@ -47,7 +47,7 @@ def test_has_every_derivative() -> None:
 def test_what_does_not_count_has_no_gradient_whatever_it_is() -> None:
     x = torch.tensor([[1.0, torch.nan, 800.0], [torch.inf, 5.0, 5.0]], requires_grad=True)
     weight = torch.tensor([[True, False, True], [False, False, False]])
-    found = masked_logsumexp(x, weight)
+    found = weighted_logsumexp(x, weight)
     assert found.tolist() == [800.0, -torch.inf]
     (gradient,) = torch.autograd.grad(found[0], x)
     assert gradient.tolist() == [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
@@ -55,7 +55,7 @@ def test_what_does_not_count_has_no_gradient_whatever_it_is() -> None:
 
 def test_nothing_to_sum_is_minus_infinity() -> None:
     x = torch.zeros(2, 0, requires_grad=True)
-    found = masked_logsumexp(x, torch.zeros(2, 0, dtype=torch.bool))
+    found = weighted_logsumexp(x, torch.zeros(2, 0, dtype=torch.bool))
     assert found.tolist() == [-torch.inf, -torch.inf]
 
 
@@ -73,10 +73,10 @@ def test_a_root_has_every_derivative_and_none_at_zero() -> None:
 def test_what_counts_and_is_nothing_makes_nothing() -> None:
     values = torch.tensor([[-torch.inf, -torch.inf], [-1e38, -3e38]])
     for which in (torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)):
-        assert masked_logsumexp(values, which, 10.0).tolist() == [-torch.inf, -torch.inf]
+        assert weighted_logsumexp(values, which, 10.0).tolist() == [-torch.inf, -torch.inf]
 
 
-@pytest.mark.parametrize("norm", [1e-13, SHORTEST, 1e-11])
+@pytest.mark.parametrize("norm", [1e-13, MIN_NORM, 1e-11])
 def test_a_row_is_short_in_every_derivative_or_in_none(norm: float) -> None:
     x = torch.tensor([[norm, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
     weights = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)

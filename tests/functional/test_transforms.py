@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from metricreg.functional import transforms
-from metricreg.functional.logsumexp import logsumexp, masked_exp, masked_logsumexp
-from metricreg.functional.masked import Mask, at_most, greater, sums_between
+from metricreg.functional.logsumexp import logsumexp, masked_exp, weighted_logsumexp
+from metricreg.functional.masked import Mask, at_most_as_float, greater_as_float, sums_between
 from metricreg.functional.products import products
 from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
 from metricreg.functional.transforms import has_hooks, transforms_active
@@ -26,10 +26,10 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "products": lambda x: products(x, x),
     "sums_between": lambda x: sums_between(x, Mask.of(COUNTED), -1.0, 1.0)[0],
     "sums_between of listed": lambda x: sums_between(x, OFF_DIAGONAL, low=0.0)[0],
-    "at_most": lambda x: at_most(x, 0.0) * x,
-    "greater": lambda x: greater(x, ZERO) * x,
+    "at_most": lambda x: at_most_as_float(x, 0.0) * x,
+    "greater": lambda x: greater_as_float(x, ZERO) * x,
     "logsumexp": lambda x: logsumexp(x, OFF_DIAGONAL, 2.0, 1.0),
-    "masked_logsumexp": lambda x: masked_logsumexp(x, COUNTED)[[0, 2, 3]],
+    "weighted_logsumexp": lambda x: weighted_logsumexp(x, COUNTED)[[0, 2, 3]],
     "masked_exp": lambda x: masked_exp(x, OFF_DIAGONAL, 0.5),
 }
 
