@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -122,7 +123,10 @@ def main(given: Sequence[str] | None = None) -> None:
     losses, sizes = args.loss.split(","), [int(n) for n in args.batch.split(",")]
     print(f"{machine()['name']}, pages {args.pages}.\n")
     for n in sizes:
-        columns = [column(name, n, args.rounds, PAGES[args.pages]) for name in losses]
+        columns = []
+        for name in losses:
+            columns.append(column(name, n, args.rounds, PAGES[args.pages]))
+            print(f"N = {n:,}, {name}: {columns[-1]}", file=sys.stderr, flush=True)
         print(f"| N = {n:,}, without | " + " | ".join(losses) + " |\n|---|" + "---|" * len(losses))
         for mechanism, *cells in zip(MECHANISMS, *columns, strict=True):
             print(f"| {mechanism} | " + " | ".join(cells) + " |")

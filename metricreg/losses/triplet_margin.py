@@ -16,6 +16,7 @@ from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
 from metricreg.engine.execution import CPU_TILE_VALUES
+from metricreg.functional.logsumexp import log_one_plus_exp
 from metricreg.functional.safe import safe_pow
 from metricreg.reducers import AvgNonZeroReducer
 
@@ -76,8 +77,8 @@ class TripletMarginLoss(Loss):
         index, counts = batch.positive_index
         to_positive = d.gather(1, index)
         if self._is_plain_hinge:
-            sign = -1.0 if self.distance.is_inverted else 1.0
-            return {"loss": HingeTriplets(sign * to_positive + self.margin, counts, -sign * d, batch.negatives)}
+            sign = self.distance.sign
+            return {"loss": HingeTriplets(self.margin - sign * to_positive, counts, sign * d, batch.negatives)}
         to_negative = d[:, None, :]
         if self.swap:
             swapped = self.distance(batch.references[index.flatten()], batch.references)
@@ -97,7 +98,7 @@ class TripletMarginLoss(Loss):
         return not (self.swap or self.smooth) and self.power == 1.0
 
     def _cost(self, violation: Tensor) -> Tensor:
-        cost = torch.nn.functional.softplus(violation, threshold=40) if self.smooth else violation.relu()
+        cost = log_one_plus_exp(violation) if self.smooth else violation.relu()
         return safe_pow(cost, self.power)
 
 
