@@ -112,14 +112,19 @@ def is_used(loss: str, n: int, mechanism: str) -> bool:
     return any(used)
 
 
-def main(given: Sequence[str] | None = None) -> None:
-    """Measure, and print the table."""
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.on_off", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--batch", default="256,4096", help="sizes N of a batch, separated by commas")
     parser.add_argument("--loss", default=",".join(LOSSES), help="losses, separated by commas")
     parser.add_argument("--rounds", type=int, default=9, help="of each pair of steps")
     parser.add_argument("--pages", choices=PAGES, default="given back", help="what becomes of freed memory")
-    args = parser.parse_args(given)
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure, and print the table."""
+    args = arguments().parse_args(given)
     losses, sizes = args.loss.split(","), [int(n) for n in args.batch.split(",")]
     print(f"{machine()['name']}, pages {args.pages}.\n")
     for n in sizes:

@@ -132,9 +132,9 @@ def pml_version() -> str | None:
 
 
 def read(file: Path) -> list[Row]:
-    """The rows of a file; those of before there was a column for it were measured with pages given back."""
+    """The rows of a file."""
     with file.open(newline="", encoding="utf-8") as stream:
-        return [{"pages": "given back", **row} for row in csv.DictReader(stream)]
+        return list(csv.DictReader(stream))
 
 
 def write(file: Path, rows: Sequence[Row]) -> None:

@@ -275,13 +275,11 @@ class Page:
                 self._file(argument)
 
     def _interpreter(self, arguments: list[str], expected: int) -> None:
-        if arguments[:2] == ["-m", "benchmarks.run"]:
-            from benchmarks.run import arguments as benchmarks
-
+        if arguments[:2] in (["-m", "benchmarks.run"], ["-m", "benchmarks.on_off"]):
             try:
-                benchmarks().parse_args(arguments[2:])
+                importlib.import_module(arguments[1]).arguments().parse_args(arguments[2:])
             except SystemExit as error:
-                raise AssertionError(f"benchmarks.run does not take {arguments[2:]}") from error
+                raise AssertionError(f"{arguments[1]} does not take {arguments[2:]}") from error
             return
         assert arguments[:2] == ["-m", "venv"], arguments
         assert arguments[2].startswith(".venv"), arguments
