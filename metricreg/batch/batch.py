@@ -248,7 +248,8 @@ class Batch(Comparison):
 
     def with_tensors(self, **changes: Any) -> Batch:
         """The same batch on other tensors of the same values: what is known of its pairs stays known."""
-        return self._with(**({"_memo": self._memo, "_lists": self._lists, "_few": self._few} | changes))
+        known = {"_memo": self._memo, "_lists": self._lists, "_few": self._few}
+        return self._with(**{**known, **changes})  # torch 2.4 does not compile the union of dicts
 
     def _with(self, **changes: Any) -> Batch:
         """A copy with some fields changed, of whose pairs nothing is known yet."""

@@ -52,7 +52,7 @@ def test_json_and_csv_have_all_that_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_spec_that_passes_a_limit_is_a_row_that_says_so() -> None:
-    result = bench("supcon", "--batch", "128", *TINY, "--memory-limit", "0.01")
+    result = bench("supcon", "--batch", "2048", *TINY, "--memory-limit", "0.01")
     assert result.exit_code == 0, result.output
     assert "over 0.01 GiB" in result.output
 

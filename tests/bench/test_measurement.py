@@ -223,7 +223,7 @@ def test_a_wrong_input_is_the_user_s_error() -> None:
 def faults(held: dict[str, Any]) -> int:
     """Pages that the system had to give for large tensors, when they are made not for the first time."""
     before = 0
-    for _ in range(4):
+    for _ in range(9):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         del (tensors := [torch.ones(2**24) for _ in range(2)])[:]
         assert not tensors
