@@ -173,10 +173,8 @@ class Batch(Comparison):
     def pair_sums(self, function: Callable[[Batch], Tensor]) -> Tensor:
         """The sums `[A]` over references of a function of pairs `[A, M]`, the same with their samples exchanged.
 
-        Of a batch compared with itself, each pair is looked at once.
-
-        Raises:
-            MetricregError: it is not the same.
+        Of a batch compared with itself, each pair is looked at once. Nothing looks whether it is the same: this is for
+        `LogSumExpLoss`, which does.
         """
         return function(self).sum(1) if self._plan is None else self._plan.pair_sums(self, function)
 

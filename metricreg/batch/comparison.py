@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from metricreg.batch.inputs import nan_unless_finite
+from metricreg.batch.inputs import nan_if_not_finite
 from metricreg.batch.labels import Matching
 from metricreg.batch.positives import PaddedIndex, Pairing
 from metricreg.batch.tuples import Selection
@@ -160,4 +160,4 @@ class Comparison:
 
     def nan_if_not_finite(self) -> Tensor:
         """NaN where an embedding is not finite, else 0. For what looks at some embeddings only and must not hide it."""
-        return nan_unless_finite(self.anchors, self.references)
+        return nan_if_not_finite(self.anchors, self.references)

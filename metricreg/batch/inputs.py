@@ -86,7 +86,7 @@ def together(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     return anchors.to(dtype), references.to(dtype)
 
 
-def nan_unless_finite(anchors: Tensor, references: Tensor) -> Tensor:
+def nan_if_not_finite(anchors: Tensor, references: Tensor) -> Tensor:
     """NaN where an entry of either is not finite, else 0."""
     each = (anchors,) if references is anchors else (anchors, references)
     found = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from metricreg.engine.evaluate import bind_terms, term_statistics
 from metricreg.errors import MetricregError
 
 if TYPE_CHECKING:
+    from metricreg.components.logsumexp_loss import LogSumExpLoss
     from metricreg.components.loss import Loss
 
 SAMPLES = 16
@@ -85,13 +87,8 @@ def check_distance(distance: Distance, batch: Batch) -> None:
     """
     if distance.__dict__.get("_was_checked") or len(batch) < 2:
         return
-    with torch.no_grad():
-        try:
-            found: Tensor = distance.between(_some_of(batch, torch.float64))
-        except RuntimeError:  # of a component that mixes types
-            found = distance.between(_some_of(batch, batch.anchors.dtype))
-    size = found.abs().max()
-    if bool(((found - found.mT).abs() > 1e-3 * size).any()):
+    found = _pairs_of_few(distance.between, batch)
+    if not _is_symmetric(found):
         raise MetricregError(
             f"{type(distance).__name__}.matrix is marked @symmetric, and makes of some pairs other distances with "
             "their samples exchanged; take the mark away"
@@ -102,8 +99,38 @@ def check_distance(distance: Distance, batch: Batch) -> None:
             f"{type(distance).__name__}.value_range says {known}, and there are distances from "
             f"{float(found.min()):g} to {float(found.max()):g}"
         )
-    if bool(size > 0):
+    if bool(found.any()):
         distance.__dict__["_was_checked"] = True
+
+
+def check_exponents(loss: LogSumExpLoss, batch: Batch) -> None:
+    """The same of a loss's exponents, which have to be of each distance by itself.
+
+    Raises:
+        MetricregError: they differ with the samples of a pair exchanged, or the distances do.
+    """
+    check_distance(loss.distance, batch)
+    if loss.__dict__.get("_exponents_were_checked") or len(batch) < 2:
+        return
+    if not _is_symmetric(_pairs_of_few(lambda few: loss.scaled_exponents(loss.distance.between(few)), batch)):
+        raise MetricregError(
+            f"{type(loss).__name__}.exponents makes of some pairs other exponents with their samples exchanged; it has "
+            "to make each of one distance by itself"
+        )
+    loss.__dict__["_exponents_were_checked"] = True
+
+
+def _pairs_of_few(function: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+    """A function of the pairs of a few samples, `[S, S]`."""
+    with torch.no_grad():
+        try:
+            return function(_some_of(batch, torch.float64))
+        except RuntimeError:  # of a component that mixes types
+            return function(_some_of(batch, batch.anchors.dtype))
+
+
+def _is_symmetric(found: Tensor) -> bool:
+    return not bool(((found - found.mT).abs() > 1e-3 * found.abs().max()).any())
 
 
 def _some_of(batch: Batch, dtype: torch.dtype) -> Batch:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.components.check_marks import check_distance
+from metricreg.components.check_marks import check_exponents
 from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss
 from metricreg.components.marks import has_mark, takes_only_logsumexp
@@ -59,7 +59,7 @@ class LogSumExpLoss(Loss):
         bounds = self._bounds(batch.anchors.dtype)
         if bounds is None or not self.distance.makes_positives_alone(batch):
             return None
-        check_distance(self.distance, batch)
+        check_exponents(self, batch)
         middle = (bounds[0] + bounds[1]) / 2.0
 
         def powers(part: Batch) -> Tensor:
@@ -70,12 +70,13 @@ class LogSumExpLoss(Loss):
         none = sums == 0.0
         return sums.masked_fill(none, 1.0).log().masked_fill(none, -torch.inf) + middle
 
-    def _bounds(self, dtype: torch.dtype) -> tuple[float, float] | None:
-        def exponents(distances: Tensor) -> Tensor:
-            x, scale, shift = self.exponents(distances)
-            return scale * x + shift
+    def scaled_exponents(self, distances: Tensor) -> Tensor:
+        """The exponents, put together."""
+        x, scale, shift = self.exponents(distances)
+        return scale * x + shift
 
-        return exponent_bounds(self.distance, exponents, dtype)
+    def _bounds(self, dtype: torch.dtype) -> tuple[float, float] | None:
+        return exponent_bounds(self.distance, self.scaled_exponents, dtype)
 
     def logsumexp_and_positives(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The log-sum-exp of each anchor's negatives `[A]`; distances to its positives `[A, K]`; which of those count.

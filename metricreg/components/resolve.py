@@ -231,8 +231,9 @@ def construct(cls: type[D], values: dict[str, Any], given: Mapping[str, Any]) ->
         values: its arguments, as the check made them.
         given: as they were given: what a validator made of plain data, it would make something else of.
     """
-    transformed = [name for name in values if _is_data(given.get(name)) and not holds_component(values[name])]
-    recorded = _copied(values | {name: given[name] for name in transformed if given[name] != values[name]})
+    data = [name for name in values if _is_data(given.get(name)) and not holds_component(values[name])]
+    transformed = [name for name in data if not _is_data(values[name]) or given[name] != values[name]]
+    recorded = _copied(values | {name: given[name] for name in transformed})
     self = cast(D, ABCMeta.__call__(cls, **values))
     if "_modules" not in vars(self):
         raise RegistrationError(

@@ -22,8 +22,6 @@ from metricreg.engine.tiled import Output, Sweep
 from metricreg.errors import MetricregError
 
 Terms = Mapping[str, Term | Scalar]
-CHECKED_SAMPLES = 64
-"""Samples whose pairs show whether a function of pairs is symmetric."""
 
 
 class ReducerLike(Protocol):
@@ -90,7 +88,6 @@ class StepPlan:
         """As `Batch.pair_sums`."""
         if self.tile is None or not (self.symmetric and batch.is_symmetric_comparison):
             return self.map(batch, lambda part: function(part).sum(1))
-        self._check_symmetric(batch, function)
 
         def sums(part: Batch) -> list[Output]:
             pairs = function(part)
@@ -98,22 +95,6 @@ class StepPlan:
 
         what = "sums over pairs, on and above the diagonal"
         return Sweep(sums, self.tile, self.module, by_row=True, symmetric=True, what=what).outputs(batch)[0]
-
-    def _check_symmetric(self, batch: Batch, function: Callable[[Batch], Tensor]) -> None:
-        """Look at a few pairs and the same with their samples exchanged, in the first step of a module."""
-        if "_pairs_were_checked" in self.module.__dict__:
-            return
-        few = slice(0, min(CHECKED_SAMPLES, len(batch)))
-        with torch.no_grad():
-            found = function(batch.block(few, few))
-        size = found.abs().max()
-        if bool(((found - found.mT).abs() > 1e-3 * size).any()):
-            raise MetricregError(
-                "a function given to Batch.pair_sums makes of some pairs other values with their samples exchanged; "
-                "take its sums over references in Batch.map"
-            )
-        if bool(size > 0):
-            self.module.__dict__["_pairs_were_checked"] = True
 
 
 @dataclass(frozen=True)

@@ -130,9 +130,9 @@ class CrossBatchMemoryLoss(WrapperLoss):
                 reference_labels=reference_labels,
                 self_index=None if index is None else slots[index.clamp(min=0)].where(index >= 0, -1),
             )
-        return (
-            found if self.miner is None else found.replace(selection=self.miner.selection(self.loss.with_match(found)))
-        )
+        if self.miner is None:
+            return found
+        return found.replace(selection=self.miner.selection(self.loss.with_match(found)))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _enqueue(self, batch: Batch) -> None:

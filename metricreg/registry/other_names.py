@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 OTHER_NAMES: dict[str, dict[str, str]] = {
@@ -60,16 +61,20 @@ PARAMETERS = {
     "manhattan": {"p": 1},
 }
 """What makes of the component the one that is meant, where its defaults do not."""
-KIND_WORDS = ("loss", "distance", "miner", "reducer", "regularizer", "similarity")
+ENDINGS = ("loss", "distance", "similarity", "miner", "reducer", "regularizer")
+"""What a name may end in that says its kind."""
 
 
-def meant(kind: str, name: str, known: tuple[str, ...]) -> str | None:
-    """How to write what a name of the field stands for, if it is known: `'ntxent'`."""
-    words = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
-    for ending in ("", *KIND_WORDS):
-        stem = words.removesuffix(ending).strip() if ending else words
-        for other, here in OTHER_NAMES.get(kind, {}).items():
-            if here in known and stem.replace(" ", "") == other.replace(" ", ""):
-                more = "".join(f', "{key}": {value}' for key, value in PARAMETERS.get(other, {}).items())
-                return f'{{"name": "{here}"{more}}}' if more else f"'{here}'"
+def name_here(kind: str, name: str, known: tuple[str, ...]) -> str | None:
+    """How to write what a name of the field stands for, if that is known: `'ntxent'`."""
+    word = _letters(name)
+    words = {word, *(word.removesuffix(ending) for ending in ENDINGS)}
+    for other, here in OTHER_NAMES.get(kind, {}).items():
+        if here in known and _letters(other) in words:
+            parameters = {"name": here, **PARAMETERS.get(other, {})}
+            return json.dumps(parameters) if len(parameters) > 1 else f"'{here}'"
     return None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

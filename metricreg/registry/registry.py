@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import RegistrationError, SpecError, cut
-from metricreg.registry.other_names import meant
+from metricreg.registry.other_names import name_here
 
 if TYPE_CHECKING:
     from metricreg.registry.entry_points import PluginReport
@@ -209,7 +209,7 @@ class Registry:
 
 
 def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
-    if here := meant(kind, name, known):
+    if here := name_here(kind, name, known):
         return f"what is called so is {here} here"
     other = [k for k in KINDS if k != kind and name in registry.names(k)]
     if other:

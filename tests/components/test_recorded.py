@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
@@ -31,3 +32,20 @@ def test_what_a_validator_transforms_is_recorded_as_it_was_given() -> None:
     assert (
         made.to_spec(registry=registry) == again.to_spec(registry=registry) == {"name": "local/turned", "angle": 90.0}
     )
+
+
+class Weighted(Distance):
+    """Takes a list, and holds a tensor."""
+
+    def __init__(self, weights: Annotated[list[float], AfterValidator(torch.tensor)]) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x * self.weights) @ y.mT
+
+
+def test_what_becomes_a_tensor_is_recorded_as_the_list_that_it_was() -> None:
+    registry = Registry()
+    register(Weighted, registry=registry)
+    assert Weighted([1.0, 2.0]).to_spec(registry=registry) == {"name": "local/weighted", "weights": [1.0, 2.0]}

@@ -6,7 +6,7 @@ import pytest
 
 import metricreg
 from metricreg import default_registry
-from metricreg.registry.other_names import OTHER_NAMES, PARAMETERS, meant
+from metricreg.registry.other_names import OTHER_NAMES, PARAMETERS, name_here
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_no_other_name_is_a_name_itself() -> None:
 
 
 def test_nothing_is_suggested_that_is_not_there() -> None:
-    assert meant("loss", "infonce", ("contrastive",)) is None
+    assert name_here("loss", "infonce", ("contrastive",)) is None
