@@ -33,7 +33,7 @@ class _SafeSqrt(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, squares: Tensor, least: Tensor) -> Tensor:
-        found = squares.clone().gt_(least).mul_(squares).sqrt_()
+        found = torch.gt(squares, least, out=torch.empty_like(squares)).mul_(squares).sqrt_()
         ctx.save_for_backward(found)
         return found
 
