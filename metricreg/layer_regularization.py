@@ -15,8 +15,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from metricreg.components import Regularizer
 from metricreg.components.component import specs_of
-from metricreg.components.problems import nearest, pointer, problems_of
 from metricreg.components.resolve import Node, Resolution, cause_of
+from metricreg.components.validation_errors import nearest, pointer, problems_of
 from metricreg.errors import MetricregError, Problem, SpecError
 from metricreg.registry import Registry, default_registry
 from metricreg.spec.document import plain

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
-from metricreg.components.hints import Declared, mentions
-from metricreg.components.problems import nearest, pointer, problems_of
 from metricreg.components.resolve import Node, Resolution, cause_of, construct, holds_component, resolve, validated
 from metricreg.components.signature import call_signature, parameters_model
+from metricreg.components.type_hints import Declared, mentions
+from metricreg.components.validation_errors import nearest, pointer, problems_of
 from metricreg.errors import MetricregError, RegistrationError, SpecError, cut
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
 

@@ -17,12 +17,12 @@ from metricreg.batch.terms import Scalar, Term
 from metricreg.components.check_marks import check_statistics
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
-from metricreg.components.hints import mentions
 from metricreg.components.marks import has_mark, symmetric
 from metricreg.components.match import Match
 from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer
 from metricreg.components.signature import parameters_model
+from metricreg.components.type_hints import mentions
 from metricreg.engine.evaluate import (
     StepPlan,
     TermValues,

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 from torch.overrides import TorchFunctionMode
 
-from metricreg.components.hints import Declared
-from metricreg.components.problems import pointer
 from metricreg.components.signature import parameters_model
+from metricreg.components.type_hints import Declared
+from metricreg.components.validation_errors import pointer
 from metricreg.errors import Problem, RegistrationError, SpecError, cut
 from metricreg.registry import Registry
 

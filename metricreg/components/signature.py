@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from typing_extensions import Unpack, is_typeddict
 
-from metricreg.components.hints import CONFIG, Declared, keys_of, strict, undeclarable
+from metricreg.components.type_hints import CONFIG, Declared, keys_of, strict, undeclarable
 from metricreg.errors import RegistrationError
 
 MISSING: Any = inspect.Parameter.empty

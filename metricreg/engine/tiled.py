@@ -25,7 +25,7 @@ from metricreg.engine.accumulate import ALL, REFERENCES, Leaves
 from metricreg.engine.execution import SEPARATE_GRADIENT_RATIO, selected_tiles
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
-from metricreg.functional.transforms import has_hooks, has_tangent
+from metricreg.functional.torch_internals import has_hooks, has_tangent
 
 DENSE_HINT = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
 CHANGED_HINT = (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metricreg.functional.masked import Mask
-from metricreg.functional.transforms import needs_plain_operations
+from metricreg.functional.torch_internals import needs_plain_operations
 
 SOFTPLUS_THRESHOLD = 40.0
 """From here on log(1 + exp(x)) is x."""

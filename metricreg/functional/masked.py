@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import needs_plain_operations
+from metricreg.functional.torch_internals import needs_plain_operations
 
 EXACT = 2**24
 """Ones that float32 sums exactly."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import needs_plain_operations
+from metricreg.functional.torch_internals import needs_plain_operations
 
 
 def products(x: Tensor, y: Tensor) -> Tensor:

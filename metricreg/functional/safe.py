@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.functional.transforms import needs_plain_operations
+from metricreg.functional.torch_internals import needs_plain_operations
 
 MIN_NORM = 1e-12
 """Norm under which a row has no direction."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
-from metricreg.components.problems import nearest
+from metricreg.components.validation_errors import nearest
 from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError

@@ -9,7 +9,7 @@ from torch import nn
 
 from metricreg.batch.terms import Term
 from metricreg.components import Reducer
-from metricreg.components.problems import nearest
+from metricreg.components.validation_errors import nearest
 from metricreg.errors import InputError
 from metricreg.reducers.mean import MeanReducer
 

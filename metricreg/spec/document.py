@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metricreg.components.problems import pointer, shown
+from metricreg.components.validation_errors import pointer, shown
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
 
 SUFFIXES = (".json", ".toml", ".yaml", ".yml")

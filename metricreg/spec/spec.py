@@ -16,9 +16,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from metricreg.components import Loss, Miner
-from metricreg.components.hints import as_choice, as_int
-from metricreg.components.problems import pointer, problems_of, shown
 from metricreg.components.resolve import Resolution, cause_of, nodes_in
+from metricreg.components.type_hints import as_choice, as_int
+from metricreg.components.validation_errors import pointer, problems_of, shown
 from metricreg.engine.execution import Execution, PlanName
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry

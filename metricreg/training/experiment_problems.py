@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from metricreg.components.problems import nearest, pointer, shown
+from metricreg.components.validation_errors import nearest, pointer, shown
 from metricreg.errors import Problem
 
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metricreg.components.problems import nearest, pointer, shown
+from metricreg.components.validation_errors import nearest, pointer, shown
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from metricreg.functional.logsumexp import logsumexp, masked_exp, weighted_logsu
 from metricreg.functional.masked import Mask, at_most_as_float, greater_as_float, sums_between
 from metricreg.functional.products import products
 from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
-from metricreg.functional.transforms import has_hooks, transforms_active
+from metricreg.functional.torch_internals import has_hooks, transforms_active
 
 COUNTED = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
 OFF_DIAGONAL = Mask.all_but(torch.arange(4)[:, None], 4)
