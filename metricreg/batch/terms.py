@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metricreg.errors import MetricregError
-from metricreg.functional.masked import Mask, greater_as_float, sums_between
+from metricreg.functional.masked import Mask, greater_as_float, masked_sum_and_count
 
 TermKind = Literal["element", "pos_pair", "neg_pair", "triplet"]
 _KINDS = get_args(TermKind)
@@ -121,7 +121,7 @@ class Term:
         A NaN is inside any bounds, so that none is hidden.
         """
         if self._is_plain:
-            return sums_between(self.values, self._counting, low, high)
+            return masked_sum_and_count(self.values, self._counting, low, high)
         kept = self.weight
         if low is not None:
             kept = _and(~(self.values <= low), kept)
@@ -133,7 +133,7 @@ class Term:
         """Sum of the values that count, as often as they count; or of other values in their place."""
         values = self.values if values is None else values
         if self._is_plain and values.shape == self.values.shape:
-            return sums_between(values, self._counting)[0].sum()
+            return masked_sum_and_count(values, self._counting)[0].sum()
         return _weighted(values, self.weight).sum()
 
     def count(self, where: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.engine.execution import CLASS_BLOCK_VALUES, MANY_CLASSES
 from metricreg.engine.tiled import Output, Sweep
-from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp, masked_exp
+from metricreg.functional.logsumexp import logsumexp, masked_exp, softplus
 from metricreg.functional.masked import Mask
 
 
@@ -114,7 +114,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         total, own = sweep.outputs(turned)
         none = total == 0.0  # there is one class
         logits = total.masked_fill(none, 1.0).log().masked_fill(none, -torch.inf) + middle
-        return log_one_plus_exp(logits - self.own(own[:, None], batch)[:, 0])
+        return softplus(logits - self.own(own[:, None], batch)[:, 0])
 
 
 def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1.0) -> Tensor:
@@ -127,4 +127,4 @@ def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1
         factor: by what the logits are multiplied.
     """
     others = logsumexp(logits, Mask.all_but(target, logits.shape[1]), factor)
-    return log_one_plus_exp(others - own[:, 0])
+    return softplus(others - own[:, 0])

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.components import Distance, symmetric
-from metricreg.functional.products import products
-from metricreg.functional.safe import unit_rows
+from metricreg.functional.products import inner_products
+from metricreg.functional.safe import normalize_rows
 
 
 class CosineSimilarity(Distance):
@@ -30,12 +30,12 @@ class CosineSimilarity(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows; a zero row stays zero."""
-        return unit_rows(x)
+        return normalize_rows(x)
 
     @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Inner products of unit rows `[X, Y]`."""
-        return products(x, y)
+        return inner_products(x, y)
 
     def value_range(self) -> tuple[float, float] | None:
         """-1 to 1."""

@@ -12,8 +12,8 @@ from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
 from metricreg.components.marks import follows_matrix
 from metricreg.functional.masked import greater_as_float
-from metricreg.functional.products import products
-from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
+from metricreg.functional.products import inner_products
+from metricreg.functional.safe import normalize_rows, safe_pow, safe_sqrt
 
 RESOLUTION = 8.0
 """Squared distances below this many rounding errors of the squared norms are noise of the Gram matrix."""
@@ -46,7 +46,7 @@ class LpDistance(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`; a zero row stays zero."""
-        return unit_rows(x, self.p) if self.normalize else x
+        return normalize_rows(x, self.p) if self.normalize else x
 
     @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def squared_euclidean(x: Tensor, y: Tensor, divisor: Tensor | None = None) -> tu
 def _own_squares(x: Tensor) -> tuple[Tensor, Tensor]:
     """The same of rows `[N, D]` with each other, whose gradient is one product instead of two."""
     squares = torch.linalg.vecdot(x, x)[:, None]
-    found = (squares + squares.mT).add(products(x, x), alpha=-2.0)
+    found = (squares + squares.mT).add(inner_products(x, x), alpha=-2.0)
     return found, squares.detach() * (2.0 * RESOLUTION * torch.finfo(x.dtype).eps)
 
 

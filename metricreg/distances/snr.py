@@ -14,7 +14,7 @@ from metricreg.components import Distance
 from metricreg.components.marks import follows_matrix
 from metricreg.distances.lp import augmented, squared_euclidean
 from metricreg.functional.masked import greater_as_float
-from metricreg.functional.safe import safe_pow, unit_rows
+from metricreg.functional.safe import normalize_rows, safe_pow
 
 
 class SNRDistance(Distance):
@@ -37,7 +37,7 @@ class SNRDistance(Distance):
 
     def prepare(self, x: Tensor) -> Tensor:
         """Unit rows, if `normalize`, less their mean over the features."""
-        x = unit_rows(x) if self.normalize else x
+        x = normalize_rows(x) if self.normalize else x
         return x - x.mean(-1, keepdim=True)
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:

@@ -119,6 +119,6 @@ class _MaskedExp(torch.autograd.Function):
         return gradient * powers * ctx.scale, None, None, None
 
 
-def log_one_plus_exp(x: Tensor) -> Tensor:
+def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), exact in value and slope to the precision of the type; 0 for -inf."""
     return torch.nn.functional.softplus(x, threshold=SOFTPLUS_THRESHOLD)

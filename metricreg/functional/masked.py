@@ -87,7 +87,7 @@ def masked_argmax(values: Tensor, mask: Tensor) -> Tensor:
     return values.clamp(limits.min, limits.max).masked_fill(~mask, -torch.inf).argmax(1)
 
 
-def sums_between(
+def masked_sum_and_count(
     values: Tensor, mask: Mask | None, low: float | None = None, high: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """Sum `[A]` and count `[A]` (int64) of each row's values that count and lie strictly between the bounds given.

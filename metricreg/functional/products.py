@@ -10,7 +10,7 @@ from torch import Tensor
 from metricreg.functional.torch_internals import needs_plain_operations
 
 
-def products(x: Tensor, y: Tensor) -> Tensor:
+def inner_products(x: Tensor, y: Tensor) -> Tensor:
     """X yᵀ, of `[..., X, D]` and `[..., Y, D]`: `[..., X, Y]`."""
     if x.ndim > 2 and x.shape[-2] == 1:  # of one row with a few each, which a product of matrices is slow for
         dots: Tensor = torch.linalg.vecdot(x, y)

@@ -64,7 +64,7 @@ def safe_pow(values: Tensor, power: float) -> Tensor:
     return (values.masked_fill(zero, 1.0) ** power).masked_fill(zero, 0.0)
 
 
-def unit_rows(x: Tensor, p: float = 2.0) -> Tensor:
+def normalize_rows(x: Tensor, p: float = 2.0) -> Tensor:
     """Rows of unit Lp norm; a row without length stays as it is, and passes its gradient on as it is."""
     if p == 2.0 and not needs_plain_operations(x):
         found: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]

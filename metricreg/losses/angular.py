@@ -14,7 +14,7 @@ from metricreg.batch.terms import Term
 from metricreg.components import Distance, Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp
+from metricreg.functional.logsumexp import logsumexp, softplus
 
 
 class AngularLoss(Loss):
@@ -55,7 +55,7 @@ class AngularLoss(Loss):
             to_anchor = to_anchor + batch.negatives.clamp(min=1).to(x.dtype).log() / scale
         sums = to_anchor[:, None] + near @ y.mT
         found = logsumexp(sums.flatten(0, 1), None, scale).view(index.shape)
-        return {"loss": Term(log_one_plus_exp(found - factor * (x[:, None] * near).sum(2)), valid, kind="pos_pair")}
+        return {"loss": Term(softplus(found - factor * (x[:, None] * near).sum(2)), valid, kind="pos_pair")}
 
     def width(self, batch: Batch) -> int:
         """K · M values an anchor."""

@@ -15,7 +15,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
 from metricreg.reducers import AvgNonZeroReducer
 
 
@@ -54,4 +54,4 @@ class CircleLoss(LogSumExpLoss):
         negative, near, among = self.logsumexp_and_positives(batch)
         pull = (1.0 + self.m - near.detach()).relu() * (1.0 - self.m - near)
         positive = weighted_logsumexp(self.gamma * pull, among != 0)
-        return {"loss": Term(log_one_plus_exp(positive + negative))}
+        return {"loss": Term(softplus(positive + negative))}

@@ -16,7 +16,7 @@ from metricreg.components.logsumexp_loss import NEGATIVES, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
 
 
 class InstanceLoss(LogSumExpLoss):
@@ -55,7 +55,7 @@ class InstanceLoss(LogSumExpLoss):
             own = _with_self(own, batch)
         has_class = (own != 0).any(1)
         together = weighted_logsumexp(near, own, self._scale).masked_fill(~has_class, 0.0)
-        return {"loss": Term(log_one_plus_exp(negatives - together), self._compared(batch) & has_class)}
+        return {"loss": Term(softplus(negatives - together), self._compared(batch) & has_class)}
 
     def _compared(self, batch: Batch) -> Tensor:
         """Which anchors are compared with anything but themselves."""

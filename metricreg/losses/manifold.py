@@ -16,8 +16,8 @@ from metricreg.components import Distance, Loss, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
-from metricreg.functional.safe import unit_rows
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
+from metricreg.functional.safe import normalize_rows
 
 SCALE = 0.5
 """Of similarities in the weights of the graph."""
@@ -94,7 +94,7 @@ class ManifoldLoss(Loss):
     def batch_terms(self, batch: Batch) -> Terms:
         """`loss`: the mean over the embeddings."""
         walk, count = self._walk(torch.cat([batch.anchors, self.proxies.to(batch.anchors.dtype)])), len(batch)
-        rows = unit_rows(walk)
+        rows = normalize_rows(walk)
         losses = self._excess(walk[:count, count:], batch)
         losses = losses + self.lambda_c * self._excess(rows[:count] @ rows[count:].mT, batch)
         total = (losses if batch.weights is None else losses * batch.weights).sum()
@@ -118,7 +118,7 @@ class ManifoldLoss(Loss):
         """H of each row of `[N, K]`."""
         own = batch.per_anchor["own"][:, None]
         excess = values - values.gather(1, own) + self.margin
-        return log_one_plus_exp(weighted_logsumexp(excess, ~(excess < 0.0).scatter(1, own, True)))
+        return softplus(weighted_logsumexp(excess, ~(excess < 0.0).scatter(1, own, True)))
 
 
 def _dealt(count: int, parts: int, device: torch.device | None = None) -> Tensor:

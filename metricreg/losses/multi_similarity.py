@@ -15,7 +15,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
 
 
 class MultiSimilarityLoss(LogSumExpLoss):
@@ -57,4 +57,4 @@ class MultiSimilarityLoss(LogSumExpLoss):
         """`loss`: a value an anchor, `[A]`."""
         negative, near, among = self.logsumexp_and_positives(batch)
         positive = weighted_logsumexp(self.alpha * self.distance.margin(near, self.base), among != 0)
-        return {"loss": Term(log_one_plus_exp(positive) / self.alpha + log_one_plus_exp(negative) / self.beta)}
+        return {"loss": Term(softplus(positive) / self.alpha + softplus(negative) / self.beta)}

@@ -16,7 +16,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import LpDistance
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
 
 
 class NCALoss(LogSumExpLoss):
@@ -53,5 +53,5 @@ class NCALoss(LogSumExpLoss):
         negatives, near, among = self.logsumexp_and_positives(batch)
         counts = among.any(1)
         near = weighted_logsumexp(near, among, self.distance.sign * self.softmax_scale).masked_fill(~counts, 0.0)
-        losses = log_one_plus_exp(negatives - near)
+        losses = softplus(negatives - near)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights, counts)}

@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import DotProductSimilarity
-from metricreg.functional.safe import unit_rows
+from metricreg.functional.safe import normalize_rows
 
 
 class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
@@ -44,7 +44,7 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
 
     def vectors(self, proxies: Tensor) -> Tensor:
         """Scaled to unit length."""
-        return unit_rows(proxies)
+        return normalize_rows(proxies)
 
     @property
     def factor(self) -> float:

@@ -14,7 +14,7 @@ from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
 from metricreg.engine.execution import MIN_LISTED_REFERENCES
 from metricreg.errors import InputError
-from metricreg.functional.logsumexp import log_one_plus_exp, logsumexp
+from metricreg.functional.logsumexp import logsumexp, softplus
 from metricreg.functional.masked import Mask
 
 
@@ -56,7 +56,7 @@ class NPairsLoss(Loss):
         """`loss`: a value a class, `[C]`."""
         s, own = self.distance.between(batch), batch.per_anchor["own"][:, None]
         others = logsumexp(s, Mask.all_but(own, s.shape[1]), self.distance.sign)
-        return {"loss": Term(log_one_plus_exp(others - self.distance.closeness(s.gather(1, own)[:, 0])))}
+        return {"loss": Term(softplus(others - self.distance.closeness(s.gather(1, own)[:, 0])))}
 
 
 def _first_two(labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp
+from metricreg.functional.logsumexp import softplus
 
 
 class NTXentLoss(LogSumExpLoss):
@@ -47,4 +47,4 @@ class NTXentLoss(LogSumExpLoss):
         """`loss`: a value a positive pair, `[A, K]`."""
         negatives, near, among = self.logsumexp_and_positives(batch)
         closeness = self.distance.sign / self.temperature * near
-        return {"loss": Term(log_one_plus_exp(negatives[:, None] - closeness), among, kind="pos_pair")}
+        return {"loss": Term(softplus(negatives[:, None] - closeness), among, kind="pos_pair")}

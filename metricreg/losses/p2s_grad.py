@@ -14,7 +14,7 @@ from metricreg.components import Distance, UnmatchedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.safe import unit_rows
+from metricreg.functional.safe import normalize_rows
 
 
 class P2SGradLoss(ProxyLoss):
@@ -45,7 +45,7 @@ class P2SGradLoss(ProxyLoss):
     def reset_parameters(self) -> None:
         """Draw the proxies anew, from a cube, and scale them to unit length."""
         with torch.no_grad():
-            self.proxies.copy_(unit_rows(self.proxies.uniform_(-1.0, 1.0)))
+            self.proxies.copy_(normalize_rows(self.proxies.uniform_(-1.0, 1.0)))
 
     def prepare(self, batch: Batch) -> Batch:
         """The proxies are the references."""

@@ -14,7 +14,7 @@ from metricreg.batch.terms import Term
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss, ProxySlots, WeightInit
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
 from metricreg.reducers import DivisorReducer
 
 
@@ -78,8 +78,8 @@ class ProxyAnchorLoss(ProxyLoss):
             negative = weighted_logsumexp(s, batch.negatives, scale, shift)
         present = positives.any(1)
         return {
-            "pos_loss": Term(log_one_plus_exp(positive), divisor=present.long()),
-            "neg_loss": Term(log_one_plus_exp(negative), divisor=torch.ones_like(present, dtype=torch.long)),
+            "pos_loss": Term(softplus(positive), divisor=present.long()),
+            "neg_loss": Term(softplus(negative), divisor=torch.ones_like(present, dtype=torch.long)),
         }
 
     def _distances(self, batch: Batch) -> Tensor:

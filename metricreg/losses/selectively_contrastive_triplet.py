@@ -15,7 +15,7 @@ from metricreg.batch.tuples import Triplets
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp
+from metricreg.functional.logsumexp import softplus
 
 RESOLUTION = 16.0
 """A negative that is nearer than the positive by less than this many rounding errors is as near."""
@@ -73,4 +73,4 @@ def _noise(positive: Tensor) -> Tensor:
 
 def _cost(positive: Tensor, negative: Tensor, hard_weight: float, temperature: float) -> Tensor:
     ahead = negative - positive
-    return torch.where(ahead > _noise(positive), hard_weight * negative, log_one_plus_exp(ahead / temperature))
+    return torch.where(ahead > _noise(positive), hard_weight * negative, softplus(ahead / temperature))

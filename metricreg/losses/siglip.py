@@ -15,7 +15,7 @@ from metricreg.batch.terms import Term
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import DotProductSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp
+from metricreg.functional.logsumexp import softplus
 from metricreg.reducers import DivisorReducer
 
 
@@ -59,7 +59,7 @@ class SigLIPLoss(Loss):
         d = self.distance.between(batch)
         near, positives = self.distance.to_positives(batch, d)
         anchors = torch.ones_like(d[:, :0].sum(1))
-        pull, push = log_one_plus_exp(-self._logits(near, batch)), log_one_plus_exp(self._logits(d, batch))
+        pull, push = softplus(-self._logits(near, batch)), softplus(self._logits(d, batch))
         return {
             "pos_loss": Term(pull, positives, kind="pos_pair", divisor=anchors),
             "neg_loss": Term(push, batch.negatives, kind="neg_pair", divisor=anchors),

@@ -16,7 +16,7 @@ from metricreg.components.logsumexp_loss import LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
-from metricreg.functional.logsumexp import log_one_plus_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import softplus, weighted_logsumexp
 from metricreg.functional.masked import masked_argmax
 from metricreg.reducers import AvgNonZeroReducer
 
@@ -77,7 +77,7 @@ def positive_cross_entropy(near: Tensor, among: Tensor, negatives: Tensor, facto
     others = among.scatter(1, first, False)
     rest = torch.stack([weighted_logsumexp(near, others), negatives], 1)
     rest = rest.clamp(min=torch.finfo(rest.dtype).min)  # for -inf, of which a difference is NaN
-    excess = log_one_plus_exp(rest.logsumexp(1, keepdim=True) - top)
+    excess = softplus(rest.logsumexp(1, keepdim=True) - top)
     losses, nearest = excess + (top - near), excess
     if factor is not None:
         losses, nearest = losses * factor, nearest * factor.gather(1, first)

@@ -16,7 +16,7 @@ from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
 from metricreg.engine.execution import CPU_TILE_VALUES
-from metricreg.functional.logsumexp import log_one_plus_exp
+from metricreg.functional.logsumexp import softplus
 from metricreg.functional.safe import safe_pow
 from metricreg.reducers import AvgNonZeroReducer
 
@@ -98,7 +98,7 @@ class TripletMarginLoss(Loss):
         return not (self.swap or self.smooth) and self.power == 1.0
 
     def _cost(self, violation: Tensor) -> Tensor:
-        cost = log_one_plus_exp(violation) if self.smooth else violation.relu()
+        cost = softplus(violation) if self.smooth else violation.relu()
         return safe_pow(cost, self.power)
 
 

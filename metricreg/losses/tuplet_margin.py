@@ -17,7 +17,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
 from metricreg.functional.angles import cos_of_sum
-from metricreg.functional.logsumexp import log_one_plus_exp
+from metricreg.functional.logsumexp import softplus
 
 
 class TupletMarginLoss(LogSumExpLoss):
@@ -56,7 +56,7 @@ class TupletMarginLoss(LogSumExpLoss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         negatives, near, among = self.logsumexp_and_positives(batch)
-        losses = log_one_plus_exp(negatives[:, None] - self.scale * self._with_slack(near))
+        losses = softplus(negatives[:, None] - self.scale * self._with_slack(near))
         return {"loss": Term(losses, among, kind="pos_pair")}
 
     def _with_slack(self, cosine: Tensor) -> Tensor:

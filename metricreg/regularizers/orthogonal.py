@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Regularizer
-from metricreg.functional.safe import unit_rows
+from metricreg.functional.safe import normalize_rows
 
 TILE_VALUES = 2**21
 
@@ -39,7 +39,7 @@ class OrthogonalRegularizer(Regularizer):
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
         """The weighted mean over pairs, a scalar."""
-        units = unit_rows(x if self.mode == "rows" else x.mT)
+        units = normalize_rows(x if self.mode == "rows" else x.mT)
         count = len(units)
         size = max(1, TILE_VALUES // max(count, 1))
         total = x.sum() * 0.0

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metricreg.functional.logsumexp import weighted_logsumexp
-from metricreg.functional.safe import MIN_NORM, safe_sqrt, unit_rows
+from metricreg.functional.safe import MIN_NORM, normalize_rows, safe_sqrt
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 WEIGHT = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
@@ -81,6 +81,6 @@ def test_a_row_is_short_in_every_derivative_or_in_none(norm: float) -> None:
     x = torch.tensor([[norm, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
     weights = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
     plain, made = (
-        torch.autograd.grad((unit_rows(x) * weights).sum(), x, create_graph=again)[0] for again in (False, True)
+        torch.autograd.grad((normalize_rows(x) * weights).sum(), x, create_graph=again)[0] for again in (False, True)
     )
     torch.testing.assert_close(made.detach(), plain, rtol=1e-6, atol=0.0)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from metricreg.functional import transforms
 from metricreg.functional.logsumexp import logsumexp, masked_exp, weighted_logsumexp
-from metricreg.functional.masked import Mask, at_most_as_float, greater_as_float, sums_between
-from metricreg.functional.products import products
-from metricreg.functional.safe import safe_pow, safe_sqrt, unit_rows
+from metricreg.functional.masked import Mask, at_most_as_float, greater_as_float, masked_sum_and_count
+from metricreg.functional.products import inner_products
+from metricreg.functional.safe import normalize_rows, safe_pow, safe_sqrt
 from metricreg.functional.torch_internals import has_hooks, transforms_active
 
 COUNTED = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
@@ -22,10 +22,10 @@ ZERO = torch.zeros(4, 1, dtype=torch.float64)
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "safe_sqrt": lambda x: safe_sqrt(x.square(), ZERO + 0.1),
     "safe_pow": lambda x: safe_pow(x.square(), 0.5),
-    "unit_rows": unit_rows,
-    "products": lambda x: products(x, x),
-    "sums_between": lambda x: sums_between(x, Mask.of(COUNTED), -1.0, 1.0)[0],
-    "sums_between of listed": lambda x: sums_between(x, OFF_DIAGONAL, low=0.0)[0],
+    "normalize_rows": normalize_rows,
+    "products": lambda x: inner_products(x, x),
+    "masked_sum_and_count": lambda x: masked_sum_and_count(x, Mask.of(COUNTED), -1.0, 1.0)[0],
+    "masked_sum_and_count of listed": lambda x: masked_sum_and_count(x, OFF_DIAGONAL, low=0.0)[0],
     "at_most": lambda x: at_most_as_float(x, 0.0) * x,
     "greater": lambda x: greater_as_float(x, ZERO) * x,
     "logsumexp": lambda x: logsumexp(x, OFF_DIAGONAL, 2.0, 1.0),
