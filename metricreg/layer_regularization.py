@@ -15,7 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from metricreg.components import Regularizer
 from metricreg.components.component import specs_of
-from metricreg.components.resolve import Node, Resolution, cause_of
+from metricreg.components.resolve import Resolution, UnbuiltComponent, cause_of
 from metricreg.components.validation_errors import nearest, pointer, problems_of
 from metricreg.errors import MetricregError, Problem, SpecError
 from metricreg.registry import Registry, default_registry
@@ -203,8 +203,8 @@ def _resolved(rules: Any, registry: Registry | None) -> list[dict[str, Any]]:
     for at, (rule, instances) in enumerate(zip(parsed, ready, strict=True)):
         made: dict[str, Any] = {"pattern": rule.pattern}
         for slot in SLOTS:
-            node: Any = getattr(rule, slot)
-            penalty = node.construct((at, slot)) if isinstance(node, Node) else instances.get(slot)
+            stated: Any = getattr(rule, slot)
+            penalty = stated.construct((at, slot)) if isinstance(stated, UnbuiltComponent) else instances.get(slot)
             made |= {} if penalty is None else {slot: penalty}
         if len(made) == 1:
             raise SpecError(

@@ -137,7 +137,7 @@ def build(spec: Any, *, registry: Registry | None = None, strict: bool | None = 
     if strict:
         require_plugins(registry)
     parsed, _ = parse(spec, registry)
-    nodes: Any = parsed
-    miner = None if nodes.miner is None else nodes.miner.construct(("miner",))
+    unbuilt: Any = parsed
+    miner = None if unbuilt.miner is None else unbuilt.miner.construct(("miner",))
     execution = None if parsed.execution is None else parsed.execution.execution()
-    return Pipeline(nodes.loss.construct(("loss",)), miner, execution, parsed.requires)
+    return Pipeline(unbuilt.loss.construct(("loss",)), miner, execution, parsed.requires)

@@ -12,7 +12,15 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
-from metricreg.components.resolve import Node, Resolution, cause_of, construct, holds_component, resolve, validated
+from metricreg.components.resolve import (
+    Resolution,
+    UnbuiltComponent,
+    cause_of,
+    construct,
+    holds_component,
+    resolve,
+    validated,
+)
 from metricreg.components.signature import call_signature, parameters_model
 from metricreg.components.type_hints import Declared, mentions
 from metricreg.components.validation_errors import nearest, pointer, problems_of
@@ -217,7 +225,7 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
     cls: type[Component] = registry.get(kind, name)
     context = Resolution(registry, check=False)
     try:
-        return Node(cls, validated(parameters_model(cls), parameters, context), parameters).construct()
+        return UnbuiltComponent(cls, validated(parameters_model(cls), parameters, context), parameters).construct()
     except SpecError as error:
         raise SpecError(error.problems, f"invalid parameters of the {kind} '{name}'") from error.__cause__
     except ValidationError as error:

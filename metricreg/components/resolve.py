@@ -47,12 +47,12 @@ class Resolution:
 
 
 @dataclass
-class Node:
+class UnbuiltComponent:
     """A validated component of a spec, not yet constructed.
 
     Args:
         cls: its class.
-        values: its arguments, with nodes for the components among them.
+        values: its arguments, with unbuilt ones for the components among them.
         given: its arguments as the spec has them.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
@@ -72,7 +72,7 @@ class Node:
             RegistrationError: `__init__` leaves out what every component has to do.
         """
         specimens = {key: _specimens(value) for key, value in self.values.items()}
-        if any(node.specimen is None for node, _ in nodes_in(self.values)):
+        if any(inner.specimen is None for inner, _ in unbuilt_in(self.values)):
             return  # the unchecked one is reported
         try:
             with torch.device("meta"), _Undrawn():
@@ -110,19 +110,21 @@ class _Undrawn(TorchFunctionMode):
 _DRAWS = frozenset({"normal_", "uniform_", "random_", "exponential_", "bernoulli_", "cauchy_", "log_normal_"})
 
 
-def nodes_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Node, tuple[str | int, ...]]]:
+def unbuilt_in(
+    value: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[UnbuiltComponent, tuple[str | int, ...]]]:
     """The components in a value and in those components, with their paths in the document."""
-    if isinstance(value, Node):
+    if isinstance(value, UnbuiltComponent):
         yield value, path
         value = value.values
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            yield from nodes_in(item, (*path, key))
+            yield from unbuilt_in(item, (*path, key))
 
 
 def _filled(value: Any, path: tuple[str | int, ...]) -> Any:
-    if isinstance(value, Node):
+    if isinstance(value, UnbuiltComponent):
         return value.construct(path)
     if isinstance(value, dict):
         return {key: _filled(item, (*path, key)) for key, item in value.items()}
@@ -132,7 +134,7 @@ def _filled(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _specimens(value: Any) -> Any:
-    if isinstance(value, Node):
+    if isinstance(value, UnbuiltComponent):
         return value.specimen
     if isinstance(value, dict):
         return {key: _specimens(item) for key, item in value.items()}
@@ -170,10 +172,12 @@ def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
         raise _custom(
             "component_name", f"should be the name of a {cls.kind}, or an object with 'name' and its parameters"
         )
-    return _node(cls, name, parameters, value, context)
+    return _unbuilt(cls, name, parameters, value, context)
 
 
-def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution) -> Node:
+def _unbuilt(
+    cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution
+) -> UnbuiltComponent:
     registry = context.registry
     context.components += 1
     if context.components > MAX_COMPONENTS:
@@ -189,17 +193,17 @@ def _node(cls: type[Declared], name: str, parameters: dict[str, Any], value: Any
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
     try:
-        node = Node(found, validated(parameters_model(found), parameters, context), parameters)
+        unbuilt = UnbuiltComponent(found, validated(parameters_model(found), parameters, context), parameters)
     except ValidationError:
         raise
     except Exception as error:  # a validator in a hint may raise anything
         raise _custom("component_rule", f"{found.__name__} cannot be checked: {_reason(error)}", error) from error
     if context.check:
         try:
-            node.check()
+            unbuilt.check()
         except (ValueError, RegistrationError) as error:
             raise _custom("component_rule", _reason(error), error) from error
-    return node
+    return unbuilt
 
 
 def _as_arguments(value: Any) -> str:

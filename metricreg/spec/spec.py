@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from metricreg.components import Loss, Miner
-from metricreg.components.resolve import Resolution, cause_of, nodes_in
+from metricreg.components.resolve import Resolution, cause_of, unbuilt_in
 from metricreg.components.type_hints import as_choice, as_int
 from metricreg.components.validation_errors import pointer, problems_of, shown
 from metricreg.engine.execution import Execution, PlanName
@@ -80,7 +80,7 @@ class PipelineSpec(BaseModel):
 
     schema_: StrictStr | None = Field(None, alias="$schema", description="where an editor finds the schema")
     version: Annotated[Literal[1], BeforeValidator(as_choice)] = Field(1, description="the version of this format")
-    loss: Loss = Field(description="what is minimised")
+    loss: Loss = Field(description="what is minimised")  # once parsed an UnbuiltComponent, as is miner
     miner: Miner | None = Field(None, description="which pairs or triplets are used; all without one")
     requires: Annotated[dict[str, StrictStr], Field(max_length=MAX_REQUIRES), AfterValidator(_requirements)] = Field(
         {}, description='distributions that must be installed, with their versions: {"acme-reducers": ">=1.2,<2"}'
@@ -157,8 +157,8 @@ def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, tu
     except ValidationError as error:
         problems = problems_of(error, document, lambda node: _known_keys(node, document, context))
         raise SpecError(problems) from cause_of(error)
-    nodes = nodes_in({"loss": parsed.loss, "miner": parsed.miner})
-    return parsed, tuple(Problem(pointer(path), node.unchecked) for node, path in nodes if node.unchecked)
+    unbuilt = unbuilt_in({"loss": parsed.loss, "miner": parsed.miner})
+    return parsed, tuple(Problem(pointer(path), each.unchecked) for each, path in unbuilt if each.unchecked)
 
 
 def _known_keys(node: Any, document: Mapping[str, Any], context: Resolution) -> list[str] | None:
