@@ -37,16 +37,16 @@ SMALL = 2048
 """Samples that are enough to see whether a mechanism is used."""
 
 
-def _both(cache: TileCache, batch: Batch, key: Any, make: Any, of: Any = None) -> tuple[Tensor, Tensor]:
+def _prepared(cache: TileCache, batch: Batch, key: Any, make: Any, of: Any = None) -> tuple[Tensor, Tensor]:
     first = (lambda x: x) if of is None else of[1]
     return make(first(batch.anchors)), make(first(batch.references))
 
 
-def _listed(cache: TileCache, batch: Batch, key: Any, make: Any, index: Tensor) -> tuple[Tensor, Tensor]:
+def _prepared_at(cache: TileCache, batch: Batch, key: Any, make: Any, index: Tensor) -> tuple[Tensor, Tensor]:
     return make(batch.anchors), make(batch.references)[index]
 
 
-def _whole(cache: TileCache, batch: Batch, key: Any, make: Any, of: Any) -> Tensor:
+def _of_references(cache: TileCache, batch: Batch, key: Any, make: Any, of: Any) -> Tensor:
     made: Tensor = make(batch.references if of is None else of[1](batch.references))
     return made
 
@@ -65,16 +65,14 @@ def _nothing(*given: Any) -> None:
 
 MECHANISMS: dict[str, list[tuple[Any, str, Callable[..., Any]]]] = {
     "what is made of references, once a step": [
-        (TileCache, "both", _both),
-        (TileCache, "listed", _listed),
-        (TileCache, "whole", _whole),
+        (TileCache, "prepared", _prepared),
+        (TileCache, "prepared_at", _prepared_at),
+        (TileCache, "of_references", _of_references),
     ],
     "lists of classmates in place of masks": [(execution, "lists_positives", _never)],
     "half of a symmetric comparison": [(loss_module, "has_mark", _never)],
     "half of the sums over negatives": [(LogSumExpLoss, "logsumexp_by_halves", _nothing)],
-    "gradients of several terms in the forward pass": [
-        (tiled, "_are_separable", lambda _, carriers: len(carriers) < 2)
-    ],
+    "gradients of several terms in the forward pass": [(tiled, "_are_separable", lambda _, sizes: len(sizes) < 2)],
     "log-sum-exp with its derivative": [(logsumexp, "needs_plain_operations", _always)],
     "sums between bounds with their derivative": [(masked, "needs_plain_operations", _always)],
     "square roots and unit rows with their derivative": [(safe, "needs_plain_operations", _always)],

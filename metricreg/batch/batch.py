@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from metricreg.batch.comparison import Comparison
-from metricreg.batch.inputs import check_rows, check_tensors, read_inputs
+from metricreg.batch.inputs import check_proxies, check_tensors, read_inputs
 from metricreg.batch.labels import Matching
 from metricreg.batch.tuples import Pairs, Selection, Triplets
 from metricreg.errors import InputError, MetricregError
@@ -22,8 +22,8 @@ Made = tuple[Hashable, Rowwise]
 """What is made of each row first: its key, and the function."""
 
 
-class Plan(Protocol):
-    """How the batch of a step is gone over: by the engine, which knows whether in tiles."""
+class Context(Protocol):
+    """What the batch of a step asks the engine, which knows whether it is gone over in tiles."""
 
     @property
     def tile(self) -> int | None:
@@ -49,13 +49,13 @@ class Plan(Protocol):
 class Cache(Protocol):
     """What is made of the references once a step."""
 
-    def both(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None) -> tuple[Tensor, Tensor]:
+    def prepared(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared`."""
 
-    def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
+    def prepared_at(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared_at`."""
 
-    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
+    def of_references(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
         """As `Batch.of_references`."""
 
 
@@ -78,7 +78,7 @@ class Batch(Comparison):
         shared: further tensors about the whole batch, put there by `Loss.prepare`.
     """
 
-    _plan: Plan | None = field(default=None, init=False, repr=False)
+    _context: Context | None = field(default=None, init=False, repr=False)
     _cache: Cache | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -123,7 +123,7 @@ class Batch(Comparison):
     def lists_positives(self) -> bool:
         """Whether what is only about positives looks at K columns, not at M; the engine decides."""
         if self._lists is None:
-            return False if self._plan is None else self._plan.lists_positives(self)
+            return False if self._context is None else self._context.lists_positives(self)
         return self._lists
 
     # -- what is made of the embeddings once a step -------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Batch(Comparison):
             of: what is made first, of which it is made; of the embeddings if None.
         """
         if self._cache is not None:
-            return self._cache.both(self, key, make, of)
+            return self._cache.prepared(self, key, make, of)
         x, y = (self.anchors, self.references) if of is None else self.prepared(*of)
         made = make(x)
         return made, made if self.is_self_comparison else make(y)
@@ -145,14 +145,14 @@ class Batch(Comparison):
     def prepared_at(self, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """`make(anchors)`, and the rows of `make(references)` that an index `[A, K]` lists, `[A, K, ...]`."""
         if self._cache is not None:
-            return self._cache.listed(self, key, make, index)
+            return self._cache.prepared_at(self, key, make, index)
         x, y = self.prepared(key, make)
         return x, y[index]
 
     def of_references(self, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None = None) -> Tensor:
         """`make` of all references of the step, whichever this batch has, or of what is made of them; made once."""
         if self._cache is not None:
-            return self._cache.whole(self, key, make, of)
+            return self._cache.of_references(self, key, make, of)
         return make(self.references if of is None else self.prepared(*of)[1])
 
     # -- what `prepare` may ask of all anchors ------------------------------------------------------------------------
@@ -163,8 +163,8 @@ class Batch(Comparison):
         For what a loss needs to know of *other* rows: call it in `prepare` and keep the result in `per_anchor`, or what
         follows from all of it in `shared`. Each run is computed again in the backward pass instead of being stored.
         """
-        if self._plan is not None:
-            return self._plan.map(self, function)
+        if self._context is not None:
+            return self._context.map(self, function)
         parts = [self.rows(i, j) for i, j in self.tiles(size)]
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # a compiler decides itself what is stored
             return torch.cat([function(part) for part in parts])
@@ -176,22 +176,22 @@ class Batch(Comparison):
         Of a batch compared with itself, each pair is looked at once. Nothing looks whether it is the same: this is for
         `LogSumExpLoss`, which does.
         """
-        return function(self).sum(1) if self._plan is None else self._plan.pair_sums(self, function)
+        return function(self).sum(1) if self._context is None else self._context.pair_sums(self, function)
 
     @property
-    def has_plan(self) -> bool:
+    def has_context(self) -> bool:
         """Whether it is of a step of the engine."""
-        return self._plan is not None
+        return self._context is not None
 
     @property
     def may_tile(self) -> bool:
         """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
-        return self._plan is not None and not self._plan.dense and not torch.compiler.is_compiling()
+        return self._context is not None and not self._context.dense and not torch.compiler.is_compiling()
 
     @property
     def tile(self) -> int | None:
         """How many anchors the engine takes at a time; None for all at once."""
-        return None if self._plan is None else self._plan.tile
+        return None if self._context is None else self._context.tile
 
     # -- other views --------------------------------------------------------------------------------------------------
 
@@ -240,9 +240,9 @@ class Batch(Comparison):
         """Bounds of consecutive runs of at most `size` anchors; one empty run for an empty batch."""
         return ((i, min(i + size, len(self))) for i in range(0, max(len(self), 1), size))
 
-    def for_plan(self, plan: Plan) -> Batch:
-        """The same batch, for one step of a plan."""
-        return self._with(_memo=self._memo, _plan=plan, _cache=plan.cache())
+    def with_context(self, context: Context) -> Batch:
+        """The same batch, for one step of the engine."""
+        return self._with(_memo=self._memo, _context=context, _cache=context.cache())
 
     def with_tensors(self, **changes: Any) -> Batch:
         """The same batch on other tensors of the same values: what is known of its pairs stays known."""
@@ -254,7 +254,7 @@ class Batch(Comparison):
         if "self_index" in changes:
             changes = {"_diagonal": False, **changes}
         if "anchors" in changes or "references" in changes:
-            changes = {"_cache": None if self._plan is None else self._plan.cache(), **changes}
+            changes = {"_cache": None if self._context is None else self._context.cache(), **changes}
         every = fields(self)
         values = {
             **{f.name: getattr(self, f.name) for f in every},
@@ -311,7 +311,7 @@ class Batch(Comparison):
         """
         if not self.is_self_comparison:
             raise InputError("this objective compares embeddings with rows of its own and takes no ref_embeddings")
-        check_rows(self.anchors, self.anchor_labels, references, labels)
+        check_proxies(self.anchors, self.anchor_labels, references, labels)
         weights = self.row_weights()
         return self._with(
             references=references, reference_labels=labels, self_index=None, selection=None, weights=weights

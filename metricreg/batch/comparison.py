@@ -133,7 +133,7 @@ class Comparison:
             found = (
                 known
                 and self.lists_positives
-                and self._pairing.most * self.anchors.shape[1] * FEW_POSITIVES_RATIO <= len(self.references)
+                and self._pairing.max_class_size * self.anchors.shape[1] * FEW_POSITIVES_RATIO <= len(self.references)
             )
             object.__setattr__(self, "_few", found)
         return bool(self._few)

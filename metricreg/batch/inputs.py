@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metricreg.batch.labels import check_alike, read_labels
+from metricreg.batch.labels import check_label_shapes, read_labels
 from metricreg.batch.tuples import read_tuples
 from metricreg.errors import InputError, MetricregError
 
@@ -34,10 +34,10 @@ def read_inputs(embeddings: Any, labels: Any, tuples: Any, ref_embeddings: Any, 
         references = read_embeddings("ref_embeddings", ref_embeddings)
         reference_labels = read_labels("ref_labels", ref_labels, "ref_embeddings", references)
         self_index = None
-        anchors, references = together(anchors, references)
+        anchors, references = promote_dtypes(anchors, references)
         if tuples is None and (anchor_labels is None) != (reference_labels is None):
             raise InputError("give both labels and ref_labels, or neither")
-    check_alike(anchor_labels, reference_labels)
+    check_label_shapes(anchor_labels, reference_labels)
     selection = None if tuples is None else read_tuples(tuples, len(anchors), len(references), anchors.device)
     return {
         "anchors": anchors,
@@ -71,7 +71,7 @@ def read_embeddings(name: str, value: Any) -> Tensor:
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
-def together(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+def promote_dtypes(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     """Anchors `[A, D]` and a separate set of references `[M, D]` in the wider of their types.
 
     Raises:
@@ -111,7 +111,7 @@ def check_tensors(changes: Mapping[str, Any], anchors: int) -> None:
                 raise MetricregError(f"{key}['{name}'] of a batch is {wanted}; got {given}")
 
 
-def check_rows(anchors: Tensor, given: Tensor | None, rows: Tensor, labels: Tensor) -> None:
+def check_proxies(anchors: Tensor, given: Tensor | None, rows: Tensor, labels: Tensor) -> None:
     """Refuse rows of a loss's own that do not fit a batch.
 
     Args:

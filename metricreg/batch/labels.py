@@ -129,7 +129,7 @@ def check_single(labels: Tensor, owner: str, instead: str = "Sets of labels are 
         raise InputError(f"{owner} takes one label a sample, [{len(labels)}]; got {list(labels.shape)}. {instead}")
 
 
-def check_alike(labels: Tensor | None, ref_labels: Tensor | None) -> None:
+def check_label_shapes(labels: Tensor | None, ref_labels: Tensor | None) -> None:
     """Refuse labels of different shapes for anchors and references, where both have some.
 
     Raises:

@@ -157,7 +157,7 @@ class Pairing:
         return self._by_label
 
     @property
-    def most(self) -> int:
+    def max_class_size(self) -> int:
         """How many references have the same label at most."""
         _, number = torch.unique_consecutive(self.by_label[0], return_counts=True)
         return int(number.max()) if len(number) else 0
@@ -167,8 +167,8 @@ class Pairing:
         if (
             self.match is None
             and len(self.labels)
-            and self.most <= SHORT
-            and self.most * SPARSE <= len(self.ref_labels)
+            and self.max_class_size <= SHORT
+            and self.max_class_size * SPARSE <= len(self.ref_labels)
         ):
             self.classmates  # noqa: B018 - kept
 

@@ -53,7 +53,7 @@ class Pairs:
         p, q = slice(*_offsets(self.anchor, i, j)), slice(*_offsets(self.anchor2, i, j))
         return Pairs(self.anchor[p] - i, self.positive[p], self.anchor2[q] - i, self.negative[q], repeats=self.repeats)
 
-    def shifted(self, i: int) -> Pairs:
+    def offset_anchors(self, i: int) -> Pairs:
         """The same pairs with their anchors counted from row i on."""
         return replace(self, anchor=self.anchor + i, anchor2=self.anchor2 + i)
 
@@ -69,7 +69,7 @@ class Pairs:
         """How often each row is listed, `[A]`: as an anchor, or wherever it stands."""
         return _occurrences(self.columns() if with_references else (self.anchor, self.anchor2), rows)
 
-    def at_most(self, count: int) -> Pairs:
+    def subsample(self, count: int) -> Pairs:
         """At most so many positive and so many negative pairs of each anchor, drawn without replacement."""
         p, q = _drawn(self.anchor, count), _drawn(self.anchor2, count)
         return replace(
@@ -113,7 +113,7 @@ class Triplets:
         t = slice(*_offsets(self.anchor, i, j))
         return Triplets(self.anchor[t] - i, self.positive[t], self.negative[t])
 
-    def shifted(self, i: int) -> Triplets:
+    def offset_anchors(self, i: int) -> Triplets:
         """The same triplets with their anchors counted from row i on."""
         return replace(self, anchor=self.anchor + i)
 
@@ -129,7 +129,7 @@ class Triplets:
         """How often each row is listed, `[A]`: as an anchor, or wherever it stands."""
         return _occurrences(self.columns() if with_references else (self.anchor,), rows)
 
-    def at_most(self, count: int) -> Triplets:
+    def subsample(self, count: int) -> Triplets:
         """At most so many triplets of each anchor, drawn without replacement."""
         t = _drawn(self.anchor, count)
         return Triplets(self.anchor[t], self.positive[t], self.negative[t])
@@ -168,7 +168,7 @@ def _drawn(anchor: Tensor, count: int) -> Tensor:
     return order[place < count].sort().values
 
 
-def checked(selection: Selection, rows: int, columns: int, giver: str) -> Selection:
+def checked_selection(selection: Selection, rows: int, columns: int, giver: str) -> Selection:
     """A selection that someone else's code made: indices that fit, sorted by anchor. Waits for the device.
 
     Args:

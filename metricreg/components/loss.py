@@ -24,7 +24,7 @@ from metricreg.components.regularizer import Regularizer
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import mentions
 from metricreg.engine.evaluate import (
-    StepPlan,
+    StepContext,
     TermValues,
     bind_terms,
     evaluate_terms,
@@ -162,7 +162,7 @@ class Loss(Component):
         with _full_precision(batch.anchors.device.type):
             of_pairs = self.distance.is_symmetric
             tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
-            prepared = self._prepared(batch, StepPlan(tile, self, of_pairs, execution.plan == "dense"))
+            prepared = self._prepared(batch, StepContext(tile, self, of_pairs, execution.plan == "dense"))
             tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
             halves = of_pairs and has_mark(self.terms, symmetric) and self.reducer.is_by_value
             if tile is not None and halves and prepared.is_symmetric_comparison:
@@ -180,11 +180,11 @@ class Loss(Component):
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
             return _total(list(values.values()), batch) + batch.nan_if_not_finite()
 
-    def _prepared(self, batch: Batch, plan: StepPlan) -> Batch:
-        prepared = self.prepare(self.with_match(batch).for_plan(plan))
+    def _prepared(self, batch: Batch, plan: StepContext) -> Batch:
+        prepared = self.prepare(self.with_match(batch).with_context(plan))
         if not isinstance(prepared, Batch):
             raise MetricregError(f"{type(self).__name__}.prepare returned {type_and_shape(prepared)}; expected a Batch")
-        return prepared if prepared.has_plan else prepared.for_plan(plan)
+        return prepared if prepared.has_context else prepared.with_context(plan)
 
     def with_match(self, batch: Batch) -> Batch:
         """The batch in which this loss's match says what belongs together, if it has one."""
@@ -207,7 +207,7 @@ class Loss(Component):
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of a batch, unreduced, dense; penalties included."""
         with _full_precision(batch.anchors.device.type):
-            prepared = self._prepared(batch, StepPlan(None, self, self.distance.is_symmetric, dense=True))
+            prepared = self._prepared(batch, StepContext(None, self, self.distance.is_symmetric, dense=True))
             found = dict(bind_terms(self.terms(prepared), prepared, self.terms))
             found |= dict(bind_terms(self.batch_terms(prepared), prepared, self.batch_terms)) | self.penalties(batch)
             return {name: term for name, term in found.items() if isinstance(term, Term) or term.finalize is not None}

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.batch.tuples import Pairs, Selection, Triplets, checked
+from metricreg.batch.tuples import Pairs, Selection, Triplets, checked_selection
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.match import Match
@@ -66,7 +66,7 @@ class Miner(Component):
 
     def mine(self, batch: Batch) -> Selection:
         """Pairs or triplets of all anchors: `select` of each tile, put together."""
-        parts = [self._selected(part).shifted(first) for first, part in self.tiles(batch)]
+        parts = [self._selected(part).offset_anchors(first) for first, part in self.tiles(batch)]
         if len({type(part) for part in parts}) > 1:
             raise MetricregError(
                 f"{type(self).__name__}.select returned Pairs for some anchors and Triplets for others"
@@ -91,7 +91,7 @@ class Miner(Component):
             raise MetricregError(
                 f"{type(self).__name__}.select returned {type_and_shape(found)}; expected Pairs or Triplets"
             )
-        return checked(found, len(batch), len(batch.references), f"{type(self).__name__}.select")
+        return checked_selection(found, len(batch), len(batch.references), f"{type(self).__name__}.select")
 
     @torch.no_grad()
     def forward(
@@ -118,8 +118,8 @@ class Miner(Component):
                 f"{type(self).__name__}.mine returned {type_and_shape(found)}; expected Pairs or Triplets"
             )
         if type(self).mine is not Miner.mine:
-            found = checked(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
-        return found if self.tuples_per_anchor == "all" else found.at_most(int(self.tuples_per_anchor))
+            found = checked_selection(found, len(batch), len(batch.references), f"{type(self).__name__}.mine")
+        return found if self.tuples_per_anchor == "all" else found.subsample(int(self.tuples_per_anchor))
 
     def effective_arguments(self) -> dict[str, Any]:
         """The slots in use."""

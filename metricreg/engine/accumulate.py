@@ -13,6 +13,8 @@ from metricreg.batch.batch import Made
 Name = tuple[Any, Any]
 ALL = slice(None)
 REFERENCES: Name = ("references", "")
+ALL_OUTPUTS = -1
+"""In the place of the index of an output: the gradient of Σ output_gradient·output."""
 
 
 class Leaves:
@@ -39,15 +41,15 @@ class Leaves:
         self._of_anchors: dict[Name, Tensor] = {}
         self._sums: dict[int, dict[Hashable, Tensor]] = {}
 
-    def begin(self) -> None:
+    def clear(self) -> None:
         """Forget the leaves of the last tile."""
         self._current, self._of_anchors = {}, {}
 
-    def made(self, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Name:
+    def made_name(self, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Name:
         """The name of `make` of the references, called once for all tiles, with a graph that leads to the inputs."""
         name = ("made", key)
         if name not in self._tensors:
-            source = REFERENCES if of is None else self.made(*of, None)
+            source = REFERENCES if of is None else self.made_name(*of, None)
             with torch.set_grad_enabled(self.grad):
                 self._tensors[name] = make(self._tensors[source])
         return name
@@ -72,6 +74,7 @@ class Leaves:
             key: Hashable = name, which.start, which.stop
         else:
             key = name, len(self._current)
+        # one object for equal slices: is_self_comparison is by identity, and without it own rows take two products
         if key not in self._current:
             some = tensor if which is ALL else tensor[which]
             leaf = some if which is ALL and name in self.inputs else some.detach().requires_grad_(tensor.requires_grad)
@@ -84,12 +87,12 @@ class Leaves:
         return [leaf for _, _, leaf in self._current.values() if leaf.requires_grad] + self.parameters
 
     def add(
-        self, carrier: int, outputs: Sequence[Tensor], output_gradients: Sequence[Tensor], again: bool = False
+        self, output_index: int, outputs: Sequence[Tensor], output_gradients: Sequence[Tensor], again: bool = False
     ) -> None:
-        """Add the gradient of Σ output_gradient·output to the sums of a carrier.
+        """Add the gradient of Σ output_gradient·output to the sums of an output.
 
         Args:
-            carrier: whose gradient it is.
+            output_index: whose gradient it is, or `ALL_OUTPUTS`.
             outputs: what the tile gave.
             output_gradients: the gradient of each.
             again: whether the same tile is differentiated once more.
@@ -98,13 +101,13 @@ class Leaves:
         parts = torch.autograd.grad(outputs, self.current, output_gradients, retain_graph=again, allow_unused=True)
         for (name, which, _), part in zip(found, parts, strict=False):
             if part is not None:
-                self._add(carrier, name, self._tensors[name], which, part)
+                self._add(output_index, name, self._tensors[name], which, part)
         for k, (parameter, part) in enumerate(zip(self.parameters, parts[len(found) :], strict=True)):
             if part is not None:
-                self._add(carrier, k, parameter, ALL, part)
+                self._add(output_index, k, parameter, ALL, part)
 
-    def _add(self, carrier: int, key: Hashable, like: Tensor, which: slice | Tensor, part: Tensor) -> None:
-        sums = self._sums.setdefault(carrier, {})
+    def _add(self, output_index: int, key: Hashable, like: Tensor, which: slice | Tensor, part: Tensor) -> None:
+        sums = self._sums.setdefault(output_index, {})
         if which is ALL:
             sums[key] = sums[key].add_(part) if key in sums else part.clone()
             return
@@ -114,9 +117,9 @@ class Leaves:
         else:
             total[which].add_(part)
 
-    def gradients(self, carrier: int) -> list[Tensor | None]:
+    def gradients(self, output_index: int) -> list[Tensor | None]:
         """Of the inputs, then of the parameters. What was made of the references passes its gradient on, once."""
-        sums = dict(self._sums.get(carrier, {}))
+        sums = dict(self._sums.get(output_index, {}))
         made = [key for key in sums if isinstance(key, tuple) and key[0] == "made"]
         keys: list[Hashable] = [*self.inputs, *range(len(self.parameters))]
         sources = [*self.inputs.values(), *self.parameters]

@@ -45,8 +45,10 @@ class ReducerLike(Protocol):
 
 
 @dataclass(frozen=True)
-class StepPlan:
-    """How the batch of one step is gone over.
+class StepContext:
+    """What the batch of one step asks the engine for: functions of all anchors, and a cache.
+
+    The sweep of the terms does not go by it, but by what `evaluate_terms` is given.
 
     Args:
         tile: anchors a tile; None for all at once.
@@ -132,8 +134,8 @@ def evaluate_terms(
     """
     if tile is None:
         return reduce_terms(bind_terms(terms(batch), batch, terms), reducer)
-    reduced, totals = _tiled(terms, reducer, batch, tile, module, symmetric and batch.is_symmetric_comparison)
-    return _finalized([(each, totals[each.span]) for each in reduced])
+    infos, totals = _tiled_statistics(terms, reducer, batch, tile, module, symmetric and batch.is_symmetric_comparison)
+    return _finalized([(each, totals[each.span]) for each in infos])
 
 
 def reduce_terms(terms: Terms, reducer: ReducerLike) -> TermValues:
@@ -235,40 +237,40 @@ def _one_value(value: Any, name: str, maker: str) -> Tensor:
     return value
 
 
-def _tiled(
+def _tiled_statistics(
     terms: Callable[[Batch], Terms], reducer: ReducerLike, batch: Batch, tile: int, module: nn.Module, symmetric: bool
 ) -> tuple[list[StatisticsInfo], tuple[Tensor, ...]]:
     """What the statistics of all terms are, and their totals over the tiles, differentiable."""
-    reduced: list[StatisticsInfo] = []
+    infos: list[StatisticsInfo] = []
     number = len(batch)
 
     def statistics(part: Batch) -> list[Output]:
         now, outputs = _statistics(terms, reducer, part)
-        if reduced:
-            _check_same(reduced, now)
+        if infos:
+            _check_same(infos, now)
         elif number > 1 and any(len(part) in s.shape for s, _ in outputs):
             # an anchor less, where a statistic might be a value an anchor, which no sum is
             with torch.no_grad():
                 _check_same(now, _statistics(terms, reducer, part.rows(0, len(part) - 1))[0])
-        reduced[:] = now
+        infos[:] = now
         return outputs
 
     totals = Sweep(statistics, tile, module, symmetric=symmetric).outputs(batch)
-    return reduced, totals
+    return infos, totals
 
 
 def _statistics(
     terms: Callable[[Batch], Terms], reducer: ReducerLike, part: Batch
 ) -> tuple[list[StatisticsInfo], list[Output]]:
     """The statistics of all terms of some anchors: what they are, and themselves, with how many values those are of."""
-    reduced: list[StatisticsInfo] = []
+    infos: list[StatisticsInfo] = []
     outputs: list[Output] = []
     for name, term in bind_terms(terms(part), part, terms).items():
         each, given = term_statistics(name, term, reducer)
-        reduced.append(replace(each, start=len(outputs)))
+        infos.append(replace(each, start=len(outputs)))
         size = term.size if isinstance(term, Term) else max((s.numel() for s in given), default=0)
         outputs += [(s, size) for s in given]
-    return reduced, outputs
+    return infos, outputs
 
 
 def _check_same(before: Sequence[StatisticsInfo], now: Sequence[StatisticsInfo]) -> None:

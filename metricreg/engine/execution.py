@@ -55,7 +55,7 @@ class Execution:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
         if self.plan == "dense" or torch.compiler.is_compiling():
             return None
-        limit = CPU_TILE_VALUES if device_of(batch.anchors) == "cpu" else GPU_TILE_VALUES
+        limit = CPU_TILE_VALUES if planning_device(batch.anchors) == "cpu" else GPU_TILE_VALUES
         if self.plan == "auto" and len(batch) * width <= limit:
             return None
         enough = min(MIN_TILE_ANCHORS, MAX_TILE_GROWTH * limit // max(width, 1))
@@ -70,7 +70,7 @@ def lists_positives(batch: Batch) -> bool:
     """
     if batch.selection is not None or torch.compiler.is_compiling():
         return False
-    return len(batch.references) > MIN_LISTED_REFERENCES and device_of(batch.anchors) == "cpu"
+    return len(batch.references) > MIN_LISTED_REFERENCES and planning_device(batch.anchors) == "cpu"
 
 
 Bounds = Iterator[tuple[int, int]]
@@ -80,7 +80,7 @@ _chosen: ContextVar[Choose | None] = ContextVar("_chosen", default=None)
 _device: ContextVar[str | None] = ContextVar("_device", default=None)
 
 
-def selected_tiles(tiles: Bounds, what: str = "") -> Bounds:
+def sampled_tiles(tiles: Bounds, what: str = "") -> Bounds:
     """The tiles that are to be evaluated: all, unless somebody watches.
 
     Args:
@@ -106,7 +106,7 @@ def sample_tiles(choose: Choose) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def device_of(tensor: Tensor) -> str:
+def planning_device(tensor: Tensor) -> str:
     """The type of the device by which the engine chooses how to go about it: where a tensor is, unless somebody
     watches who means another.
     """

@@ -23,24 +23,24 @@ class StepCache:
         self._made: dict[Hashable, Tensor] = {}
         self._grad = torch.is_grad_enabled()
 
-    def both(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
+    def prepared(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared`."""
         y = self._once((key, "references"), make, self._source(batch, of, 1))
         if batch.is_self_comparison:
             return y, y
         return self._once((key, "anchors"), make, self._source(batch, of, 0)), y
 
-    def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
+    def prepared_at(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared_at`."""
-        x, y = self.both(batch, key, make)
+        x, y = self.prepared(batch, key, make)
         return x, y[index]
 
-    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
+    def of_references(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
         """As `Batch.of_references`."""
         return self._once((key, "whole"), make, self._source(batch, of, 1))
 
     def _source(self, batch: Batch, of: Made | None, which: int) -> Tensor:
-        return (batch.anchors, batch.references)[which] if of is None else self.both(batch, *of)[which]
+        return (batch.anchors, batch.references)[which] if of is None else self.prepared(batch, *of)[which]
 
     def _once(self, key: Hashable, make: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
         if key not in self._made:
@@ -62,20 +62,20 @@ class TileCache:
     def __init__(self, leaves: Leaves, anchors: slice, references: slice, alone: bool) -> None:
         self.leaves, self.anchors, self.references, self.alone = leaves, anchors, references, alone
 
-    def both(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
+    def prepared(self, batch: Batch, key: Hashable, make: Rowwise, of: Made | None = None) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared`."""
-        name = self.leaves.made(key, make, of)
+        name = self.leaves.made_name(key, make, of)
         return self._anchors(batch, name, make, of), self.leaves.rows(name, self.references)
 
-    def listed(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
+    def prepared_at(self, batch: Batch, key: Hashable, make: Rowwise, index: Tensor) -> tuple[Tensor, Tensor]:
         """As `Batch.prepared_at`."""
-        name = self.leaves.made(key, make, None)
+        name = self.leaves.made_name(key, make, None)
         first = self.references.start or 0
         return self._anchors(batch, name, make, None), self.leaves.rows(name, index + first if first else index)
 
-    def whole(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
+    def of_references(self, batch: Batch, key: Hashable, make: Callable[[Tensor], Tensor], of: Made | None) -> Tensor:
         """As `Batch.of_references`."""
-        return self.leaves.rows(self.leaves.made(key, make, of), ALL)
+        return self.leaves.rows(self.leaves.made_name(key, make, of), ALL)
 
     def _anchors(self, batch: Batch, name: Name, make: Rowwise, of: Made | None) -> Tensor:
         if self.alone:

@@ -21,8 +21,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
 from metricreg.batch import Batch
-from metricreg.engine.accumulate import ALL, REFERENCES, Leaves
-from metricreg.engine.execution import SEPARATE_GRADIENT_RATIO, selected_tiles
+from metricreg.engine.accumulate import ALL, ALL_OUTPUTS, REFERENCES, Leaves
+from metricreg.engine.execution import SEPARATE_GRADIENT_RATIO, sampled_tiles
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
 from metricreg.functional.torch_internals import has_hooks, has_tangent
@@ -43,12 +43,12 @@ class Block:
     Args:
         anchors: which anchors.
         references: which references, of a symmetric batch; all if None.
-        times: 2 for pairs that stand for those with their samples exchanged, too.
+        multiplicity: 2 for pairs that stand for those with their samples exchanged, too.
     """
 
     anchors: slice
     references: slice | None = None
-    times: int = 1
+    multiplicity: int = 1
 
 
 class Sweep:
@@ -106,8 +106,8 @@ class Sweep:
             output_gradients: the gradient of each output; None if it is not known yet.
 
         Returns:
-            The outputs; and gradients of what is wanted, that of Σ output_gradient·output under -1. Where those are not
-            known, that of each output that has one, if this takes hardly more than that of one.
+            The outputs; and gradients of what is wanted, that of Σ output_gradient·output under `ALL_OUTPUTS`. Where
+            those are not known, that of each output that has one, if this takes hardly more than that of one.
         """
         tensors = dict(zip(self.names, every, strict=False))
         held = dict(zip(self.held_names, every[len(tensors) :], strict=True))
@@ -121,43 +121,43 @@ class Sweep:
         leaves = Leaves(tensors, names, [t for t in held.values() if t.requires_grad] if self.wanted else [], grad)
         call = _with_state(self.module, held)
         outputs: list[Tensor] = []
-        carriers: dict[int, int] = {}  # of all tiles: one without positives, say, may carry less than the next
+        sizes: dict[int, int] = {}  # of outputs with a gradient; of all tiles, as one may be without positives, say
         for block in self.blocks(batch):
             with torch.set_grad_enabled(grad):
                 found = call(self.function, _part(batch, leaves, block))
-                if self.by_row and block.times == 1:  # what it gives of references is of the same rows
+                if self.by_row and block.multiplicity == 1:  # what it gives of references is of the same rows
                     found = found[:1]
                 if grad:
                     _check_sources([value for value, _ in found], leaves.current)
                 here = [k for k, (value, _) in enumerate(found) if value.requires_grad]
-                carriers |= {k: max(found[k][1], carriers.get(k, 0)) for k in here}
-                if grad and output_gradients is None and not _are_separable(found, carriers):
+                sizes |= {k: max(found[k][1], sizes.get(k, 0)) for k in here}
+                if grad and output_gradients is None and not _are_separable(found, sizes):
                     grad = False  # the gradients of several outputs are needed, and known only in the backward pass
                 if output_gradients is not None and here:
                     given = [self._output_gradient(output_gradients, k, block) for k in here]
-                    leaves.add(-1, [found[k][0] for k in here], given)
+                    leaves.add(ALL_OUTPUTS, [found[k][0] for k in here], given)
                 elif grad:
                     for k in here:
-                        times = torch.full_like(found[k][0], block.times)
-                        leaves.add(k, [found[k][0]], [times], again=k != here[-1])
+                        slopes = torch.full_like(found[k][0], block.multiplicity)
+                        leaves.add(k, [found[k][0]], [slopes], again=k != here[-1])
             if output_gradients is None:
                 self._put(outputs, [value.detach() for value, _ in found], block, batch)
-        done = [-1] if output_gradients is not None else list(carriers) if grad else []
-        return outputs, {carrier: leaves.gradients(carrier) for carrier in done}
+        done = [ALL_OUTPUTS] if output_gradients is not None else list(sizes) if grad else []
+        return outputs, {output_index: leaves.gradients(output_index) for output_index in done}
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
         """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
         if not self.symmetric:
-            yield from (Block(slice(i, j)) for i, j in selected_tiles(batch.tiles(self.tile), self.what))
+            yield from (Block(slice(i, j)) for i, j in sampled_tiles(batch.tiles(self.tile), self.what))
             return
-        for i, j in selected_tiles(_triangle(len(batch), self.tile), self.what):
+        for i, j in sampled_tiles(_triangle(len(batch), self.tile), self.what):
             yield Block(slice(i, j), slice(i, j))
             if j < len(batch):
-                yield Block(slice(i, j), slice(j, len(batch)), times=2)
+                yield Block(slice(i, j), slice(j, len(batch)), multiplicity=2)
 
     def _output_gradient(self, output_gradients: Sequence[Tensor], k: int, block: Block) -> Tensor:
         if not self.by_row:
-            return output_gradients[k] * block.times
+            return output_gradients[k] * block.multiplicity
         rows = block.references if k else block.anchors
         return output_gradients[0][rows]
 
@@ -169,9 +169,9 @@ class Sweep:
             for rows, value in zip((block.anchors, block.references), values, strict=False):
                 outputs[0][rows] += value
         elif outputs:
-            outputs[:] = [a + b * block.times for a, b in zip(outputs, values, strict=True)]
+            outputs[:] = [a + b * block.multiplicity for a, b in zip(outputs, values, strict=True)]
         else:
-            outputs[:] = [b * block.times if block.times != 1 else b for b in values]
+            outputs[:] = [b * block.multiplicity if block.multiplicity != 1 else b for b in values]
 
 
 def _triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
@@ -190,7 +190,7 @@ def _triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
 
 def _part(batch: Batch, leaves: Leaves, block: Block) -> Batch:
     """The batch of one tile, on leaves of its own."""
-    leaves.begin()
+    leaves.clear()
     rows, columns = block.anchors, ALL if block.references is None else block.references
     part = batch.rows(rows.start, rows.stop) if block.references is None else batch.block(rows, columns)
     changes: dict[str, Any] = {"per_anchor": dict(part.per_anchor), "shared": dict(part.shared)}
@@ -199,7 +199,7 @@ def _part(batch: Batch, leaves: Leaves, block: Block) -> Batch:
         owner, key = name
         if name == REFERENCES:
             changes["references"] = leaves.rows(name, columns)
-            if alone:
+            if alone:  # of equal slices the same object, by which is_self_comparison goes
                 changes["anchors"] = leaves.rows(name, rows)
         elif owner in ("per_anchor", "shared"):
             changes[owner][key] = leaves.rows(name, rows if owner == "per_anchor" else ALL)
@@ -208,12 +208,17 @@ def _part(batch: Batch, leaves: Leaves, block: Block) -> Batch:
     return part.with_tensors(**changes, _cache=TileCache(leaves, rows, columns, alone))
 
 
-def _are_separable(found: Sequence[Output], carriers: dict[int, int]) -> bool:
-    """Whether the gradients of all carriers take hardly more than that of the one of the most values."""
-    if any(found[k][0].ndim for k in carriers):
+def _are_separable(found: Sequence[Output], sizes: dict[int, int]) -> bool:
+    """Whether the gradients of all outputs with one take hardly more than that of the one of the most values.
+
+    Args:
+        found: the outputs.
+        sizes: of how many values each output with a gradient is made, by its index.
+    """
+    if any(found[k][0].ndim for k in sizes):
         return False
-    sizes = sorted(carriers.values())
-    return len(sizes) < 2 or sizes[-2] * SEPARATE_GRADIENT_RATIO <= sizes[-1]
+    ordered = sorted(sizes.values())
+    return len(ordered) < 2 or ordered[-2] * SEPARATE_GRADIENT_RATIO <= ordered[-1]
 
 
 # -- the module as it was ---------------------------------------------------------------------------------------------
@@ -280,24 +285,26 @@ class _Tiled(torch.autograd.Function):
         # hooks around, such as a checkpoint's, are for the whole sweep; detached, as a node that holds its result leaks
         with saved_tensors_hooks(Tensor.detach, _as_it_is):
             outputs, gradients = sweep.run(every)
-        ctx.sweep, ctx.carriers = sweep, list(gradients)
+        ctx.sweep, ctx.output_indices = sweep, list(gradients)
         ctx.mark_non_differentiable(*(t for t in outputs if not t.is_floating_point()))
         saved = [gradient for found in gradients.values() for gradient in found]
-        ctx.save_for_backward(*(saved if ctx.carriers else every))
+        ctx.save_for_backward(*(saved if ctx.output_indices else every))
         return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
         saved, wanted = _saved(ctx), ctx.sweep.wanted
-        if ctx.carriers:
+        if ctx.output_indices:
             count = len(wanted)
-            gradients = [_weighed(saved[n::count], [output_gradients[k] for k in ctx.carriers]) for n in range(count)]
+            gradients = [
+                _weighed(saved[n::count], [output_gradients[k] for k in ctx.output_indices]) for n in range(count)
+            ]
         else:
             with (
                 torch.enable_grad(),
                 torch.autocast(output_gradients[0].device.type, enabled=False),
             ):  # as in the forward pass
-                gradients = ctx.sweep.run(saved, output_gradients)[1][-1]
+                gradients = ctx.sweep.run(saved, output_gradients)[1][ALL_OUTPUTS]
         by_place = dict(zip(wanted, gradients, strict=True))
         return (None, *(by_place.get(k) for k in range(len(ctx.needs_input_grad) - 1)))
 

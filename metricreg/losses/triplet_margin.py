@@ -108,7 +108,7 @@ def random_triplets(batch: Batch, each: int) -> Triplets:
     In the memory of a tile of anchors.
     """
     size = max(1, CPU_TILE_VALUES // max(len(batch.references), 1))
-    parts = [_drawn(batch.rows(i, j), each).shifted(i).columns() for i, j in batch.tiles(size)]
+    parts = [_drawn(batch.rows(i, j), each).offset_anchors(i).columns() for i, j in batch.tiles(size)]
     return Triplets(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 

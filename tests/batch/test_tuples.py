@@ -53,10 +53,10 @@ def test_empty_lists_select_nothing(tuples: Any) -> None:
 def test_rows_are_the_entries_of_some_anchors_counted_from_the_first() -> None:
     part = read(([0, 0, 1, 2], [1, 3, 2, 0], [2, 0, 1, 3])).rows(1, 3)
     assert [c.tolist() for c in part.columns()] == [[0, 1], [2, 0], [1, 3]]
-    assert part.shifted(1).anchor.tolist() == [1, 2]
+    assert part.offset_anchors(1).anchor.tolist() == [1, 2]
     pairs = read(([0, 2], [3, 1], [0, 1, 2], [2, 0, 1])).rows(2, 3)
     assert [c.tolist() for c in pairs.columns()] == [[0], [1], [0], [1]]
-    assert pairs.shifted(2).anchor2.tolist() == [2]
+    assert pairs.offset_anchors(2).anchor2.tolist() == [2]
 
 
 def test_repeated_pairs_count_as_often() -> None:

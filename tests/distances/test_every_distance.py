@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from metricreg import Distance, MetricregError
 from metricreg import distances as D
 from metricreg.batch import Batch
-from metricreg.engine.evaluate import StepPlan
+from metricreg.engine.evaluate import StepContext
 from tests.oracle import DIM, DISTANCES, assert_close, rows, value_and_gradients
 from tests.reference.distances import Measure, dot_product_measure, lp_measure, mahalanobis_measure, snr_measure
 
@@ -251,7 +251,7 @@ def test_distances_in_a_batch_are_those_of_a_subclass(
     monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 0)
     x, y, distance = rows(5), rows(41, seed=1), kind(power=power)
     labels, ref_labels = torch.arange(5), torch.arange(41) % 20
-    batch = Batch.of(x, labels, ref_embeddings=y, ref_labels=ref_labels).for_plan(StepPlan(None, distance, True))
+    batch = Batch.of(x, labels, ref_embeddings=y, ref_labels=ref_labels).with_context(StepContext(None, distance, True))
     torch.testing.assert_close(distance.between(batch), distance(x, y))
     near, counts = distance.to_positives(batch)
     assert near.shape == (5, 3)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from metricreg import Batch, Execution, Loss
-from metricreg.engine.evaluate import StepPlan
+from metricreg.engine.evaluate import StepContext
 from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
 
@@ -78,7 +78,7 @@ def test_tiled_is_dense_for_every_loss_and_tile(name: str, size: int) -> None:
 
 
 def test_this_batch_lists_what_is_no_negative_where_more_would_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = Batch.of(rows(70), LABELS).for_plan(StepPlan(7, nn.Module(), True))
+    batch = Batch.of(rows(70), LABELS).with_context(StepContext(7, nn.Module(), True))
     assert batch.rows(0, 7).negative_mask.left_out is None
     monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 69)
     assert batch.rows(0, 7).negative_mask.left_out is not None

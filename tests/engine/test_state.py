@@ -128,7 +128,7 @@ def test_what_changes_in_place_before_the_backward_pass_is_refused() -> None:
         total.backward()
 
 
-def test_one_carrier_is_differentiated_in_the_forward_pass_whatever_changes_then() -> None:
+def test_one_output_is_differentiated_in_the_forward_pass_whatever_changes_then() -> None:
     x, labels = _data()
     queue = torch.randn(20, 4, dtype=torch.float64)
     arguments = {"ref_embeddings": queue, "ref_labels": torch.arange(20) % 3}

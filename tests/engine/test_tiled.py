@@ -132,7 +132,7 @@ def test_any_statistics_may_carry_the_gradient_in_any_tile(
 
 
 def test_the_gradient_of_the_loss_is_scaled_by_what_follows() -> None:
-    for name in ("ntxent", "contrastive"):  # one carrier, and two
+    for name in ("ntxent", "contrastive"):  # one output with a gradient, and two
         x, loss = rows(10), LOSSES[name]()
         want = value_and_gradients((loss(x, LABELS, execution=DENSE) * 3.0).square(), [x])
         assert_close(value_and_gradients((loss(x, LABELS, execution=tiles(3)) * 3.0).square(), [x]), want, 1e-12)
@@ -635,7 +635,7 @@ def test_a_symmetric_comparison_is_cut_into_blocks_of_no_more_values_than_a_tile
         rows, columns = block.anchors, block.references
         assert columns is not None
         assert seen[rows, columns].numel() <= tile * max(number, 1)
-        seen[rows, columns] += block.times
+        seen[rows, columns] += block.multiplicity
     assert torch.equal(seen + seen.T, torch.full((number, number), 2.0))
 
 

@@ -323,7 +323,7 @@ def test_at_most_so_many_tuples_of_an_anchor_are_kept(name: str, each: int) -> N
 def test_which_tuples_are_kept_is_drawn_evenly() -> None:
     triplets = Triplets(*torch.tensor([[0, 0, 0, 0, 2, 2], [1, 1, 1, 1, 0, 0], [2, 3, 4, 5, 6, 7]]))
     torch.manual_seed(0)
-    drawn = torch.cat([triplets.at_most(2).negative for _ in range(2000)]).bincount(minlength=8)
+    drawn = torch.cat([triplets.subsample(2).negative for _ in range(2000)]).bincount(minlength=8)
     assert drawn[6:].tolist() == [2000, 2000]
     assert ((drawn[2:6] - 1000).abs() < 100).all()  # a standard deviation is 22
 
