@@ -16,7 +16,7 @@ from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.match import Match
 from metricreg.engine.evaluate import type_and_shape
-from metricreg.engine.execution import CPU_TILE_VALUES
+from metricreg.engine.execution import tile_values
 from metricreg.errors import MetricregError, RegistrationError
 
 
@@ -82,7 +82,7 @@ class Miner(Component):
 
     def tiles(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Runs of anchors sized by `width`, each with the row it starts at; one empty run of an empty batch."""
-        size = max(1, CPU_TILE_VALUES // max(self.width(batch), 1))
+        size = max(1, tile_values(batch.anchors) // max(self.width(batch), 1))
         return ((i, batch.rows(i, j)) for i, j in batch.tiles(size))
 
     def _selected(self, batch: Batch) -> Selection:

@@ -55,11 +55,16 @@ class Execution:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
         if self.plan == "dense" or torch.compiler.is_compiling():
             return None
-        limit = CPU_TILE_VALUES if planning_device(batch.anchors) == "cpu" else GPU_TILE_VALUES
+        limit = tile_values(batch.anchors)
         if self.plan == "auto" and len(batch) * width <= limit:
             return None
         enough = min(MIN_TILE_ANCHORS, MAX_TILE_GROWTH * limit // max(width, 1))
         return self.tile or max(1, limit // max(width, 1), enough)
+
+
+def tile_values(tensor: Tensor) -> int:
+    """Values of one [tile, M] matrix on the device of a tensor."""
+    return CPU_TILE_VALUES if planning_device(tensor) == "cpu" else GPU_TILE_VALUES
 
 
 def lists_positives(batch: Batch) -> bool:

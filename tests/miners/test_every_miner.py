@@ -13,7 +13,7 @@ from torch import Tensor
 from metricreg import Batch, InputError, MetricregError, Miner, Pairs, Triplets
 from metricreg import miners as M
 from metricreg.distances import CosineSimilarity
-from metricreg.engine.execution import CPU_TILE_VALUES
+from metricreg.engine.execution import CPU_TILE_VALUES, GPU_TILE_VALUES, assume_device
 from metricreg.losses import ContrastiveLoss, MultipleLosses, SupConLoss, TripletMarginLoss
 from metricreg.pipeline import Pipeline, build
 from tests.largest_tensor import LargestTensor
@@ -124,7 +124,7 @@ def test_every_batch_is_mined(name: str, scenario: str) -> None:
 def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2, 0]), ALL[name][0]()
     want = miner(case.x, case.labels)
-    monkeypatch.setattr("metricreg.components.miner.CPU_TILE_VALUES", 18)  # two anchors a tile
+    monkeypatch.setattr("metricreg.components.miner.tile_values", lambda _: 18)  # two anchors a tile
     got = miner(case.x, case.labels)
     for g, w in zip(got.columns(), want.columns(), strict=True):
         assert torch.equal(g, w)
@@ -253,11 +253,21 @@ def test_triplets_are_looked_at_in_bounded_memory(miner: Miner) -> None:
     ids=lambda miner: type(miner).__name__,
 )
 def test_pairs_are_looked_at_in_bounded_memory(miner: Miner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.components.miner.CPU_TILE_VALUES", 4000)
+    monkeypatch.setattr("metricreg.components.miner.tile_values", lambda _: 4000)
     x, labels = rows(400, dtype=torch.float32).detach(), torch.arange(400) % 100
     with LargestTensor() as seen:
         found = miner(x, labels)
     assert seen.numel <= 12000 + 2 * sum(map(len, found.columns())) < 400 * 400 / 3
+
+
+@pytest.mark.parametrize(("device", "values"), [("cpu", CPU_TILE_VALUES), ("cuda", GPU_TILE_VALUES)])
+def test_tiles_are_as_large_as_those_of_a_loss_on_the_device(device: str, values: int) -> None:
+    class Wide(Miner):
+        def width(self, batch: Batch) -> int:
+            return values // 2
+
+    with assume_device(device):
+        assert [len(part) for _, part in Wide().tiles(Batch.of(rows(5), [0] * 5))] == [2, 2, 1]
 
 
 def test_pairs_here_and_triplets_there_are_refused() -> None:

@@ -34,7 +34,7 @@ def assert_as_hard(got: Any, want: Any, d: Tensor) -> None:
 def test_keeps_the_hardest_pairs(
     scenario: str, distance: str, share: float, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metricreg.components.miner.CPU_TILE_VALUES", tile)
+    monkeypatch.setattr("metricreg.components.miner.tile_values", lambda _: tile)
     case, (ours, measure) = SCENARIOS[scenario](), DISTANCES[distance]
     with torch.no_grad():
         want = reference.hdc(measure, case.x, case.references, case.chosen, share)
@@ -55,7 +55,7 @@ def test_memory_is_that_of_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
         return keep(self)
 
     monkeypatch.setattr(hdc._Hardest, "pairs", noted)
-    monkeypatch.setattr("metricreg.components.miner.CPU_TILE_VALUES", 1000)  # five anchors a tile
+    monkeypatch.setattr("metricreg.components.miner.tile_values", lambda _: 1000)  # five anchors a tile
     HDCMiner(0.01)(rows(200).detach(), torch.arange(200) % 4)
     assert 0 < most[0] < 2 * 300 + 1000 < 200 * 150
 
