@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
 from metricreg.components.marks import follows_matrix
-from metricreg.distances.lp import euclidean, euclidean_between
+from metricreg.distances.lp import euclidean_between
 from metricreg.errors import InputError
+from metricreg.functional.euclidean import euclidean
+from metricreg.functional.safe import safe_pow
 
 
 class MahalanobisDistance(Distance):
@@ -54,7 +56,7 @@ class MahalanobisDistance(Distance):
             nn.init.orthogonal_(self.factor, gain=math.sqrt(self.embedding_size / self.rank))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Mapped rows `[N, rank]`.
+        """The embeddings as they are; their differences are mapped, as those have more digits.
 
         Raises:
             InputError: another embedding size.
@@ -63,16 +65,19 @@ class MahalanobisDistance(Distance):
             raise InputError(
                 f"MahalanobisDistance has embedding_size {self.embedding_size}; the embeddings have {x.shape[-1]}"
             )
+        return x
+
+    def _mapped(self, x: Tensor) -> Tensor:
         return x @ self.factor.to(x.dtype).mT
 
     @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Euclidean distances of mapped rows `[X, Y]`."""
-        return euclidean(x, y)
+        return euclidean(x, y, self._mapped)
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not MahalanobisDistance.matrix or self._has_own_forward:
             return super().between(batch)
-        return euclidean_between(batch, self, self.power)
+        return safe_pow(euclidean_between(batch, self, linear=self._mapped), self.power)

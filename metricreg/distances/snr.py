@@ -12,8 +12,8 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.components import Distance
 from metricreg.components.marks import follows_matrix
-from metricreg.distances.lp import augmented, squared_euclidean
-from metricreg.functional.masked import greater_as_float
+from metricreg.distances.lp import euclidean_between
+from metricreg.functional.euclidean import euclidean
 from metricreg.functional.safe import normalize_rows, safe_pow
 
 
@@ -22,9 +22,8 @@ class SNRDistance(Distance):
 
     $$d(x, y) = \frac{\operatorname{var}(x - y)}{\operatorname{var}(x)}$$
 
-    Variances are over the D features, and come from the Gram matrix of centred rows. An anchor without variance counts
-    as having the least that leaves the result finite. Yuan et al. 2019, "Signal-to-Noise
-    Ratio: A Robust Distance Metric for Deep Metric Learning".
+    Variances are over the D features. An anchor without variance counts as having the least that leaves the result
+    finite. Yuan et al. 2019, "Signal-to-Noise Ratio: A Robust Distance Metric for Deep Metric Learning".
 
     Args:
         normalize: scale each embedding to unit length first.
@@ -42,18 +41,16 @@ class SNRDistance(Distance):
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Ratios `[X, Y]`; rows of x are the anchors."""
-        return self._ratios(augmented(x), augmented(y))
+        return euclidean(x, y, divisor=self._signal(x), root=False)
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not SNRDistance.matrix or self._has_own_forward:
             return super().between(batch)
-        ratios = self._ratios(*batch.prepared((self, "augmented"), augmented, (self, self.prepare)))
-        return safe_pow(ratios, self.power)
+        return safe_pow(euclidean_between(batch, self, root=False, divisor=self._signal), self.power)
 
-    def _ratios(self, x: Tensor, y: Tensor) -> Tensor:
-        """Of augmented rows."""
+    def _signal(self, x: Tensor) -> Tensor:
+        """D times the variance of prepared rows, but at least what leaves ratios finite, `[..., X, 1]`."""
         least = torch.finfo(x.dtype).eps if self.normalize else math.sqrt(torch.finfo(x.dtype).tiny)
-        ratios, resolution = squared_euclidean(x, y, divisor=x[..., -1:].clamp(min=least))
-        return ratios * greater_as_float(ratios.detach(), resolution)
+        return x.square().sum(-1, keepdim=True).clamp(min=least)

@@ -40,16 +40,23 @@ class _SafeSqrt(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (found,) = ctx.saved_tensors
-        return _over_twice(gradient, found), None
+        return over_twice(gradient, found), None
 
 
-def _over_twice(factor: Tensor, found: Tensor) -> Tensor:
+def over_twice(factor: Tensor, found: Tensor) -> Tensor:
     """A factor over twice a square root; 0 where that is 0."""
     if torch.is_grad_enabled():
         zero = found == 0.0
         return (factor / (2.0 * found.masked_fill(zero, 1.0))).masked_fill(zero, 0.0)
-    slope: Tensor = torch.ops.aten.threshold_backward(torch.div(factor, found).mul_(0.5), found, 0.0)
-    return slope
+    return where_positive(torch.div(factor, found).mul_(0.5), found)
+
+
+def where_positive(factor: Tensor, found: Tensor) -> Tensor:
+    """A factor where another value is greater than 0, else 0; in one pass."""
+    if torch.is_grad_enabled():
+        return torch.where(found > 0.0, factor, 0.0)
+    kept: Tensor = torch.ops.aten.threshold_backward(factor, found, 0.0)
+    return kept
 
 
 def safe_pow(values: Tensor, power: float) -> Tensor:

@@ -13,8 +13,8 @@ from typing_extensions import Unpack
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Regularizer, RegularizerSlots
 from metricreg.distances import CosineSimilarity
-from metricreg.distances.lp import euclidean
 from metricreg.errors import InputError
+from metricreg.functional.euclidean import euclidean
 from metricreg.reducers import DivisorReducer
 
 

@@ -1,0 +1,201 @@
+"""Euclidean distances from one product of matrices, with all digits where rows are near to each other, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg.functional.products import inner_products
+from metricreg.functional.safe import over_twice, safe_sqrt, where_positive
+from metricreg.functional.torch_internals import needs_plain_operations
+
+NEAR = 1.0 / 3.0
+"""Squared distances under the squared norms times the rounding error to this power have lost digits to cancellation."""
+NOISE = 16.0
+"""Under so many they are nothing but rounding."""
+
+
+def euclidean(
+    x: Tensor,
+    y: Tensor,
+    linear: Callable[[Tensor], Tensor] | None = None,
+    divisor: Tensor | None = None,
+    root: bool = True,
+) -> Tensor:
+    """Euclidean distances, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`.
+
+    Args:
+        x: rows.
+        y: rows.
+        linear: what differences are mapped by before their length is taken, `[..., D]` to `[..., E]`; if any.
+        divisor: `[..., X, 1]`, greater than 0, by which squared distances are divided; 1 if None.
+        root: whether they are the distances, or else their squares.
+    """
+    if not y.shape[-2]:
+        return x @ y.mT
+    if x.ndim > 2 and x.shape[-2] == 1:  # a few for each, which is as quick
+        differences = x - y if linear is None else linear(x - y)
+        squares = differences.square().sum(-1, keepdim=True).mT
+        squares = squares if divisor is None else squares / divisor
+        return safe_sqrt(squares) if root else squares
+    rows = Differences(lambda: (x, y), lambda j: (x, y[j]), row_in_the_middle(y), linear, divisor, root)
+    a = rows.centered(x)
+    if x is y and x.ndim == 2 and divisor is None:
+        own = torch.arange(len(x), device=x.device)
+        return rows.resolved(*squares_of_own_rows(a), own)
+    return rows.resolved(*squares_of_rows(augmented(a), augmented(rows.centered(y)), divisor))
+
+
+def augmented(x: Tensor) -> Tensor:
+    """Rows x as (x, 1, |x|²): with these, squared distances are products, `[..., X, D + 2]`."""
+    squares = x.square().sum(-1, keepdim=True)
+    return torch.cat([x, torch.ones_like(squares), squares], -1)
+
+
+def squares_of_rows(x: Tensor, y: Tensor, divisor: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """|x - y|² of augmented rows from one matrix product, `[..., X, Y]`; and |x|², `[..., X, 1]`.
+
+    Args:
+        x: rows.
+        y: rows.
+        divisor: `[..., X, 1]`, greater than 0, by which both are divided; 1 if None.
+    """
+    rows, ones, squares = x[..., :-2], x[..., -2:-1], x[..., -1:]
+    left, sizes = torch.cat([rows * -2.0, squares, ones], -1), squares.detach()
+    if divisor is not None:
+        size = divisor.detach()  # first, so that no gradient is divided by its square, which may be too large a number
+        left, sizes = left / size / (divisor / size), sizes / size
+    return left @ y.mT, sizes
+
+
+def squares_of_own_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of rows `[N, D]` with each other, whose gradient is one product instead of two."""
+    squares = torch.linalg.vecdot(x, x)[:, None]
+    return (squares + squares.mT).add(inner_products(x, x), alpha=-2.0), squares.detach()
+
+
+def row_in_the_middle(rows: Tensor) -> Tensor:
+    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
+    some = rows.detach()[..., :: max(1, rows.shape[-2] // 8), :]
+    return some.nanmedian(-2, keepdim=True).values
+
+
+@dataclass(eq=False)
+class Differences:
+    """The differences of rows whose lengths are distances, for those that a product has too few digits of.
+
+    Args:
+        every: gives all rows: `[..., X, D]` and `[..., Y, D]`.
+        at: gives the rows of x, `[X, D]`, and those of y at some places.
+        middle: what is first taken from all rows before a product: distances do not change, and cancellation does.
+        linear: as of `euclidean`.
+        divisor: as of `euclidean`.
+        root: as of `euclidean`.
+    """
+
+    every: Callable[[], tuple[Tensor, Tensor]]
+    at: Callable[[Tensor], tuple[Tensor, Tensor]]
+    middle: Tensor
+    linear: Callable[[Tensor], Tensor] | None = None
+    divisor: Tensor | None = None
+    root: bool = True
+
+    def mapped(self, x: Tensor) -> Tensor:
+        """After the linear map."""
+        return x if self.linear is None else self.linear(x)
+
+    def centered(self, x: Tensor) -> Tensor:
+        """Rows as they go into a product."""
+        return self.mapped(x - self.middle)
+
+    def resolved(self, squares: Tensor, sizes: Tensor, own: Tensor | None = None) -> Tensor:
+        """Distances, of squared ones from a product: those that cancellation left too few digits of are made anew.
+
+        If they are few, by the differences of their rows, in the memory of the squares; else all in float64.
+
+        Args:
+            squares: `[..., X, Y]`.
+            sizes: by what a square is to be judged, `[..., X, 1]`: the squared norms that it was made of.
+            own: `[X]`, the column of the row itself, whose distance is 0, or -1; None if there is none.
+        """
+        if squares.ndim > 2 or needs_plain_operations(squares):
+            squares, least = self._in_float64()
+            return safe_sqrt(squares, least) if self.root else squares.masked_fill(squares <= least, 0.0)
+        values, exact = squares.detach(), None
+        far, near = _near(values, sizes * torch.finfo(squares.dtype).eps ** NEAR, own)
+        if near is not None and len(near[0]) * self.middle.shape[-1] > squares.numel():
+            with torch.no_grad():  # the slopes of a product have the digits that the rows have
+                values, least = self._in_float64()
+            far, near = torch.gt(values, least, out=far), None
+        if near is not None:
+            x, y = self.at(near[1])
+            exact = self.mapped(x[near[0]] - y).square().sum(-1)
+            exact = exact if self.divisor is None else exact / self.divisor[near[0], 0]
+            exact = safe_sqrt(exact) if self.root else exact
+        found: Tensor = _Resolved.apply(squares, values, far, exact, near, self.root)  # type: ignore[no-untyped-call]
+        return found
+
+    def _in_float64(self) -> tuple[Tensor, Tensor]:
+        """Squares from a product in float64, and up to where those are nothing but rounding, `[..., X, 1]`."""
+        x, y = self.every()
+        wide = x.dtype if x.device.type == "mps" else torch.float64  # which has none
+        a, b = self.centered(x.to(wide)), self.centered(y.to(wide))
+        of_a, of_b = a.square().sum(-1, keepdim=True), b.square().sum(-1, keepdim=True)
+        squares = (of_a + of_b.mT).add_(a @ b.mT, alpha=-2.0)
+        least = of_a.detach() * (NOISE * torch.finfo(wide).eps)
+        if self.divisor is not None:
+            squares, least = squares / self.divisor, least / self.divisor.detach()
+        return squares.to(x.dtype), least.to(x.dtype)
+
+
+@torch.no_grad()
+def _near(squares: Tensor, least: Tensor, own: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    """Squares above a bound as 1, else 0, in their type; and rows and columns of the others but the own, if any."""
+    far = torch.gt(squares, least, out=torch.empty_like(squares))
+    others = far.shape[1] if own is None else far.shape[1] - (own >= 0).long()
+    rows = (far.sum(1) < others).nonzero()[:, 0]
+    if not len(rows):
+        return far, None
+    some = far if len(rows) == len(far) else far[rows]
+    i, columns = (some == 0.0).nonzero(as_tuple=True)
+    rows = rows[i]
+    if own is not None:
+        different = columns != own[rows]
+        rows, columns = rows[different], columns[different]
+    return far, (rows, columns)
+
+
+class _Resolved(torch.autograd.Function):
+    """Roots, or squares, of what is far, and what is given for what is near; 0 elsewhere, with gradient 0."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        squares: Tensor,
+        values: Tensor,
+        far: Tensor,
+        exact: Tensor | None,
+        near: tuple[Tensor, Tensor] | None,
+        root: bool,
+    ) -> Tensor:
+        found = far.mul_(values)
+        if root:
+            found.sqrt_()
+        if near is not None and exact is not None:
+            found[near] = exact
+        ctx.mark_dirty(far)
+        ctx.near, ctx.root = near, root
+        ctx.save_for_backward(found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (found,) = ctx.saved_tensors
+        slope = over_twice(gradient, found) if ctx.root else where_positive(gradient, found)
+        if ctx.near is None:
+            return slope, None, None, None, None, None
+        return slope.index_put(ctx.near, slope.new_zeros(())), None, None, gradient[ctx.near], None, None
