@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from metricreg.registry import KINDS, default_registry
 from metricreg.spec.describe import Description, describe
+from metricreg.spec.spec import validate
 
 try:
     import tomllib
@@ -73,13 +74,16 @@ def pages() -> dict[str, str]:
 
 
 def spec_of(kind: str, component: Any) -> dict[str, Any]:
-    """A whole spec in which a component stands where its kind stands."""
+    """A whole spec in which a component stands where its kind stands, and which some batch satisfies."""
     slots = {"distance": "distance", "reducer": "reducer", "regularizer": "embedding_regularizer", "match": "match"}
     if kind == "loss":
         return {"loss": component}
     if kind == "miner":
-        return {"loss": "contrastive", "miner": component}
-    return {"loss": {"name": "contrastive", slots[kind]: component}}
+        return {"loss": "triplet_margin", "miner": component}
+    centers = {"name": "soft_triple", "num_classes": 2, "embedding_size": 64, "centers_per_class": 2}
+    ways = [{"loss": {"name": name, slots[kind]: component}} for name in ("contrastive", "margin")]
+    ways.append({"loss": centers | {"weight_regularizer": component}})
+    return next((spec for spec in ways if not validate(spec)), ways[0])
 
 
 def _checks() -> str:

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from metricreg.batch.tuples import Pairs as Pairs
     from metricreg.batch.tuples import Triplets as Triplets
     from metricreg.components import Distance as Distance
+    from metricreg.components import LearnedNumber as LearnedNumber
     from metricreg.components import Loss as Loss
     from metricreg.components import LossSlots as LossSlots
     from metricreg.components import Match as Match
     from metricreg.components import Miner as Miner
     from metricreg.components import MinerSlots as MinerSlots
     from metricreg.components import OwnDistanceMinerSlots as OwnDistanceMinerSlots
+    from metricreg.components import PositiveNumber as PositiveNumber
     from metricreg.components import Reducer as Reducer
     from metricreg.components import Regularizer as Regularizer
     from metricreg.components import RegularizerSlots as RegularizerSlots
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from metricreg.engine.execution import Execution as Execution
     from metricreg.errors import InputError as InputError
     from metricreg.errors import MetricregError as MetricregError
+    from metricreg.errors import NothingToLearnWarning as NothingToLearnWarning
     from metricreg.errors import PluginError as PluginError
     from metricreg.errors import Problem as Problem
     from metricreg.errors import RegistrationError as RegistrationError
@@ -66,19 +69,29 @@ _HOMES = {
     "batch": ("Batch",),
     "components.component": ("create", "register"),
     "spec.document": ("load",),
-    "errors": ("InputError", "MetricregError", "PluginError", "Problem", "RegistrationError", "SpecError"),
+    "errors": (
+        "InputError",
+        "MetricregError",
+        "NothingToLearnWarning",
+        "PluginError",
+        "Problem",
+        "RegistrationError",
+        "SpecError",
+    ),
     "explanation.explainer": ("explain",),
     "explanation.explanation": ("Explanation",),
     "engine.execution": ("Execution",),
     "registry.hookspecs": ("hookimpl",),
     "components": (
         "Distance",
+        "LearnedNumber",
         "Loss",
         "LossSlots",
         "Match",
         "Miner",
         "MinerSlots",
         "OwnDistanceMinerSlots",
+        "PositiveNumber",
         "Reducer",
         "Regularizer",
         "RegularizerSlots",

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metricreg.bench.command import bench
-from metricreg.errors import MetricregError, PluginWarning, Problem
+from metricreg.errors import MetricregError, PluginWarning, Problem, SpecError, cut
 from metricreg.explanation.command import explain
 from metricreg.registry import KINDS, default_registry
 
@@ -93,6 +93,29 @@ def main(
         raise typer.Exit
 
 
+def _singular(kind: str) -> str:
+    """The kind that is meant, if it is given in the plural."""
+    return next((each for each in KINDS if kind in (each + "s", each + "es")), kind)
+
+
+def _kind_of(name: str) -> tuple[str, str]:
+    """The kind of a component that is given by its name alone, and the name.
+
+    Raises:
+        SpecError: no kind has it, or several have.
+    """
+    kind, registry = _singular(name), default_registry()
+    if kind in KINDS:
+        raise SpecError(f"which {kind}? metricreg describe {kind} NAME; metricreg list {kind} lists them", "")
+    having = [kind for kind in KINDS if name in registry.names(kind)]
+    if len(having) == 1:
+        return having[0], name
+    if having:
+        ways = " or ".join(f"metricreg describe {kind} {name}" for kind in having)
+        raise SpecError(f"'{name}' is the name of a {' and of a '.join(having)}: {ways}", "")
+    raise SpecError(f"no kind has a component '{cut(name)}'; metricreg list shows all", "")
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; all if left out.")] = None,
@@ -101,6 +124,7 @@ def list_(
     """List the installed components. Imports none of them."""
     with _errors():
         registry = default_registry()
+        kind = None if kind is None else _singular(kind)
         if kind is not None:
             registry.names(kind)  # refuses an unknown kind
         entries = [entry for entry in registry if kind in (None, entry.kind)]
@@ -114,12 +138,16 @@ def list_(
 
 
 @app.command()
-def describe(kind: str, name: str, as_json: Json = False) -> None:
+def describe(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}; or a name that only one kind has.")],
+    name: Annotated[str | None, typer.Argument(help="Of a component, as `metricreg list` shows it.")] = None,
+    as_json: Json = False,
+) -> None:
     """Describe a component: what it computes, its parameters with types, ranges and defaults, and a spec of it."""
     with _errors():
         from metricreg.spec.describe import describe as described
 
-        found = described(kind, name)
+        found = described(*(_kind_of(kind) if name is None else (_singular(kind), name)))
         if as_json:
             _dump(found.as_json())
             return
@@ -142,7 +170,6 @@ def validate(
 ) -> None:
     """Check specs, and list every problem with its JSON pointer. Exits with 1 if there is any."""
     with _errors():
-        from metricreg.errors import SpecError
         from metricreg.spec.document import load
         from metricreg.spec.spec import validate as check
 

@@ -72,6 +72,14 @@ class PluginWarning(UserWarning):
     """A plugin was left out; everything else works."""
 
 
+class NothingToLearnWarning(UserWarning):
+    """A pipeline has nothing to learn from: batches without a positive pair, say, or a miner that finds nothing."""
+
+
+class RecomputedError(MetricregError, RuntimeError):
+    """A loss whose state changed in the forward pass is computed again in the backward pass, as checkpoints do."""
+
+
 class InputError(MetricregError, ValueError):
     """Embeddings, labels or tuples handed to a component do not fit together."""
 

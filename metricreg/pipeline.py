@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
+from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
+from metricreg.nothing_to_learn import Watch
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry_points import require_plugins
 from metricreg.spec.spec import VERSION, parse
@@ -46,6 +49,12 @@ class Pipeline(nn.Module):
         self.miner = miner
         self.execution = execution
         self.requires = dict(requires or {})
+        self._watch = Watch()
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        check_call(args, keywords)
+        return super().__call__(*args, **keywords)
 
     def forward(
         self,
@@ -74,6 +83,8 @@ class Pipeline(nn.Module):
             InputError: arguments that do not fit together.
         """
         batch = self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels)
+        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            self._watch.look(batch, self.loss, mined=self.miner is not None)
         value: Tensor = self.loss(batch, execution=self.execution)
         return value
 
@@ -88,6 +99,22 @@ class Pipeline(nn.Module):
     ) -> dict[str, Term | Scalar]:
         """The unreduced values by name, made dense; the arguments are those of a call."""
         return self.loss.all_terms(self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels))
+
+    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+        """Of a loss with class vectors, what it puts into its softmax, without margin: `[N, C]`.
+
+        Args:
+            embeddings: `[N, D]`.
+            part: of the loss `multiple`, the name or position of the one that is asked.
+
+        Raises:
+            InputError: a loss without class vectors, or another part.
+        """
+        return self.loss.logits(embeddings, part=part)
+
+    def predict(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+        """The class of the largest logit, `[N]`; the arguments are those of `logits`."""
+        return self.loss.predict(embeddings, part=part)
 
     def _batch(
         self, embeddings: Tensor, labels: Any, tuples: Any, ref_embeddings: Tensor | None, ref_labels: Any

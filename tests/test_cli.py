@@ -87,9 +87,24 @@ def test_list_as_json_names_kind_name_class_and_distribution(run: Run) -> None:
 
 
 def test_list_of_an_unknown_kind_names_the_kinds(run: Run) -> None:
-    result = run("list", "losses")
+    result = run("list", "lozzes")
     assert result.exit_code == 1
-    assert result.output.strip() == f"unknown kind 'losses'; the kinds are {', '.join(KINDS)}"
+    assert result.output.strip() == f"unknown kind 'lozzes'; the kinds are {', '.join(KINDS)}"
+
+
+@pytest.mark.parametrize(("plural", "kind"), [("losses", "loss"), ("matches", "match"), ("distances", "distance")])
+def test_kinds_may_be_given_in_the_plural(run: Run, plural: str, kind: str) -> None:
+    assert run("list", plural).output == run("list", kind).output
+    assert run("list", plural).exit_code == 0
+
+
+def test_describe_takes_a_name_alone_where_one_kind_has_it(run: Run) -> None:
+    assert run("describe", "supcon").output == run("describe", "loss", "supcon").output
+    both = run("describe", "triplet_margin")
+    assert both.exit_code == 1
+    assert "metricreg describe loss triplet_margin or metricreg describe miner triplet_margin" in both.output
+    assert "metricreg list loss" in run("describe", "losses").output
+    assert "no kind has a component 'nothing'" in run("describe", "nothing").output
 
 
 def test_list_shows_a_plugin_without_importing_its_components(run: Run) -> None:
@@ -162,7 +177,7 @@ def test_describe_as_json_holds_the_same(run: Run) -> None:
     ("words", "message"),
     [
         (["loss", "contrastiv"], "unknown loss 'contrastiv'; did you mean 'contrastive'?"),
-        (["losses", "contrastive"], "unknown kind 'losses'; the kinds are "),
+        (["lozzes", "contrastive"], "unknown kind 'lozzes'; the kinds are "),
         (["loss", "acme/softmin"], "no installed plugin has the namespace 'acme'"),
     ],
 )

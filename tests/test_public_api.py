@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import get_origin
 
 import pytest
 
@@ -101,4 +102,6 @@ def test_every_built_in_can_be_imported_from_its_family(kind: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in metricreg.__all__ if callable(getattr(metricreg, n))])
 def test_everything_public_is_documented(name: str) -> None:
-    assert (getattr(metricreg, name).__doc__ or "").strip()
+    value = getattr(metricreg, name)
+    if get_origin(value) is None:  # a hint has none
+        assert (value.__doc__ or "").strip()

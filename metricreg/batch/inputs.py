@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from metricreg.batch.labels import check_label_shapes, read_labels
 from metricreg.batch.tuples import read_tuples
 from metricreg.errors import InputError, MetricregError
+from metricreg.functional.precision import at_least_float32
 
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -68,7 +69,26 @@ def read_embeddings(name: str, value: Any) -> Tensor:
         )
     if value.ndim != 2:
         raise InputError(f"{name} must be [N, D] floating point; got shape {tuple(value.shape)} of {value.dtype}")
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    return at_least_float32(value)
+
+
+OTHER_NAMES = {"indices_tuple": "tuples", "ref_emb": "ref_embeddings", "reference_embeddings": "ref_embeddings"}
+
+
+def check_call(args: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    """Say what is called otherwise here, where Python would only say that an argument is unexpected.
+
+    Raises:
+        TypeError: more than embeddings and labels by position, or a keyword of another library.
+    """
+    if len(args) > 2:
+        raise TypeError(
+            "an objective takes embeddings and labels by position; pass what a miner found as tuples=, and a reference "
+            "set as ref_embeddings= and ref_labels="
+        )
+    for name in keywords:
+        if name in OTHER_NAMES:
+            raise TypeError(f"'{name}' is called '{OTHER_NAMES[name]}' here")
 
 
 def promote_dtypes(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ by its name, and for a component's spec. It must not know a component that ships
 """
 
 from metricreg.components.distance import Distance
+from metricreg.components.learned import LearnedNumber, PositiveNumber
 from metricreg.components.loss import Loss, LossSlots, UnmatchedLossSlots
 from metricreg.components.marks import by_value, symmetric
 from metricreg.components.match import Match
@@ -16,12 +17,14 @@ from metricreg.components.wrapper_loss import WrapperLoss
 
 __all__ = [
     "Distance",
+    "LearnedNumber",
     "Loss",
     "LossSlots",
     "Match",
     "Miner",
     "MinerSlots",
     "OwnDistanceMinerSlots",
+    "PositiveNumber",
     "Reducer",
     "Regularizer",
     "RegularizerSlots",

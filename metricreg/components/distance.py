@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from metricreg.batch import Batch
 from metricreg.components.component import Component
 from metricreg.components.marks import follows_matrix, has_mark, symmetric
 from metricreg.errors import MetricregError
+from metricreg.functional.precision import at_least_float32, full_precision
 from metricreg.functional.safe import safe_pow
+from metricreg.functional.torch_internals import transforms_active
+
+ELEMENTWISE_VALUES = 16
+"""Values a pair up to which a distance is a formula of each pair, and does not broadcast."""
 
 
 class Distance(Component):
@@ -43,10 +50,14 @@ class Distance(Component):
         """Distances of prepared embeddings, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, before `power`."""
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`."""
-        prepared = self.prepare(x)
-        other = prepared if y is None or y is x else self.prepare(y)
-        return safe_pow(self._matrix(prepared, other), self.power)
+        """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`.
+
+        Half precision is computed in float32.
+        """
+        with full_precision(x.device.type):
+            prepared = self.prepare(at_least_float32(x))
+            other = prepared if y is None or y is x else self.prepare(at_least_float32(y))
+            return safe_pow(self._matrix(prepared, other), self.power)
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
@@ -90,11 +101,35 @@ class Distance(Component):
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
-        return safe_pow(self._matrix(self.prepare(x)[:, None], self.prepare(y)[:, None])[:, 0, 0], self.power)
+        with full_precision(x.device.type):
+            x, y = self.prepare(at_least_float32(x)), self.prepare(at_least_float32(y))
+            return safe_pow(self._matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
 
     def value_range(self) -> tuple[float, float] | None:
         """The least and the greatest value it can have, up to rounding; None if there are none that it knows."""
         return None
+
+    def values_per_pair(self, x: Tensor) -> int:
+        """How many values `matrix` keeps at a time for each that it makes: 1, or D if it broadcasts. Measured once.
+
+        Args:
+            x: `[N, D]`, embeddings like those to compare.
+        """
+        known: dict[int, int] = self.__dict__.setdefault("_values_per_pair", {})
+        size = x.shape[1]
+        if size not in known:
+            known[size] = 1 if transforms_active() else self._measured_values(x)
+        return known[size]
+
+    def _measured_values(self, x: Tensor) -> int:
+        """By what autograd saves of the distances of 4 rows, and of 8."""
+        rows = torch.rand(8, x.shape[1], generator=torch.Generator().manual_seed(0)).to(x)
+        try:
+            few, more = _saved_values(self.forward, rows[:4]), _saved_values(self.forward, rows)
+        except Exception:  # which the step itself will raise, and say
+            return 1
+        many = (more - 2 * few) // 32
+        return many if many > ELEMENTWISE_VALUES else 1
 
     @property
     def is_symmetric(self) -> bool:
@@ -136,3 +171,16 @@ class Distance(Component):
     def nearest(self, x: Tensor, y: Tensor) -> Tensor:
         """The closer of two, entry by entry."""
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
+
+
+def _saved_values(function: Callable[[Tensor, Tensor], Tensor], rows: Tensor) -> int:
+    """How many values autograd saves of a function of some rows and of others like them."""
+    saved: dict[int, tuple[Any, int]] = {}
+
+    def pack(tensor: Tensor) -> None:  # not the tensor itself, which may hold the node that it is saved by
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage, storage.nbytes() // tensor.element_size()
+
+    with torch.enable_grad(), saved_tensors_hooks(pack, lambda packed: packed):
+        function(rows.clone().requires_grad_(), rows.flip(0).requires_grad_())
+    return sum(count for _, count in saved.values())

@@ -15,15 +15,19 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.components.check_marks import check_exponents
+from metricreg.components.check_promises import check_exponents
 from metricreg.components.distance import Distance
 from metricreg.components.loss import Loss
 from metricreg.components.marks import has_mark, takes_only_logsumexp
-from metricreg.functional.logsumexp import logsumexp, masked_exp, weighted_logsumexp
+from metricreg.functional.logsumexp import Scale, logsumexp, masked_exp, weighted_logsumexp
 
 NEGATIVES = "negatives"
 ROOM = 0.85
 """The part of the range of exponents that is used: the rest is for sums, and for gradients divided by them."""
+
+
+Exponents = tuple[Tensor, Scale, float]
+"""x, a scale and a shift, for scale · x + shift."""
 
 
 class LogSumExpLoss(Loss):
@@ -35,8 +39,8 @@ class LogSumExpLoss(Loss):
     counts_repeated: ClassVar[bool] = False
     """Whether a negative that tuples repeat counts as often."""
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
-        """What the exponentials are of: x, a scale and a shift, for scale · x + shift. Of each entry by itself."""
+    def exponents(self, distances: Tensor) -> Exponents:
+        """What the exponentials are of, of each entry by itself."""
         raise NotImplementedError
 
     def prepare(self, batch: Batch) -> Batch:
@@ -116,6 +120,6 @@ def exponent_bounds(
     known = distance.value_range()
     if known is None:
         return None
-    found = exponents(torch.linspace(*known, 257, dtype=torch.float64))
+    found = exponents(torch.linspace(*known, 257, dtype=torch.float64)).detach()
     least, greatest = float(found.min()), float(found.max())
     return (least, greatest) if greatest - least <= 2.0 * ROOM * math.log(torch.finfo(dtype).max) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypedDict, cast
 
@@ -13,14 +12,15 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
-from metricreg.components.check_marks import check_statistics
+from metricreg.components.check_promises import check_statistics, check_terms
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.marks import has_mark, symmetric
 from metricreg.components.match import Match
 from metricreg.components.reducer import Reducer
-from metricreg.components.regularizer import Regularizer
+from metricreg.components.regularizer import Regularizer, penalty
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import mentions
 from metricreg.engine.evaluate import (
@@ -34,7 +34,10 @@ from metricreg.engine.evaluate import (
 from metricreg.engine.evaluate import Terms as Terms
 from metricreg.engine.execution import Execution
 from metricreg.engine.tiled import clone_buffers
-from metricreg.errors import MetricregError, RegistrationError
+from metricreg.errors import InputError, MetricregError, RecomputedError, RegistrationError
+from metricreg.functional.precision import full_precision
+from metricreg.functional.torch_internals import in_backward
+from metricreg.registry import default_registry
 
 
 class UnmatchedLossSlots(TypedDict, total=False):
@@ -74,6 +77,8 @@ class Loss(Component):
     compared_with: ClassVar[Literal["references", "paired references", "own rows", "own labels"]] = "references"
     """What a batch is compared with: any references; those of the same row number; rows that the loss holds, such as
     class vectors; or references by labels that the loss makes. A loss around it, such as a memory, goes by that."""
+    needs_positives: ClassVar[bool] = True
+    """Whether it learns little from a batch in which no two samples belong together, of which a pipeline then warns."""
     default_distance: ClassVar[Callable[[], Distance]] = partial(create, "distance", "lp")
     """What makes the distance where none is given: the registered `lp`."""
     default_reducer: ClassVar[Callable[[], Reducer]] = partial(create, "reducer", "mean")
@@ -128,6 +133,11 @@ class Loss(Component):
 
     # -- what the engine makes of it ----------------------------------------------------------------------------------
 
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        check_call(args, keywords)
+        return super().__call__(*args, **keywords)
+
     def forward(
         self,
         embeddings: Tensor | Batch,
@@ -159,19 +169,23 @@ class Loss(Component):
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
-        with _full_precision(batch.anchors.device.type):
+        changes = type(self).update_buffers is not Loss.update_buffers
+        recomputed = changes and is_recomputed(self)
+        with full_precision(batch.anchors.device.type):
             of_pairs = self.distance.is_symmetric
-            tile = execution.tile_for(batch, len(batch.references)) if self.reducer.additive else None
+            tile = self._tile(batch, execution, len(batch.references))
             prepared = self._prepared(batch, StepContext(tile, self, of_pairs, execution.plan == "dense"))
-            tile = execution.tile_for(prepared, self.width(prepared)) if self.reducer.additive else None
+            tile = self._tile(prepared, execution, self.width(prepared))
             halves = of_pairs and has_mark(self.terms, symmetric) and self.reducer.is_by_value
-            if tile is not None and halves and prepared.is_symmetric_comparison:
-                check_statistics(self, prepared)
+            if tile is not None:
+                check_terms(self, prepared, tile)
+                if halves and prepared.is_symmetric_comparison:
+                    check_statistics(self, prepared)
             found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=halves)
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}
             self.reducer.check_terms(values)
-            if type(self).update_buffers is not Loss.update_buffers:
+            if changes and not recomputed:
                 clone_buffers(self)  # which the backward pass looks at
                 statistics = {**found.statistics, **once.statistics}  # torch 2.4 compiles plain ones only
                 self.update_buffers(statistics if torch.compiler.is_compiling() else _OfScalars(statistics))
@@ -180,11 +194,16 @@ class Loss(Component):
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
             return _total(list(values.values()), batch) + batch.nan_if_not_finite()
 
-    def _prepared(self, batch: Batch, plan: StepContext) -> Batch:
-        prepared = self.prepare(self.with_match(batch).with_context(plan))
+    def _tile(self, batch: Batch, execution: Execution, width: int) -> int | None:
+        if not self.reducer.additive or execution.plan == "dense" or torch.compiler.is_compiling():
+            return None
+        return execution.tile_for(batch, width, self.distance.values_per_pair(batch.anchors))
+
+    def _prepared(self, batch: Batch, context: StepContext) -> Batch:
+        prepared = self.prepare(self.with_match(batch).with_context(context))
         if not isinstance(prepared, Batch):
             raise MetricregError(f"{type(self).__name__}.prepare returned {type_and_shape(prepared)}; expected a Batch")
-        return prepared if prepared.has_context else prepared.with_context(plan)
+        return prepared if prepared.has_context else prepared.with_context(context)
 
     def with_match(self, batch: Batch) -> Batch:
         """The batch in which this loss's match says what belongs together, if it has one."""
@@ -201,12 +220,36 @@ class Loss(Component):
         """The weighted penalty on the embeddings, if there is a regularizer."""
         if self.embedding_regularizer is None:
             return {}
-        penalty = self.embedding_reg_weight * self.embedding_regularizer(batch.anchors)
-        return {"embedding_reg_loss": Scalar((penalty,), lambda value: value)}
+        return {"embedding_reg_loss": penalty(self.embedding_regularizer, batch.anchors, self.embedding_reg_weight)}
+
+    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+        """Of a loss with class vectors, what it puts into its softmax, without margin: `[N, C]`.
+
+        Args:
+            embeddings: `[N, D]`.
+            part: of a loss that is made of several, the name or position of the one that is asked.
+
+        Raises:
+            InputError: a loss without class vectors, or another part.
+        """
+        name = type(self).__name__
+        if part is not None:
+            raise InputError(f"{name} has no part '{part}'; only `multiple` is asked by the name of a part")
+        registry = default_registry()
+        having = [
+            known
+            for known in registry.names("loss")
+            if "/" not in known and getattr(registry.get("loss", known), "logits", None) is not Loss.logits
+        ]
+        raise InputError(f"{name} has no class vectors, and so no logits; those that have: {', '.join(having)}")
+
+    def predict(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+        """The class of the largest logit, `[N]`; the arguments are those of `logits`."""
+        return self.logits(embeddings, part=part).argmax(1)
 
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of a batch, unreduced, dense; penalties included."""
-        with _full_precision(batch.anchors.device.type):
+        with full_precision(batch.anchors.device.type):
             prepared = self._prepared(batch, StepContext(None, self, self.distance.is_symmetric, dense=True))
             found = dict(bind_terms(self.terms(prepared), prepared, self.terms))
             found |= dict(bind_terms(self.batch_terms(prepared), prepared, self.batch_terms)) | self.penalties(batch)
@@ -226,11 +269,27 @@ class Loss(Component):
                 f"{cls.__module__}.{cls.__qualname__} is made of losses ('{held[0]}') and does not implement evaluate, "
                 "which is where each of them is evaluated, with its own prepare, reducer and penalties"
             )
+        slots = [name for name in LossSlots.__annotations__ if name in parameters_model(cls).model_fields]
+        if held and slots:
+            raise RegistrationError(
+                f"{cls.__module__}.{cls.__qualname__} is made of losses ('{held[0]}'), which have a '{slots[0]}' each; "
+                f"leave '{slots[0]}' out of its own parameters, and derive it from metricreg.WrapperLoss"
+            )
 
 
-def _full_precision(device: str) -> AbstractContextManager[Any]:
-    """No autocast. A context that changes nothing is left out: it takes as long as several small operations."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+def is_recomputed(loss: Loss) -> bool:
+    """Whether a loss that changes its state is computed again for a backward pass, as in evaluation it may be.
+
+    Raises:
+        RecomputedError: in training, where it has another state by now.
+    """
+    if in_backward() and loss.training:
+        raise RecomputedError(
+            f"{type(loss).__name__} has a state that changes in training, and is computed again in the backward pass, "
+            "as torch.utils.checkpoint does, when that has changed. Checkpoint the encoder alone: the tiled plan needs "
+            "little memory by itself"
+        )
+    return in_backward()
 
 
 class _OfScalars(dict[str, tuple[Tensor, ...]]):

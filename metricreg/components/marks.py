@@ -1,7 +1,7 @@
 """Marks: what the author of a component says of a function, on that very function. An override does not inherit it.
 
-The first two are for everybody, and tried in the first step that goes by them: `check_marks.py`. The others say how the
-functions that ship are related to each other.
+The first two are for everybody, and tried in the first step that goes by them: `check_promises.py`. The others say how
+the functions that ship are related to each other.
 """
 
 from __future__ import annotations

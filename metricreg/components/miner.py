@@ -82,7 +82,8 @@ class Miner(Component):
 
     def tiles(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Runs of anchors sized by `width`, each with the row it starts at; one empty run of an empty batch."""
-        size = max(1, tile_values(batch.anchors) // max(self.width(batch), 1))
+        made = len(batch.references) * self.distance.values_per_pair(batch.anchors)
+        size = max(1, tile_values(batch.anchors) // max(self.width(batch), made, 1))
         return ((i, batch.rows(i, j)) for i, j in batch.tiles(size))
 
     def _selected(self, batch: Batch) -> Selection:

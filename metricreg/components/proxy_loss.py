@@ -13,10 +13,11 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.labels import check_classes
-from metricreg.batch.terms import Scalar
 from metricreg.components import Loss, Regularizer, UnmatchedLossSlots
 from metricreg.components.loss import Terms
+from metricreg.components.regularizer import penalty
 from metricreg.errors import InputError
+from metricreg.functional.precision import full_precision
 
 WeightInit = Literal[
     "normal", "uniform", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform", "orthogonal"
@@ -89,11 +90,8 @@ class ProxyLoss(Loss):
         Raises:
             InputError: another embedding size, a separate reference set, or labels that are no classes.
         """
-        labels, size = batch.anchor_labels, batch.anchors.shape[1]
-        if size != self.embedding_size:
-            raise InputError(
-                f"{type(self).__name__} has embedding_size {self.embedding_size}; the embeddings have {size}"
-            )
+        labels = batch.anchor_labels
+        self._check_size(batch.anchors)
         if batch.references is not batch.anchors:
             raise InputError(f"{type(self).__name__} compares embeddings with its proxies and takes no ref_embeddings")
         if labels is None:
@@ -103,12 +101,40 @@ class ProxyLoss(Loss):
         classes = classes if self.centers_per_class == 1 else classes // self.centers_per_class
         return self.proxies.to(batch.anchors.dtype), classes
 
+    def _check_size(self, embeddings: Tensor) -> None:
+        size = embeddings.shape[1]
+        if size != self.embedding_size:
+            raise InputError(
+                f"{type(self).__name__} has embedding_size {self.embedding_size}; the embeddings have {size}"
+            )
+
+    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+        """What the loss puts into its softmax, without margin, `[N, C]`; of one without a softmax the similarities.
+
+        Args:
+            embeddings: `[N, E]`.
+            part: None.
+        """
+        if part is not None:
+            return super().logits(embeddings, part=part)
+        with full_precision(embeddings.device.type):
+            anchors = Batch.of(embeddings).anchors
+            self._check_size(anchors)
+            return self.class_logits(Batch(anchors, self.vectors(self.proxies.to(anchors.dtype))))
+
+    def class_logits(self, batch: Batch) -> Tensor:
+        """The logits of a batch to the proxies, its references, `[A, C]`: the similarities to them."""
+        return self.distance.closeness(self.distance.between(batch))
+
+    def vectors(self, proxies: Tensor) -> Tensor:
+        """What is made of each proxy once, whatever the distance makes of it."""
+        return proxies
+
     def batch_terms(self, batch: Batch) -> Terms:
         """The weighted penalty on the proxies, if there is a regularizer."""
         if self.weight_regularizer is None:
             return {}
-        penalty = self.weight_reg_weight * self.weight_regularizer(self.proxies)
-        return {"weight_reg_loss": Scalar((penalty,), lambda value: value)}
+        return {"weight_reg_loss": penalty(self.weight_regularizer, self.proxies, self.weight_reg_weight)}
 
     def effective_arguments(self) -> dict[str, Any]:
         """The distance, reducer and initialisation in use."""

@@ -9,20 +9,20 @@ from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
-from metricreg.components.check_marks import check_distance
+from metricreg.components.check_promises import check_distance
 from metricreg.components.logsumexp_loss import exponent_bounds
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.engine.execution import CLASS_BLOCK_VALUES, MANY_CLASSES
 from metricreg.engine.tiled import Output, Sweep
-from metricreg.functional.logsumexp import logsumexp, masked_exp, softplus
+from metricreg.functional.logsumexp import Scale, logsumexp, masked_exp, softplus
 from metricreg.functional.masked import Mask
 
 
 class ProxySoftmaxLoss(ProxyLoss):
     """Cross entropy of each embedding's logits to the classes, times its weight.
 
-    A subclass implements `others` and `own`, if the logit to a class is of its distance alone, and else `logits`.
+    A subclass implements `others` and `own`, if the logit to a class is of its distance alone; else `margin_logits`.
     """
 
     def prepare(self, batch: Batch) -> Batch:
@@ -34,12 +34,8 @@ class ProxySoftmaxLoss(ProxyLoss):
         row = {"loss": self._by_blocks(batch, proxies, classes)}
         return batch.replace(selection=None, weights=against.weights, per_anchor=row)
 
-    def vectors(self, proxies: Tensor) -> Tensor:
-        """What is made of each proxy once, whatever the distance makes of it."""
-        return proxies
-
     @property
-    def factor(self) -> float:
+    def factor(self) -> Scale:
         """By what `others` are multiplied to be logits; the sum of their exponentials does it in passing."""
         return 1.0
 
@@ -51,12 +47,16 @@ class ProxySoftmaxLoss(ProxyLoss):
         """The logits to use of the anchors' own classes `[A, 1]`, by the distances to those."""
         raise NotImplementedError
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """A logit a class over the factor, `[A, C]`; and of the anchors' own classes, target `[A, 1]`, the ones to use,
         `[A, 1]`.
         """
         distances = self.distance.between(batch)
         return self.others(distances, batch), self.own(self.distance.at_columns(batch, distances, target), batch)
+
+    def class_logits(self, batch: Batch) -> Tensor:
+        """The logits without margin, `[A, C]`."""
+        return self.factor * self.others(self.distance.between(batch), batch)
 
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
@@ -65,7 +65,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         else:
             assert batch.anchor_labels is not None  # checked in prepare
             target = batch.anchor_labels.long()[:, None]
-            losses = cross_entropy(*self.logits(batch, target), target, self.factor)
+            losses = cross_entropy(*self.margin_logits(batch, target), target, self.factor)
         return {"loss": Term(losses if batch.weights is None else losses * batch.weights)}
 
     def width(self, batch: Batch) -> int:
@@ -82,7 +82,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         nothing of the size of all class vectors but their gradient.
         """
         cls = type(self)
-        by_distance = cls.logits is ProxySoftmaxLoss.logits and cls.others is ProxySoftmaxLoss.others
+        by_distance = cls.margin_logits is ProxySoftmaxLoss.margin_logits and cls.others is ProxySoftmaxLoss.others
         if not (by_distance and self.centers_per_class == 1 and self.num_classes >= MANY_CLASSES and batch.may_tile):
             return False
         return self.distance.is_symmetric and self._bounds(batch) is not None
@@ -117,7 +117,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         return softplus(logits - self.own(own[:, None], batch)[:, 0])
 
 
-def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: float = 1.0) -> Tensor:
+def cross_entropy(logits: Tensor, own: Tensor, target: Tensor, factor: Scale = 1.0) -> Tensor:
     """-log softmax of own `[A, 1]`, which stands for column target `[A, 1]` of `[A, C]`; exact where it is tiny.
 
     Args:

@@ -14,8 +14,9 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components.component import Component, create
 from metricreg.components.reducer import Reducer
-from metricreg.engine.evaluate import bind_terms, reduce_terms
+from metricreg.engine.evaluate import bind_terms, reduce_terms, type_and_shape
 from metricreg.errors import InputError, MetricregError
+from metricreg.functional.precision import at_least_float32, full_precision
 
 
 class RegularizerSlots(TypedDict, total=False):
@@ -52,8 +53,8 @@ class Regularizer(Component):
         """The penalty of a matrix `[N, D]`: a scalar. Half precision is computed in float32."""
         if x.ndim != 2 and not self.any_shape:
             raise InputError(f"{type(self).__name__} penalises a matrix [N, D]; got a tensor {list(x.shape)}")
-        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        with torch.autocast(x.device.type, enabled=False):
+        x = at_least_float32(x)
+        with full_precision(x.device.type):
             batch = Batch(x, x)
             values = reduce_terms(bind_terms(self.terms(x), batch, self.terms), self.reducer).values
         self.reducer.check_terms(values)
@@ -70,3 +71,18 @@ class Regularizer(Component):
     def effective_arguments(self) -> dict[str, Any]:
         """The reducer in use."""
         return {"reducer": self.reducer}
+
+
+def penalty(regularizer: Regularizer, x: Tensor, weight: float) -> Scalar:
+    """The weighted penalty of a matrix, as a term of a loss.
+
+    Raises:
+        MetricregError: the regularizer made more than one value.
+    """
+    found = regularizer(x)
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        raise MetricregError(
+            f"the regularizer {type(regularizer).__name__} made {type_and_shape(found)} of a matrix {list(x.shape)}; a "
+            "penalty is one value"
+        )
+    return Scalar((weight * found,), lambda value: value)

@@ -20,7 +20,7 @@ from metricreg.errors import RegistrationError
 
 MISSING: Any = inspect.Parameter.empty
 
-RESERVED = frozenset({"name", *dir(torch.nn.Module), *vars(torch.nn.Module())})
+RESERVED = frozenset({"name", "model_config", *dir(torch.nn.Module), *vars(torch.nn.Module())})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -16,6 +17,10 @@ from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
 _INT64 = range(-(2**63), 2**63)
 _ATOMS = (float, int, bool, str, type(None))
 _CONTAINERS = (list, tuple, dict)
+NO_GRADIENT = (
+    "should be a number; a tensor that wants a gradient would not be learned. Give its value, .item(); or, where the "
+    'parameter takes a number that is learned, {"learned": 0.07} with what it is at first'
+)
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=(), arbitrary_types_allowed=False)
 
 
@@ -133,8 +138,8 @@ def strict(hint: Any) -> Any:
         return Annotated[hint, Strict(), BeforeValidator(_SCALARS[hint])]
     if origin in (Union, types.UnionType):
         return Union[tuple(strict(member) for member in args)]  # noqa: UP007 - built from a tuple
-    if origin is Literal and not any(isinstance(value, bool) for value in args):
-        return Annotated[hint, BeforeValidator(as_choice)]  # True equals 1
+    if origin is Literal:
+        return Annotated[hint, BeforeValidator(one_of(*args))]
     if origin in _CONTAINERS:
         return origin[tuple(m if m is Ellipsis else strict(m) for m in args)]
     if is_typeddict(hint):
@@ -143,8 +148,8 @@ def strict(hint: Any) -> Any:
         made = make(hint.__name__, keys)
         made.__pydantic_config__ = CONFIG
         return made
-    if _is_enum(hint) and not any(isinstance(member.value, bool) for member in hint):
-        return Annotated[hint, BeforeValidator(as_choice)]
+    if _is_enum(hint):
+        return Annotated[hint, BeforeValidator(one_of(*(member.value for member in hint)))]
     return hint
 
 
@@ -154,6 +159,8 @@ def _annotated(*parts: Any) -> Any:
 
 
 def _item(value: Any) -> Any:
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        raise PydanticCustomError("no_gradient", NO_GRADIENT)
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray | torch.Tensor) and value.ndim == 0):
         try:
             return value.item()
@@ -162,11 +169,20 @@ def _item(value: Any) -> Any:
     return value
 
 
-def as_choice(value: Any) -> Any:
-    """One of some numbers or words: 1.0 is 1, and True, though it equals 1, is refused."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("literal_bool", "should not be true or false")
-    return as_int(value)
+def one_of(*choices: Any) -> Callable[[Any], Any]:
+    """What looks whether a value may be one of some: 1.0 is 1, and True, though it equals 1, is not."""
+    numbers = [choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
+    flags = [choice for choice in choices if isinstance(choice, bool)]
+
+    def check(value: Any) -> Any:
+        value = as_int(value)
+        if isinstance(value, bool) and value not in flags:
+            raise PydanticCustomError("literal_bool", "should not be true or false")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value not in numbers:
+            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, choices))})
+        return value
+
+    return check
 
 
 def _as_float(value: Any) -> Any:

@@ -64,6 +64,9 @@ def problems_of(
     for (path, position, _), reached in depth.items():
         best[path, position] = max(best.get((path, position), 0), reached)
     kept = [line for line in found if all(depth[b] == best[b[0], b[1]] for b in line.branches)]
+    # A branch of the right type, whose value does not fit, is meant rather than one of another type.
+    meant = {branch[:2] for line in kept if not line.type.endswith("_type") for branch in line.branches}
+    kept = [line for line in kept if not (line.type.endswith("_type") and meant & {b[:2] for b in line.branches})]
     merged: dict[tuple[str, str | None], list[str]] = {}
     for line in kept:
         if len(merged) > MAX_PROBLEMS:

@@ -22,6 +22,8 @@ GPU_TILE_VALUES = 2**26
 """The same: enough to fill a GPU."""
 MIN_TILE_ANCHORS = 64
 """Anchors that a tile should have, even if that takes more values,"""
+MIN_BROADCAST_ANCHORS = 8
+"""the same where a distance broadcasts, which takes many values a pair;"""
 MAX_TILE_GROWTH = 16
 """up to so many times more: what is done to all references in each tile has to be little next to its products."""
 MIN_LISTED_REFERENCES = 256
@@ -51,15 +53,25 @@ class Execution:
         if self.plan not in ("auto", "dense", "tiled") or (self.tile is not None and self.tile < 1):
             raise SpecError(f"plan is 'auto', 'dense' or 'tiled', and tile None or at least 1; got {self}")
 
-    def tile_for(self, batch: Batch, width: int) -> int | None:
-        """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan."""
+    def tile_for(self, batch: Batch, width: int, values_per_pair: int = 1) -> int | None:
+        """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan.
+
+        Args:
+            batch: whose anchors.
+            width: values an anchor.
+            values_per_pair: how many its distance takes to make one of them: D where it broadcasts.
+        """
         if self.plan == "dense" or torch.compiler.is_compiling():
             return None
         limit = tile_values(batch.anchors)
-        if self.plan == "auto" and len(batch) * width <= limit:
+        made = len(batch.references) * values_per_pair
+        if self.plan == "auto" and len(batch) * max(width, made) <= limit:
             return None
-        enough = min(MIN_TILE_ANCHORS, MAX_TILE_GROWTH * limit // max(width, 1))
-        return self.tile or max(1, limit // max(width, 1), enough)
+        fewest = min(MIN_TILE_ANCHORS, MAX_TILE_GROWTH * limit // max(width, 1))
+        size = max(1, limit // max(width, 1), fewest)
+        if made > width:  # and so there is more to do for an anchor than to the references in a tile
+            size = min(size, max(1, limit // made, min(MIN_BROADCAST_ANCHORS, MAX_TILE_GROWTH * limit // made)))
+        return self.tile or size
 
 
 def tile_values(tensor: Tensor) -> int:

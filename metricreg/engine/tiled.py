@@ -91,6 +91,7 @@ class Sweep:
             raise MetricregError("the tiled plan has no forward-mode derivative; " + DENSE_HINT)
         grad = torch.is_grad_enabled()
         self.wanted = [k for k, tensor in enumerate(every) if grad and tensor.requires_grad]
+        self.embeddings = {k: every[k].shape for k in self.wanted if every[k] is batch.anchors}
         if self.wanted:
             return _Tiled.apply(self, *every)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
@@ -122,6 +123,7 @@ class Sweep:
         call = _with_state(self.module, held)
         outputs: list[Tensor] = []
         sizes: dict[int, int] = {}  # of outputs with a gradient; of all tiles, as one may be without positives, say
+        versions = _versions(every)
         for block in self.blocks(batch):
             with torch.set_grad_enabled(grad):
                 found = call(self.function, _part(batch, leaves, block))
@@ -142,6 +144,13 @@ class Sweep:
                         leaves.add(k, [found[k][0]], [slopes], again=k != here[-1])
             if output_gradients is None:
                 self._put(outputs, [value.detach() for value, _ in found], block, batch)
+        for name, before, after in zip([*self.names, *self.held_names], versions, _versions(every), strict=True):
+            if before != after:
+                what = name if isinstance(name, str) else " ".join(filter(None, name))
+                raise MetricregError(
+                    f"terms changed {what} in place; it is pure, as it sees any anchors any number of times: change "
+                    "state in update_buffers"
+                )
         done = [ALL_OUTPUTS] if output_gradients is not None else list(sizes) if grad else []
         return outputs, {output_index: leaves.gradients(output_index) for output_index in done}
 
@@ -172,6 +181,11 @@ class Sweep:
             outputs[:] = [a + b * block.multiplicity for a, b in zip(outputs, values, strict=True)]
         else:
             outputs[:] = [b * block.multiplicity if block.multiplicity != 1 else b for b in values]
+
+
+def _versions(tensors: Sequence[Tensor]) -> list[int]:
+    """How often each was changed in place; 0 in inference mode, where nobody counts."""
+    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
 def _triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
@@ -306,6 +320,9 @@ class _Tiled(torch.autograd.Function):
             ):  # as in the forward pass
                 gradients = ctx.sweep.run(saved, output_gradients)[1][ALL_OUTPUTS]
         by_place = dict(zip(wanted, gradients, strict=True))
+        for k, shape in ctx.sweep.embeddings.items():
+            if by_place[k] is None:  # of a loss of nothing that they are: zero, as in the dense plan
+                by_place[k] = output_gradients[0].new_zeros(()).expand(shape)
         return (None, *(by_place.get(k) for k in range(len(ctx.needs_input_grad) - 1)))
 
 

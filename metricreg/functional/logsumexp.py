@@ -17,7 +17,11 @@ LOG2_E = 1.0 / math.log(2.0)
 """2 to the power of so many times x is exp(x)."""
 
 
-def logsumexp(values: Tensor, mask: Mask | None, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+Scale = float | Tensor
+"""A factor, the same for all; a tensor without axes if it has a gradient."""
+
+
+def logsumexp(values: Tensor, mask: Mask | None, scale: Scale = 1.0, shift: float = 0.0) -> Tensor:
     """Log Σⱼ exp(scale · xⱼ + shift) over the entries of each row that count; -inf where none does. Never overflows.
 
     Args:
@@ -28,6 +32,7 @@ def logsumexp(values: Tensor, mask: Mask | None, scale: float = 1.0, shift: floa
     """
     if not values.shape[1]:
         return values.sum(1) - torch.inf
+    values, scale = _scaled(values, scale)
     found: Tensor
     if needs_plain_operations(values):
         found = _plain(values, ~values.isneginf() if mask is None else mask.as_bool(), scale)
@@ -36,7 +41,7 @@ def logsumexp(values: Tensor, mask: Mask | None, scale: float = 1.0, shift: floa
     return found + shift if shift else found
 
 
-def weighted_logsumexp(values: Tensor, weight: Tensor, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+def weighted_logsumexp(values: Tensor, weight: Tensor, scale: Scale = 1.0, shift: float = 0.0) -> Tensor:
     """Log Σⱼ wⱼ exp(scale · xⱼ + shift) of each row of `[A, M]`; -inf where nothing counts. Never overflows.
 
     Args:
@@ -49,6 +54,11 @@ def weighted_logsumexp(values: Tensor, weight: Tensor, scale: float = 1.0, shift
         return logsumexp(values, Mask.of(weight), scale, shift)
     repeated = scale * values + (shift + weight.clamp(min=1).to(values.dtype).log())
     return logsumexp(repeated, Mask.of(weight != 0))
+
+
+def _scaled(values: Tensor, scale: Scale) -> tuple[Tensor, float]:
+    """Values times a factor that has a gradient, and what is left of the factor."""
+    return (values * scale, 1.0) if isinstance(scale, Tensor) else (values, scale)
 
 
 def _plain(values: Tensor, entries: Tensor, scale: float) -> Tensor:
@@ -89,7 +99,7 @@ class _LogSumExp(torch.autograd.Function):
         return gradient[:, None] * slopes, None, None
 
 
-def masked_exp(values: Tensor, mask: Mask, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+def masked_exp(values: Tensor, mask: Mask, scale: Scale = 1.0, shift: float = 0.0) -> Tensor:
     """exp(scale · x + shift) of the entries of a matrix that count, and 0 of all others; what underflows is slow.
 
     Args:
@@ -98,6 +108,7 @@ def masked_exp(values: Tensor, mask: Mask, scale: float = 1.0, shift: float = 0.
         scale: a factor, the same for all.
         shift: what is added to all.
     """
+    values, scale = _scaled(values, scale)
     found: Tensor = _MaskedExp.apply(values, mask, scale, shift)  # type: ignore[no-untyped-call]
     return found
 

@@ -70,7 +70,7 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         """The scale."""
         return self.scale
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, and scaled with the margins."""
         cosine = self.distance.between(batch)
         deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)

@@ -11,6 +11,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
+from metricreg.components.loss import is_recomputed
 from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
@@ -104,6 +105,7 @@ class CrossBatchMemoryLoss(WrapperLoss):
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss against the memory, which the batch enters in training mode."""
+        is_recomputed(self)
         value: Tensor = self.loss(self._against_memory(batch), execution=execution)
         if self.training:
             self._enqueue(batch)

@@ -65,7 +65,7 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
         """The scale."""
         return self.scale
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, those of hard classes times t plus themselves; and with the margin."""
         cosine = self.distance.between(batch)
         own = cos_with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))

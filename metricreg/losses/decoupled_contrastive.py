@@ -12,7 +12,8 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.learned import LearnedNumber, PositiveNumber
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
@@ -31,7 +32,7 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
     2022, "Decoupled Contrastive Learning".
 
     Args:
-        temperature: tau, greater than 0.
+        temperature: tau, greater than 0; `{"learned": 0.1}` to learn it.
         weighting: `"vmf"` for von Mises-Fisher weights of the positive pairs, or none.
         sigma: of those weights, greater than 0; they differ more for a smaller one.
     """
@@ -41,13 +42,13 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
 
     def __init__(
         self,
-        temperature: Annotated[float, Field(gt=0)] = 0.1,
+        temperature: PositiveNumber = 0.1,
         weighting: Literal["vmf"] | None = None,
         sigma: Annotated[float, Field(gt=0)] = 0.5,
         **slots: Unpack[LossSlots],
     ) -> None:
         super().__init__(**slots)
-        self.temperature = temperature
+        self.temperature = LearnedNumber.of(temperature)
         self.weighting = weighting
         self.sigma = sigma
 
@@ -60,16 +61,16 @@ class DecoupledContrastiveLoss(LogSumExpLoss):
         mean = weighted_logsumexp(sums[None], counts[None] != 0)[0] - counts.sum().clamp(min=1).log()
         return super().prepare(batch).replace(shared={"log_mean": mean.masked_fill(counts.sum() == 0, 0.0)})
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Similarities over the temperature."""
-        return distances, self.distance.sign / self.temperature, 0.0
+        return distances, self.distance.sign / LearnedNumber.value(self.temperature), 0.0
 
     @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         negatives, near, among = self.logsumexp_and_positives(batch)
         negatives, near = negatives[:, None], self.distance.closeness(near)
-        pull = near / self.temperature
+        pull = near / LearnedNumber.value(self.temperature)
         if self.weighting is not None:
             above = (near / self.sigma - batch.shared["log_mean"]).masked_fill(among == 0, 0.0)
             pull = (2.0 - above.exp()) * pull

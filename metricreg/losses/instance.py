@@ -35,6 +35,7 @@ class InstanceLoss(LogSumExpLoss):
     """
 
     counts_repeated: ClassVar[bool] = True
+    needs_positives: ClassVar[bool] = False
     default_distance = CosineSimilarity
 
     def __init__(self, gamma: Annotated[float, Field(gt=0)] = 64.0, **slots: Unpack[LossSlots]) -> None:

@@ -49,8 +49,15 @@ class LargeMarginSoftmaxLoss(ProxySoftmaxLoss):
         self.margin = margin
         self.scale = scale
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines times both lengths, and with the angle multiplied."""
-        cosine = self.distance.between(batch)
-        lengths = row_norms(batch.anchors) * self.scale * row_norms(batch.references).mT
+        cosine, lengths = self.distance.between(batch), self._lengths(batch)
         return cosine * lengths, cos_of_multiple(cosine.gather(1, target), self.margin) * lengths.gather(1, target)
+
+    def class_logits(self, batch: Batch) -> Tensor:
+        """Cosines times both lengths, which are inner products times the scale, `[A, C]`."""
+        found: Tensor = self.distance.between(batch) * self._lengths(batch)
+        return found
+
+    def _lengths(self, batch: Batch) -> Tensor:
+        return row_norms(batch.anchors) * self.scale * row_norms(batch.references).mT

@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Loss, UnmatchedLossSlots
+from metricreg.components.learned import LearnedNumber, PositiveNumber
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
@@ -34,7 +35,7 @@ class MultiSupConLoss(Loss):
     Khosla et al. 2020, "Supervised Contrastive Learning".
 
     Args:
-        temperature: tau, greater than 0.
+        temperature: tau, greater than 0; `{"learned": 0.1}` to learn it.
         threshold: c, from which Jaccard similarity on samples are positives, 0 to 1.
     """
 
@@ -43,12 +44,12 @@ class MultiSupConLoss(Loss):
 
     def __init__(
         self,
-        temperature: Annotated[float, Field(gt=0)] = 0.1,
+        temperature: PositiveNumber = 0.1,
         threshold: Annotated[float, Field(ge=0, le=1)] = 0.5,
         **slots: Unpack[UnmatchedLossSlots],
     ) -> None:
         super().__init__(**slots)
-        self.temperature = temperature
+        self.temperature = LearnedNumber.of(temperature)
         self.threshold = threshold
         self.match = JaccardMatch(threshold)
 
@@ -64,7 +65,7 @@ class MultiSupConLoss(Loss):
         """`loss`: a value an anchor, `[A]`."""
         assert batch.anchor_labels is not None  # checked in prepare
         assert batch.reference_labels is not None
-        d, scale = self.distance.between(batch), self.distance.sign / self.temperature
+        d, scale = self.distance.between(batch), self.distance.sign / LearnedNumber.value(self.temperature)
         near, among = batch.at_positives(d)
         alike = jaccard_similarity(batch.anchor_labels, batch.reference_labels, d.dtype)
         factor, _ = batch.at_positives(alike)

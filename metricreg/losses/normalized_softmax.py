@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
+from metricreg.components.learned import LearnedNumber, PositiveNumber
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import DotProductSimilarity
@@ -27,7 +28,7 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
     Args:
         num_classes: C, at least 1; labels are 0 to C - 1.
         embedding_size: the dimension of the embeddings, at least 1.
-        temperature: t, in units of the similarity, greater than 0.
+        temperature: t, in units of the similarity, greater than 0; `{"learned": 0.05}` to learn it.
     """
 
     default_distance = DotProductSimilarity
@@ -36,20 +37,20 @@ class NormalizedSoftmaxLoss(ProxySoftmaxLoss):
         self,
         num_classes: Annotated[int, Field(gt=0)],
         embedding_size: Annotated[int, Field(gt=0)],
-        temperature: Annotated[float, Field(gt=0)] = 0.05,
+        temperature: PositiveNumber = 0.05,
         **slots: Unpack[ProxySlots],
     ) -> None:
         super().__init__(num_classes, embedding_size, **slots)
-        self.temperature = temperature
+        self.temperature = LearnedNumber.of(temperature)
 
     def vectors(self, proxies: Tensor) -> Tensor:
         """Scaled to unit length."""
         return normalize_rows(proxies)
 
     @property
-    def factor(self) -> float:
+    def factor(self) -> float | Tensor:
         """One over the temperature, its sign turned for distances."""
-        return self.distance.sign / self.temperature
+        return self.distance.sign / LearnedNumber.value(self.temperature)
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
         """Similarities over the temperature."""

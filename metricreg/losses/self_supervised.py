@@ -11,6 +11,7 @@ from metricreg.components import Loss
 from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
+from metricreg.functional.torch_internals import in_backward
 
 
 class SelfSupervisedLoss(WrapperLoss):
@@ -50,7 +51,7 @@ class SelfSupervisedLoss(WrapperLoss):
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of the two views."""
         value: Tensor = self.loss(self._views(batch), execution=execution)
-        if self.training:
+        if self.training and not in_backward():  # in which a checkpoint computes it again, to the same end
             self.seen += len(batch)
         return value
 

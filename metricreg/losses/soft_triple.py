@@ -55,13 +55,25 @@ class SoftTripleLoss(ProxySoftmaxLoss):
     def prepare(self, batch: Batch) -> Batch:
         """The proxies are the references: the first center of every class, then the second of every class."""
         proxies, classes = self.classes(batch)
-        order = torch.arange(len(proxies), device=proxies.device).view(self.num_classes, self.centers_per_class)
-        order = order.T.flatten()
-        return batch.against(proxies[order], classes[order])
+        return batch.against(self.vectors(proxies), classes[self._order])
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def vectors(self, proxies: Tensor) -> Tensor:
+        """The same in that order."""
+        return proxies[self._order]
+
+    @property
+    def _order(self) -> Tensor:
+        order = torch.arange(len(self.proxies), device=self.proxies.device)
+        return order.view(self.num_classes, self.centers_per_class).T.flatten()
+
+    def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled similarities to the classes, and less the margin."""
+        logits = self.class_logits(batch)
+        return logits, logits.gather(1, target) - self.la * self.margin
+
+    def class_logits(self, batch: Batch) -> Tensor:
+        """Scaled similarities to the classes, the soft maximum over their centers, `[A, C]`."""
         distances = self.distance.between(batch)
         similarities = self.distance.closeness(distances).view(len(batch), self.centers_per_class, self.num_classes)
-        logits = ((similarities / self.gamma).softmax(1) * similarities).sum(1) * self.la
-        return logits, logits.gather(1, target) - self.la * self.margin
+        found: Tensor = ((similarities / self.gamma).softmax(1) * similarities).sum(1) * self.la
+        return found

@@ -57,12 +57,19 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
         """The scale."""
         return self.scale
 
-    def logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+    def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines of each class's nearest center, and with the margin."""
-        to_centers = self.distance.between(batch)
-        cosine = to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
+        cosine = self._nearest(batch)
         own = cos_with_margin(cosine.gather(1, target), self.angle(cosine, target))
         return cosine, own * self.scale
+
+    def class_logits(self, batch: Batch) -> Tensor:
+        """Scaled cosines of each class's nearest center, `[A, C]`."""
+        return self._nearest(batch) * self.scale
+
+    def _nearest(self, batch: Batch) -> Tensor:
+        to_centers = self.distance.between(batch)
+        return to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
 
     def angle(self, cosine: Tensor, target: Tensor) -> Tensor:
         """The margin in radians, in the type of the cosines: one, or `[A, 1]` of target `[A, 1]`."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.learned import LearnedNumber, PositiveNumber
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
@@ -31,25 +29,26 @@ class SupConLoss(LogSumExpLoss):
     A pair that tuples repeat counts once. Khosla et al. 2020, "Supervised Contrastive Learning".
 
     Args:
-        temperature: tau, greater than 0.
+        temperature: tau, greater than 0; `{"learned": 0.1}` to learn it.
     """
 
     default_distance = CosineSimilarity
     default_reducer = AvgNonZeroReducer
 
-    def __init__(self, temperature: Annotated[float, Field(gt=0)] = 0.1, **slots: Unpack[LossSlots]) -> None:
+    def __init__(self, temperature: PositiveNumber = 0.1, **slots: Unpack[LossSlots]) -> None:
         super().__init__(**slots)
-        self.temperature = temperature
+        self.temperature = LearnedNumber.of(temperature)
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Similarities over the temperature."""
-        return distances, self.distance.sign / self.temperature, 0.0
+        return distances, self.distance.sign / LearnedNumber.value(self.temperature), 0.0
 
     @takes_only_logsumexp
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value an anchor, `[A]`."""
         negatives, near, among = self.logsumexp_and_positives(batch)
-        total = positive_cross_entropy(self.distance.sign / self.temperature * near, among != 0, negatives)
+        closeness = self.distance.sign / LearnedNumber.value(self.temperature) * near
+        total = positive_cross_entropy(closeness, among != 0, negatives)
         return {"loss": Term(total / number_of_positives(batch))}
 
 

@@ -17,12 +17,13 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from metricreg.components import Loss, Miner
 from metricreg.components.resolve import Resolution, cause_of, unbuilt_in
-from metricreg.components.type_hints import as_choice, as_int
+from metricreg.components.type_hints import as_int, one_of
 from metricreg.components.validation_errors import pointer, problems_of, shown
 from metricreg.engine.execution import Execution, PlanName
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
 from metricreg.spec.document import plain
+from metricreg.spec.trial import is_own, why_never
 
 VERSION = 1
 MAX_REQUIRES = 100
@@ -79,7 +80,7 @@ class PipelineSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
     schema_: StrictStr | None = Field(None, alias="$schema", description="where an editor finds the schema")
-    version: Annotated[Literal[1], BeforeValidator(as_choice)] = Field(1, description="the version of this format")
+    version: Annotated[Literal[1], BeforeValidator(one_of(1))] = Field(1, description="the version of this format")
     loss: Loss = Field(description="what is minimised")  # once parsed an UnbuiltComponent, as is miner
     miner: Miner | None = Field(None, description="which pairs or triplets are used; all without one")
     requires: Annotated[dict[str, StrictStr], Field(max_length=MAX_REQUIRES), AfterValidator(_requirements)] = Field(
@@ -94,7 +95,8 @@ class Report(Sequence[Problem]):
 
     Args:
         problems: what is wrong.
-        unchecked: components whose `__init__` could not be tried without constructing them for real; not wrong.
+        unchecked: what could not be checked, and may be right: components whose `__init__` could not be tried without
+            constructing them for real, and plugins' that no batch satisfied of those that were tried.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -120,7 +122,8 @@ def validate(spec: Any, *, registry: Registry | None = None) -> Report:
     """Find every problem of a spec that no other hides, and build nothing.
 
     Components are constructed on torch's meta device to try the rules in their `__init__`: an arcface of 10^8 classes
-    takes a millisecond and no memory.
+    takes a millisecond and no memory. If it is not too large, the objective is then tried on tiny batches, to find what
+    no batch satisfies.
 
     Args:
         spec: a dict, such as `load` returns.
@@ -130,9 +133,15 @@ def validate(spec: Any, *, registry: Registry | None = None) -> Report:
         A sequence of problems, each with a JSON pointer; empty if there are none.
     """
     try:
-        return Report((), parse(spec, registry)[1])
+        parsed, unchecked = parse(spec, registry)
     except SpecError as error:
         return Report(error.problems)
+    unbuilt: Any = {"loss": parsed.loss} | ({} if parsed.miner is None else {"miner": parsed.miner})
+    never = why_never(unbuilt)
+    if never is None:
+        return Report((), unchecked)
+    # a plugin's may want batches of another kind than those tried
+    return Report((never,), unchecked) if is_own(unbuilt) else Report((), (*unchecked, never))
 
 
 def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, tuple[Problem, ...]]:

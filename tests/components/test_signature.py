@@ -82,7 +82,7 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("real", np.array(1.5), 1.5),
     ("real", torch.tensor(1.5), 1.5),
     ("real", torch.tensor(2), 2.0),
-    ("real", torch.tensor(0.5, requires_grad=True), 0.5),
+    ("real", torch.tensor(0.5), 0.5),
     ("real", -1e308, -1e308),
     ("whole", 4.0, 4),
     ("whole", np.int8(3), 3),

@@ -211,7 +211,7 @@ def _of_proxy_anchor(loss: Any, measure: Measure, reduce: Reduce, **parameters: 
 
 
 def _of_siglip(loss: Any, measure: Measure, reduce: Reduce, **_: Any) -> Naive:
-    return pair_loss(pair_losses.siglip, measure, reduce, log_temperature=loss.log_temperature, bias=loss.bias)
+    return pair_loss(pair_losses.siglip, measure, reduce, log_temperature=loss.temperature.log, bias=loss.bias)
 
 
 def _of_barlow_twins(loss: Loss, measure: Measure, reduce: Reduce, redundancy_lambda: float = 0.0051) -> Naive:

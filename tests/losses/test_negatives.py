@@ -181,7 +181,7 @@ def test_tiles_are_for_the_positives_alone(halves: list[bool]) -> None:
     widths: list[int] = []
 
     class Watched(Execution):
-        def tile_for(self, batch: Any, width: int) -> int | None:
+        def tile_for(self, batch: Any, width: int, values_per_pair: int = 1) -> int | None:
             widths.append(width)
             return super().tile_for(batch, width)
 

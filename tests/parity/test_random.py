@@ -114,6 +114,7 @@ def verdicts(name: str) -> list[Verdict]:
 
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore::metricreg.NothingToLearnWarning"),  # batches of all sorts
     pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"),  # scipy, of PML's large margins
     pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning"),  # torch, of PML's histogram
 ]

@@ -388,6 +388,13 @@ def plausible(draw: st.DrawFn) -> Any:
             return value(draw(st.sampled_from(schema["anyOf"] if depth else last or schema["anyOf"])), depth)
         if "const" in schema or "enum" in schema:
             return draw(st.sampled_from(schema.get("enum") or [schema["const"]]))
+        if "properties" in schema:
+            wanted = set(schema.get("required", ()))
+            return {
+                k: value(of_key, depth)
+                for k, of_key in schema["properties"].items()
+                if k in wanted or draw(st.booleans())
+            }
         if schema["type"] == "object":
             return {
                 k: value(schema["additionalProperties"], depth)

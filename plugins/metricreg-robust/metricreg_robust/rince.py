@@ -26,7 +26,7 @@ class RINCELoss(metricreg.Loss):
     Args:
         q: how robust, greater than 0, at most 1; 0.1 to 0.5 in the paper.
         density: lambda, greater than 0, at most 1: the less, the more the positive pair weighs.
-        temperature: tau, greater than 0; $e^{q / \tau}$ must be a number of the embeddings' type.
+        temperature: tau, greater than 0, or `{"learned": 0.5}`; $e^{q / \tau}$ must be a number of the type.
     """
 
     default_distance = CosineSimilarity
@@ -35,17 +35,17 @@ class RINCELoss(metricreg.Loss):
         self,
         q: Annotated[float, Field(gt=0, le=1)] = 0.5,
         density: Annotated[float, Field(gt=0, le=1)] = 0.01,
-        temperature: Annotated[float, Field(gt=0)] = 0.5,
+        temperature: metricreg.PositiveNumber = 0.5,
         **slots: Unpack[metricreg.LossSlots],
     ) -> None:
         super().__init__(**slots)
         self.q = q
         self.density = density
-        self.temperature = temperature
+        self.temperature = metricreg.LearnedNumber.of(temperature)
 
     def terms(self, batch: metricreg.Batch) -> dict[str, metricreg.Term | metricreg.Scalar]:
         """`loss`: a value a positive pair, `[A, M]`."""
-        s = self.distance.closeness(self.distance.between(batch)) / self.temperature
+        s = self.distance.closeness(self.distance.between(batch)) / metricreg.LearnedNumber.value(self.temperature)
         negatives = _log_sum_exp(s, batch.negatives)[:, None]
         everything = torch.logaddexp(s, negatives)
         values = ((self.q * everything).exp() * self.density**self.q - (self.q * s).exp()) / self.q
