@@ -15,6 +15,8 @@ def two_views(batch: Batch, owner: str) -> tuple[Tensor, Tensor]:
         InputError: no reference embeddings, another number of them, or a selection of pairs or triplets.
     """
     x, y = batch.anchors, batch.references
+    if batch.selection is not None:
+        raise InputError(f"{owner} looks at all rows of two views, and takes no tuples and no miner; leave them out")
     if x is y:
         raise InputError(
             f"{owner} compares two views of the same things: give ref_embeddings too, a tensor whose row i belongs to "
@@ -25,6 +27,4 @@ def two_views(batch: Batch, owner: str) -> tuple[Tensor, Tensor]:
             f"{owner} compares row i of embeddings with row i of ref_embeddings; there are {len(x)} and {len(y)}, "
             "and there must be as many of one as of the other"
         )
-    if batch.selection is not None:
-        raise InputError(f"{owner} looks at all rows, and takes no tuples and no miner; leave them out")
     return x, y

@@ -62,15 +62,15 @@ class SelfSupervisedLoss(WrapperLoss):
     def _views(self, batch: Batch) -> Batch:
         """Anchors and references with labels of their own."""
         x, y = batch.anchors, batch.references
-        if x is y or len(x) != len(y):
-            given = "none" if x is y else f"{len(y)} rows for {len(x)}"
-            raise InputError(
-                f"self_supervised needs ref_embeddings, another view of each row of the embeddings; got {given}"
-            )
         if batch.anchor_labels is not None or batch.selection is not None:
             raise InputError(
                 "self_supervised makes its own labels: row i of the embeddings and row i of ref_embeddings belong "
                 "together. Leave labels, tuples and the pipeline's miner out"
+            )
+        if x is y or len(x) != len(y):
+            given = "none" if x is y else f"{len(y)} rows for {len(x)}"
+            raise InputError(
+                f"self_supervised needs ref_embeddings, another view of each row of the embeddings; got {given}"
             )
         labels = self.seen + torch.arange(len(x), device=x.device)
         if not self.symmetric:

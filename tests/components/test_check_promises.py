@@ -118,19 +118,3 @@ def test_looking_leaves_random_numbers_as_they_are() -> None:
     torch.manual_seed(0)
     Plain()(rows(24), LABELS, execution=TILED)
     torch.testing.assert_close(torch.rand(3), wanted)
-
-
-class CityBlock(metricreg.Distance):
-    """As in the documentation."""
-
-    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
-        return (x[..., :, None, :] - y[..., None, :, :]).abs().sum(-1)
-
-
-def test_a_distance_that_broadcasts_is_known_by_what_it_keeps() -> None:
-    x = torch.randn(6, 40)
-    assert CityBlock().values_per_pair(x) >= 40
-    for name in metricreg.default_registry().names("distance"):
-        if name == "mahalanobis":
-            continue
-        assert metricreg.create("distance", name).values_per_pair(x) == 1, name

@@ -24,10 +24,10 @@ class PoincareDistance(Distance):
         x = \tanh(\sqrt c \lVert v \rVert) \frac{v}{\sqrt c \lVert v \rVert}$$
 
     The embeddings v are vectors at the center of the ball, and x is where they lead; or they are points x of the ball
-    themselves, if not `mapped`. Points beyond the rim are drawn back to just inside of it. Distances of points that are
-    as near as the Gram matrix resolves are 0, with gradient 0. Nickel and Kiela 2017, "Poincaré Embeddings for Learning
-    Hierarchical Representations"; Khrulkov et al. 2020, "Hyperbolic Image Embeddings"; Ermolov et al. 2022, "Hyperbolic
-    Vision Transformers", which clips at 2.3 with curvature 0.1.
+    themselves, if not `mapped`. Points beyond the rim are drawn back to just inside of it. At distance 0 the gradient
+    is 0. Nickel and Kiela 2017, "Poincaré Embeddings for Learning Hierarchical Representations"; Khrulkov et al. 2020,
+    "Hyperbolic Image Embeddings"; Ermolov et al. 2022, "Hyperbolic Vision Transformers", which clips at 2.3 with
+    curvature 0.1.
 
     Args:
         curvature: c, greater than 0; the ball has radius 1 / sqrt(c), and as c goes to 0 the distance of embeddings

@@ -119,3 +119,18 @@ def test_works_from_a_spec_in_both_plans_and_round_trips(loss: str) -> None:
 def test_points_are_not_clipped() -> None:
     with pytest.raises(SpecError, match="clip is for embeddings that are mapped"):
         PoincareDistance(mapped=False, clip=1.0)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-4])
+@pytest.mark.parametrize("plan", [Execution("dense"), Execution("tiled", tile=5)])
+def test_near_points_keep_their_digits(spread: float, plan: Execution) -> None:
+    labels = torch.arange(24) % 6
+    exact = (vectors(6, 0.4)[labels] + spread * vectors(24, 1.0, 1)).float()
+    found = []
+    for x in (exact.clone(), exact.double()):
+        loss = metricreg.create("loss", "contrastive", distance=PoincareDistance())
+        value = loss(x.requires_grad_(), labels, execution=plan)
+        found.append((value.double(), *(g.double() for g in torch.autograd.grad(value, x))))
+    for got, want in zip(*found, strict=True):
+        assert (got - want).norm() <= 1e-2 * want.norm()
+    assert (PoincareDistance()(exact) > 0).sum() == 24 * 23
