@@ -126,8 +126,8 @@ class Pipeline(nn.Module):
             raise InputError("this pipeline has a miner, which chooses the tuples; leave one of the two out")
         if self.loss.compared_with in ("own labels", "paired references"):
             raise InputError(
-                f"{type(self.loss).__name__} compares two views, and takes no miner; leave it out, or give it to a loss "
-                "inside, by `multiple`"
+                f"{type(self.loss).__name__} compares two views, and takes no miner; leave it out, or give it to a "
+                "loss inside, by `multiple`"
             )
         return batch.replace(selection=self.miner.selection(self.loss.with_match(batch)))
 
