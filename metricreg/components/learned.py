@@ -54,7 +54,7 @@ class LearnedNumber(nn.Module):
     def forward(self, dtype: torch.dtype | None = None) -> Tensor:
         """The number as it is now, without axes; in the type of the parameter if none is given."""
         log, low, high = self.log.to(dtype or self.log.dtype), math.log(self.least), math.log(self.most)
-        if transforms_active():
+        if not torch.compiler.is_compiling() and transforms_active():
             return log.clamp(low, high).exp()
         bounded: Tensor = _Bounded.apply(log, low, high)  # type: ignore[no-untyped-call]
         return bounded.exp()

@@ -173,9 +173,9 @@ class Loss(Component):
         recomputed = changes and is_recomputed(self)
         with full_precision(batch.anchors.device.type):
             of_pairs = self.distance.is_symmetric
-            tile = self._tile(batch, execution, len(batch.references))
+            tile = self._tile(batch, execution, lambda batch: len(batch.references))
             prepared = self._prepared(batch, StepContext(tile, self, of_pairs, execution.plan == "dense"))
-            tile = self._tile(prepared, execution, self.width(prepared))
+            tile = self._tile(prepared, execution, self.width)
             halves = of_pairs and has_mark(self.terms, symmetric) and self.reducer.is_by_value
             if tile is not None:
                 check_terms(self, prepared, tile)
@@ -194,10 +194,10 @@ class Loss(Component):
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
             return _total(list(values.values()), batch) + batch.nan_if_not_finite()
 
-    def _tile(self, batch: Batch, execution: Execution, width: int) -> int | None:
+    def _tile(self, batch: Batch, execution: Execution, width: Callable[[Batch], int]) -> int | None:
         if not self.reducer.additive or execution.plan == "dense" or torch.compiler.is_compiling():
             return None
-        return execution.tile_for(batch, width, self.distance.values_per_pair(batch.anchors))
+        return execution.tile_for(batch, width(batch), self.distance.values_per_pair(batch.anchors))
 
     def _prepared(self, batch: Batch, context: StepContext) -> Batch:
         prepared = self.prepare(self.with_match(batch).with_context(context))
