@@ -161,11 +161,13 @@ class Loss(Component):
         Raises:
             InputError: arguments that do not fit together.
         """
-        execution = Execution() if execution is None else execution
-        if isinstance(embeddings, Batch):
-            return self.evaluate(embeddings, execution)
-        batch = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
-        return self.evaluate(batch, execution)
+        batch = embeddings
+        if not isinstance(batch, Batch):
+            batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        value = self.evaluate(batch, Execution() if execution is None else execution)
+        if not isinstance(value, Tensor | dict):
+            raise MetricregError(f"{type(self).__name__}.evaluate returned {type_and_shape(value)}; expected a tensor")
+        return value
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""

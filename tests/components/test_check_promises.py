@@ -118,3 +118,12 @@ def test_looking_leaves_random_numbers_as_they_are() -> None:
     torch.manual_seed(0)
     Plain()(rows(24), LABELS, execution=TILED)
     torch.testing.assert_close(torch.rand(3), wanted)
+
+
+def test_a_wrapper_that_forgets_its_value_is_named() -> None:
+    class Forgetful(metricreg.WrapperLoss):
+        def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
+            return None  # type: ignore[return-value]
+
+    with pytest.raises(MetricregError, match=r"Forgetful.evaluate returned NoneType"):
+        Forgetful()(rows(24), LABELS)
