@@ -105,7 +105,7 @@ def check_terms(loss: Loss, batch: Batch, most: int) -> None:
         if len({tuple(each.shape for each in some) for some in found}) > 1:
             return  # which the sweep refuses
         for total, repeated, a, b in zip(*found, strict=True):
-            if _differs(total, repeated, total.abs(), TOLERANCE):
+            if (drawn and not torch.equal(total, repeated)) or _differs(total, repeated, total.abs(), TOLERANCE):
                 why = "draws random numbers" if drawn else "changes something, or draws"
                 raise MetricregError(
                     f"{name}.terms gives another '{term}' of the same anchors when it is asked again: it {why}. The "
