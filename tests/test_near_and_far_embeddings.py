@@ -84,7 +84,7 @@ def defined(name: str, distance: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("distance", ["lp", "lp raw", "lp raw squared", "mahalanobis of a rank", "snr"])
 @pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_losses_keep_their_digits(name: str, distance: str) -> None:
     if not defined(name, distance):
