@@ -440,3 +440,29 @@ def test_docs_of_parameters_come_from_the_class_and_its_bases() -> None:
     assert parameter_docs(Child) == {"one": "the first, over two lines.", "two": "of the child."}
     assert summary(Child) == "Child does something."
     assert summary(type("Undocumented", (Base,), {})) == ""
+
+
+def test_a_name_that_pydantic_keeps_for_itself_is_refused_with_a_sentence() -> None:
+    class Configured(Sum):
+        def __init__(self, model_config: float = 1.0) -> None:
+            super().__init__()
+
+    with pytest.raises(RegistrationError, match=r"'model_config' is taken.*choose another"):
+        register(Configured, registry=Registry())
+
+
+class Mixed(Sum):
+    def __init__(self, choice: Literal[True, 2, "x"] = True) -> None:
+        super().__init__()
+        self.choice = choice
+
+
+@pytest.mark.parametrize("given", [1, 1.0, False, 3, "y"])
+def test_one_is_not_true_among_choices(given: Any) -> None:
+    with pytest.raises(SpecError, match="choice"):
+        Mixed(choice=given)
+
+
+@pytest.mark.parametrize("given", [True, 2, 2.0, "x"])
+def test_choices_of_several_types_are_taken(given: Any) -> None:
+    assert Mixed(choice=given).choice == given

@@ -260,3 +260,16 @@ def test_distances_in_a_batch_are_those_of_a_subclass(
     plain = D.LpDistance(power=power)
     want = 2.0**power * plain(x, y) if kind is Longer else plain(x, y) + 1.0
     torch.testing.assert_close(kind(power=power)(x, y), want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@every
+def test_half_precision_by_hand_is_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    distance = MORE[name][0]()
+    x, y = rows(4).detach().to(dtype), rows(3, 1).detach().to(dtype)
+    found = distance(x, y)
+    assert found.dtype is torch.float32
+    torch.testing.assert_close(found, distance(x.float(), y.float()))
+    torch.testing.assert_close(distance.pairwise(x[:3], y), distance(x[:3], y).diagonal(), rtol=1e-4, atol=1e-6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(distance(x.float(), y.float()), found)

@@ -6,11 +6,13 @@ plan, so that the shortest way of each loss is compared with the plainest.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from metricreg import Batch, Execution, Loss
+from metricreg import Batch, Execution, Loss, Term
 from metricreg.engine.evaluate import StepContext
 from metricreg.reducers import ClassWeightedReducer
 from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
@@ -82,3 +84,20 @@ def test_this_batch_lists_what_is_no_negative_where_more_would_be_listed(monkeyp
     assert batch.rows(0, 7).negative_mask.left_out is None
     monkeypatch.setattr("metricreg.engine.execution.MIN_LISTED_REFERENCES", 69)
     assert batch.rows(0, 7).negative_mask.left_out is not None
+
+
+@pytest.mark.parametrize("plan", [Execution("dense"), Execution("tiled", tile=3)])
+def test_a_loss_of_nothing_that_the_embeddings_are_has_gradient_zero(plan: Execution) -> None:
+    class Detached(Loss):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def terms(self, batch: Batch) -> Any:
+            d = self.distance.between(batch).detach()
+            return {"loss": Term(d * self.scale, batch.positives, kind="pos_pair")}
+
+    x = torch.randn(8, 4, requires_grad=True)
+    Detached()(x, torch.arange(8) % 2, execution=plan).backward()
+    assert x.grad is not None
+    assert not x.grad.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -190,3 +191,23 @@ def test_a_penalty_without_a_value_is_refused(terms: Terms) -> None:
 
     with pytest.raises(MetricregError, match=r"Silent\.terms gave no term with a value"):
         Silent()(rows(3))
+
+
+def test_a_penalty_that_is_a_matrix_is_said_of_the_regularizer() -> None:
+    class AsItIs(metricreg.Regularizer):
+        def terms(self, x: Tensor) -> Any:
+            return {}
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    x, labels = torch.randn(6, 4), torch.arange(6) % 3
+    arcface = {"num_classes": 3, "embedding_size": 4}
+    for name, slots in {
+        "contrastive": {"embedding_regularizer": AsItIs()},
+        "arcface": {"weight_regularizer": AsItIs(), **arcface},
+    }.items():
+        with pytest.raises(
+            metricreg.MetricregError, match=r"regularizer AsItIs made a tensor .* a penalty is one value"
+        ):
+            metricreg.create("loss", name, **slots)(x, labels)
