@@ -24,7 +24,11 @@ EACH = 4
 TOLERANCE = 1e-3
 """Relative difference that may be rounding;"""
 COARSE = 0.1
-"""and that of rows by themselves and among others, where rounding decides on which side of a margin some are."""
+"""and in float32, where rounding decides on which side of a margin some values are."""
+TRIES = 5
+"""Steps in which terms are looked at, if there was nothing to compare."""
+WIDE_VALUES = 2**22
+"""Values of all references up to which they are looked at in float64."""
 
 
 def check_statistics(loss: Loss, batch: Batch) -> None:
@@ -65,9 +69,8 @@ def _check_statistics(loss: Loss, some: Batch) -> bool:
             for across in (one[name][k], other[name][k]):
                 found = halves + 2 * across
                 # a value at a margin may be counted either way
-                slack = TOLERANCE * torch.maximum(total.abs(), found.abs()) + (
-                    0.0 if total.is_floating_point() else 2.0
-                )
+                least = torch.finfo(total.dtype).eps ** 0.5 if total.is_floating_point() else 2.0
+                slack = TOLERANCE * torch.maximum(total.abs(), found.abs()) + least
                 if bool(((total - found).abs() > slack).any()):
                     reducer = type(loss.reducer.for_term(name)).__name__
                     raise MetricregError(
@@ -91,41 +94,92 @@ def check_terms(loss: Loss, batch: Batch, most: int) -> None:
         MetricregError: they draw random numbers, or are others when asked again, or of some anchors and of others are
             not what they are of both.
     """
-    key, rows = (loss.reducer, loss.training), min(len(batch), SAMPLES, most)
-    if loss.__dict__.get("_terms_checked_with") == key or rows < 2:
+    key, number = (loss.reducer, loss.training), len(batch)
+    known, tries = loss.__dict__.get("_terms_checked_with", (None, 0))
+    if known != key:
+        tries = 0
+    if tries >= TRIES or number < 2:
         return
-    half, name = rows // 2, type(loss).__name__
+    rows = min(number, SAMPLES, max(most, 2))
     with torch.no_grad():
-        before = _random_state(batch.anchors)
-        some = [batch.rows(i, j).with_tensors(_cache=None) for i, j in ((0, rows), (0, rows), (0, half), (half, rows))]
-        whole, again, first, second = (_statistics(loss, part) for part in some)
-        drawn = not torch.equal(before, _random_state(batch.anchors))
+        wide = batch.references.numel() <= WIDE_VALUES
+        told = [_check_terms(loss, batch.rows(i, i + rows), wide) for i in {0, number - rows}]
+    loss.__dict__["_terms_checked_with"] = key, TRIES if any(told) else tries + 1
+
+
+def _check_terms(loss: Loss, batch: Batch, wide: bool) -> bool:
+    """The same of all anchors of a batch; whether there was anything to compare."""
+    parts = [batch.rows(i, j).with_tensors(_cache=None) for i, j in _halves(len(batch))]
+    tolerance = TOLERANCE if wide else COARSE
+    if wide and batch.anchors.is_floating_point() and batch.anchors.device.type != "mps":
+        try:
+            found, drawn = _asked([_as_float64(part) for part in parts], loss)
+        except RuntimeError:  # of a component that mixes types
+            tolerance = COARSE
+            found, drawn = _asked(parts, loss)
+    else:
+        found, drawn = _asked(parts, loss)
+    if drawn:
+        raise MetricregError(
+            f"{type(loss).__name__}.terms draws random numbers. The tiled plan asks it more than once; draw in "
+            "prepare, and keep what was drawn in per_anchor or shared"
+        )
+    whole, again, first, second = found
+    compared = False
     for term in whole:
-        found = [statistics.get(term, ()) for statistics in (whole, again, first, second)]
-        if len({tuple(each.shape for each in some) for some in found}) > 1:
-            return  # which the sweep refuses
-        for total, repeated, a, b in zip(*found, strict=True):
-            if (drawn and not torch.equal(total, repeated)) or _differs(total, repeated, total.abs(), TOLERANCE):
-                why = "draws random numbers" if drawn else "changes something, or draws"
+        every = [statistics.get(term, ()) for statistics in found]
+        if len({tuple(each.shape for each in some) for some in every}) > 1:
+            return False  # which the sweep refuses
+        for total, repeated, a, b in zip(*every, strict=True):
+            if not total.is_floating_point():
+                continue  # a count: rounding decides on which side of a margin some are
+            compared |= bool(a.any()) and bool(b.any())
+            if _differs(total, repeated, total.abs(), TOLERANCE):
                 raise MetricregError(
-                    f"{name}.terms gives another '{term}' of the same anchors when it is asked again: it {why}. The "
-                    "tiled plan asks more than once; draw in prepare, keep what was drawn in per_anchor or shared, and "
-                    "change state in update_buffers"
+                    f"{type(loss).__name__}.terms gives another '{term}' of the same anchors when it is asked again: "
+                    "it changes something, or draws from a generator of its own. The tiled plan asks it more than once; "
+                    "draw in prepare, and change state in update_buffers"
                 )
-            if _differs(total, a + b, a.abs() + b.abs(), COARSE):
+            if _differs(total, a + b, a.abs() + b.abs(), tolerance):
                 maker = type(loss.reducer.for_term(term)).__name__
                 raise MetricregError(
-                    f"the statistics of the term '{term}' of {name} by {maker} are {total.tolist()} of {rows} "
-                    f"anchors, and {a.tolist()} and {b.tolist()} of both halves of them; "
+                    f"the statistics of the term '{term}' of {type(loss).__name__} by {maker} are {total.tolist()} of "
+                    f"{len(batch)} anchors, and {a.tolist()} and {b.tolist()} of both halves of them; "
                     "statistics are sums over anchors: divide in finalize"
                 )
-    loss.__dict__["_terms_checked_with"] = key
+    return compared
+
+
+def _halves(number: int) -> list[tuple[int, int]]:
+    return [(0, number), (0, number), (0, number // 2), (number // 2, number)]
+
+
+def _asked(parts: list[Batch], loss: Loss) -> tuple[list[dict[str, tuple[Tensor, ...]]], bool]:
+    """The statistics of each part; and whether random numbers are drawn for it, by its own or by nobody else."""
+    before = _random_state(parts[0].anchors)
+    found = [_statistics(loss, part) for part in parts]
+    if torch.equal(before, _random_state(parts[0].anchors)):
+        return found, False
+    before = _random_state(parts[0].anchors)  # perhaps another thread drew
+    _statistics(loss, parts[0])
+    return found, not torch.equal(before, _random_state(parts[0].anchors))
+
+
+def _as_float64(part: Batch) -> Batch:
+    def wide(tensor: Tensor) -> Tensor:
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    references = wide(part.references)
+    anchors = references if part.is_self_comparison else wide(part.anchors)
+    held = {name: {k: wide(v) for k, v in getattr(part, name).items()} for name in ("per_anchor", "shared")}
+    weights = None if part.weights is None else wide(part.weights)
+    return part.with_tensors(anchors=anchors, references=references, weights=weights, _cache=None, **held)
 
 
 def _differs(found: Tensor, wanted: Tensor, size: Tensor, tolerance: float) -> bool:
     """Whether numbers that are made of others of a size differ by more than rounding."""
-    least = torch.finfo(found.dtype).eps ** 0.5 if found.is_floating_point() else 2.0
-    return bool(((found - wanted).abs() > tolerance * size + least).any())  # NaN does not
+    slack = tolerance * size + torch.finfo(found.dtype).eps ** 0.5
+    return bool(((found - wanted).abs() > slack).any())  # NaN does not
 
 
 def _random_state(like: Tensor) -> Tensor:
@@ -183,7 +237,8 @@ def _pairs_of_few(function: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
 
 
 def _is_symmetric(found: Tensor) -> bool:
-    return not bool(((found - found.mT).abs() > TOLERANCE * found.abs().max()).any())
+    slack = TOLERANCE * found.abs().max() + torch.finfo(found.dtype).eps ** 0.5
+    return not bool(((found - found.mT).abs() > slack).any())
 
 
 def _some_of(batch: Batch, dtype: torch.dtype) -> Batch:
@@ -198,7 +253,7 @@ def _some_of(batch: Batch, dtype: torch.dtype) -> Batch:
     some = torch.cat([some[::2], some[1::2]])
     labels = None if labels is None else labels[some]
     shared = {k: v.detach().to(dtype) if v.is_floating_point() else v for k, v in batch.shared.items()}
-    return Batch.self_comparison(batch.anchors[some].detach().to(dtype), labels, shared=shared)
+    return Batch.self_comparison(batch.anchors.detach()[some].to(dtype), labels, shared=shared)
 
 
 def _statistics(loss: Loss, part: Batch) -> dict[str, tuple[Tensor, ...]]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
 
 from metricreg.batch import Batch
 from metricreg.components.component import Component
@@ -110,7 +110,9 @@ class Distance(Component):
         return None
 
     def values_per_pair(self, x: Tensor) -> int:
-        """How many values `matrix` keeps at a time for each that it makes: 1, or D if it broadcasts. Measured once.
+        """How many values a batch's distances take at a time for each that is made: 1, or D if they broadcast.
+
+        Measured once, on a few rows.
 
         Args:
             x: `[N, D]`, embeddings like those to compare.
@@ -122,14 +124,17 @@ class Distance(Component):
         return known[size]
 
     def _measured_values(self, x: Tensor) -> int:
-        """By what autograd saves of the distances of 4 rows, and of 8."""
-        rows = torch.rand(8, x.shape[1], generator=torch.Generator().manual_seed(0)).to(x)
+        """By the largest tensor that torch makes for 8 rows, and for 16: of pairs it has four times as many values."""
+        rows = torch.rand(2, 16, x.shape[1], generator=torch.Generator().manual_seed(0)).to(x)
         try:
-            few, more = _saved_values(self.forward, rows[:4]), _saved_values(self.forward, rows)
+            few, more = (
+                _largest(lambda k=k: self.between(Batch(rows[0, :k], rows[1, :k])))
+                for k in (8, 16)  # type: ignore[misc]
+            )
         except Exception:  # which the step itself will raise, and say
             return 1
-        many = (more - 2 * few) // 32
-        return many if many > ELEMENTWISE_VALUES else 1
+        many = more // 16**2
+        return many if more >= 3 * few and many > ELEMENTWISE_VALUES else 1
 
     @property
     def is_symmetric(self) -> bool:
@@ -173,14 +178,18 @@ class Distance(Component):
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
 
 
-def _saved_values(function: Callable[[Tensor, Tensor], Tensor], rows: Tensor) -> int:
-    """How many values autograd saves of a function of some rows and of others like them."""
-    saved: dict[int, tuple[Any, int]] = {}
+def _largest(make: Callable[[], Any]) -> int:
+    """How many values the largest tensor has that a function makes."""
+    with torch.no_grad(), _Largest() as seen:
+        make()
+    return seen.numel
 
-    def pack(tensor: Tensor) -> None:  # not the tensor itself, which may hold the node that it is saved by
-        storage = tensor.untyped_storage()
-        saved[storage.data_ptr()] = storage, storage.nbytes() // tensor.element_size()
 
-    with torch.enable_grad(), saved_tensors_hooks(pack, lambda packed: packed):
-        function(rows.clone().requires_grad_(), rows.flip(0).requires_grad_())
-    return sum(count for _, count in saved.values())
+class _Largest(TorchFunctionMode):
+    numel = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor) and not found.is_nested:
+            self.numel = max(self.numel, found.untyped_storage().nbytes() // found.element_size())
+        return found

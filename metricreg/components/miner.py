@@ -66,15 +66,16 @@ class Miner(Component):
 
     def mine(self, batch: Batch) -> Selection:
         """Pairs or triplets of all anchors: `select` of each tile, put together."""
-        parts = [self._selected(part).offset_anchors(first) for first, part in self.tiles(batch)]
+        parts: list[Selection] = []
+        for first, part in self.tiles(batch):
+            parts.append(self._selected(part).offset_anchors(first))
+            while len(parts) > 1 and _alike(parts[-2], parts[-1]):  # many small tensors would break up the heap
+                parts[-2:] = [_joined(parts[-2:])]
         if len({type(part) for part in parts}) > 1:
             raise MetricregError(
                 f"{type(self).__name__}.select returned Pairs for some anchors and Triplets for others"
             )
-        columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
-        if isinstance(parts[0], Pairs):
-            return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))
-        return Triplets(*columns)
+        return _joined(parts)
 
     def width(self, batch: Batch) -> int:
         """How many values an anchor needs at a time in `select`; what its tiles are sized by."""
@@ -132,3 +133,17 @@ class Miner(Component):
         super().check_declaration(kind)
         if cls.select is Miner.select and cls.mine is Miner.mine:
             raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} mines nothing: implement select, or mine")
+
+
+def _alike(a: Selection, b: Selection) -> bool:
+    """Whether two selections are of one sort, and the first is not far larger."""
+    sizes = [sum(map(len, each.columns())) for each in (a, b)]
+    return type(a) is type(b) and sizes[0] <= 2 * sizes[1]
+
+
+def _joined(parts: list[Selection]) -> Selection:
+    """Selections of runs of anchors, put together."""
+    columns = [torch.cat(lists) for lists in zip(*(part.columns() for part in parts), strict=True)]
+    if isinstance(parts[0], Pairs):
+        return Pairs(*columns, repeats=any(isinstance(p, Pairs) and p.repeats for p in parts))
+    return Triplets(*columns)
