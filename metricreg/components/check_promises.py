@@ -136,8 +136,8 @@ def _check_terms(loss: Loss, batch: Batch, wide: bool) -> bool:
             compared |= bool(a.any()) and bool(b.any())
             if _differs(total, repeated, total.abs(), TOLERANCE):
                 raise MetricregError(
-                    f"{type(loss).__name__}.terms gives another '{term}' of the same anchors when it is asked again: "
-                    "it changes something, or draws from a generator of its own. The tiled plan asks it more than once; "
+                    f"{type(loss).__name__}.terms gives another '{term}' of the same anchors when asked again: it "
+                    "changes something, or draws from a generator of its own. The tiled plan asks more than once; "
                     "draw in prepare, and change state in update_buffers"
                 )
             if _differs(total, a + b, a.abs() + b.abs(), tolerance):

@@ -127,10 +127,7 @@ class Distance(Component):
         """By the largest tensor that torch makes for 8 rows, and for 16: of pairs it has four times as many values."""
         rows = torch.rand(2, 16, x.shape[1], generator=torch.Generator().manual_seed(0)).to(x)
         try:
-            few, more = (
-                _largest(lambda k=k: self.between(Batch(rows[0, :k], rows[1, :k])))
-                for k in (8, 16)  # type: ignore[misc]
-            )
+            few, more = (_largest(self.between, Batch(rows[0, :k], rows[1, :k])) for k in (8, 16))
         except Exception:  # which the step itself will raise, and say
             return 1
         many = more // 16**2
@@ -178,11 +175,11 @@ class Distance(Component):
         return torch.maximum(x, y) if self.is_inverted else torch.minimum(x, y)
 
 
-def _largest(make: Callable[[], Any]) -> int:
-    """How many values the largest tensor has that a function makes."""
+def _largest(make: Callable[[Batch], Tensor], batch: Batch) -> int:
+    """How many values the largest tensor has that a function makes of a batch."""
     with torch.no_grad(), _Largest() as seen:
-        make()
-    return seen.numel
+        make(batch)
+    return int(seen.numel)
 
 
 class _Largest(TorchFunctionMode):

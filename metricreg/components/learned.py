@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Required, TypedDict
 
-from metricreg.functional.torch_internals import transforms_active
+from metricreg.functional.torch_internals import has_tangent
 
 BOUND = 100.0
 """By what factor a learned number may become smaller or larger, if nothing else is said."""
@@ -54,7 +54,7 @@ class LearnedNumber(nn.Module):
     def forward(self, dtype: torch.dtype | None = None) -> Tensor:
         """The number as it is now, without axes; in the type of the parameter if none is given."""
         log, low, high = self.log.to(dtype or self.log.dtype), math.log(self.least), math.log(self.most)
-        if not torch.compiler.is_compiling() and transforms_active():
+        if has_tangent(log):
             return log.clamp(low, high).exp()
         bounded: Tensor = _Bounded.apply(log, low, high)  # type: ignore[no-untyped-call]
         return bounded.exp()
@@ -82,11 +82,16 @@ class LearnedNumber(nn.Module):
 
 
 class _Bounded(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.low, ctx.high = low, high
+    def forward(x: Tensor, low: float, high: float) -> Tensor:
         return x.clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.low, ctx.high = inputs
+        ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

@@ -36,7 +36,7 @@ from metricreg.engine.execution import Execution
 from metricreg.engine.tiled import clone_buffers
 from metricreg.errors import InputError, MetricregError, RecomputedError, RegistrationError
 from metricreg.functional.precision import full_precision
-from metricreg.functional.torch_internals import in_backward
+from metricreg.functional.torch_internals import is_recomputing
 from metricreg.registry import default_registry
 
 
@@ -164,15 +164,36 @@ class Loss(Component):
         batch = embeddings
         if not isinstance(batch, Batch):
             batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        before = self._refuse_to_recompute()
         value = self.evaluate(batch, Execution() if execution is None else execution)
+        if before is not None and before != self._state():
+            self.__dict__["_changes_state"] = True
         if not isinstance(value, Tensor | dict):
             raise MetricregError(f"{type(self).__name__}.evaluate returned {type_and_shape(value)}; expected a tensor")
         return value
 
+    def _state(self) -> list[tuple[int, int]]:
+        """Its buffers, and how often each was changed."""
+        return [(id(buffer), 0 if buffer.is_inference() else buffer._version) for buffer in self.buffers()]
+
+    def _refuse_to_recompute(self) -> list[tuple[int, int]] | None:
+        """Its state in training; None where nobody asks for it.
+
+        Raises:
+            RecomputedError: it changes its state, and is computed again when that has changed.
+        """
+        if not self.training or torch.compiler.is_compiling():
+            return None
+        if self.__dict__.get("_changes_state") and is_recomputing():
+            raise RecomputedError(
+                f"{type(self).__name__} has a state that changes in training, and is computed again in the backward "
+                "pass, as torch.utils.checkpoint does, when that has changed. Checkpoint the encoder alone: the tiled "
+                "plan needs little memory by itself"
+            )
+        return self._state()
+
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
-        changes = type(self).update_buffers is not Loss.update_buffers
-        recomputed = changes and is_recomputed(self)
         with full_precision(batch.anchors.device.type):
             of_pairs = self.distance.is_symmetric
             tile = self._tile(batch, execution, lambda batch: len(batch.references))
@@ -187,7 +208,7 @@ class Loss(Component):
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}
             self.reducer.check_terms(values)
-            if changes and not recomputed:
+            if type(self).update_buffers is not Loss.update_buffers:
                 clone_buffers(self)  # which the backward pass looks at
                 statistics = {**found.statistics, **once.statistics}  # torch 2.4 compiles plain ones only
                 self.update_buffers(statistics if torch.compiler.is_compiling() else _OfScalars(statistics))
@@ -277,21 +298,6 @@ class Loss(Component):
                 f"{cls.__module__}.{cls.__qualname__} is made of losses ('{held[0]}'), which have a '{slots[0]}' each; "
                 f"leave '{slots[0]}' out of its own parameters, and derive it from metricreg.WrapperLoss"
             )
-
-
-def is_recomputed(loss: Loss) -> bool:
-    """Whether a loss that changes its state is computed again for a backward pass, as in evaluation it may be.
-
-    Raises:
-        RecomputedError: in training, where it has another state by now.
-    """
-    if in_backward() and loss.training:
-        raise RecomputedError(
-            f"{type(loss).__name__} has a state that changes in training, and is computed again in the backward pass, "
-            "as torch.utils.checkpoint does, when that has changed. Checkpoint the encoder alone: the tiled plan needs "
-            "little memory by itself"
-        )
-    return in_backward()
 
 
 class _OfScalars(dict[str, tuple[Tensor, ...]]):

@@ -35,22 +35,25 @@ class SNRDistance(Distance):
         self.normalize = normalize
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Unit rows, if `normalize`, less their mean over the features."""
-        x = normalize_rows(x) if self.normalize else x
-        return x - x.mean(-1, keepdim=True)
+        """Unit rows, if `normalize`."""
+        return normalize_rows(x) if self.normalize else x
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Ratios `[X, Y]`; rows of x are the anchors."""
-        return euclidean(x, y, divisor=self._signal(x), root=False)
+        return euclidean(x, y, _less_its_mean, self._signal(x), root=False)
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not SNRDistance.matrix or self._has_own_forward:
             return super().between(batch)
-        return safe_pow(euclidean_between(batch, self, root=False, divisor=self._signal), self.power)
+        return safe_pow(euclidean_between(batch, self, False, _less_its_mean, self._signal), self.power)
 
     def _signal(self, x: Tensor) -> Tensor:
         """D times the variance of prepared rows, but at least what leaves ratios finite, `[..., X, 1]`."""
         least = torch.finfo(x.dtype).eps if self.normalize else math.sqrt(torch.finfo(x.dtype).tiny)
-        return x.square().sum(-1, keepdim=True).clamp(min=least)
+        return _less_its_mean(x).square().sum(-1, keepdim=True).clamp(min=least)
+
+
+def _less_its_mean(x: Tensor) -> Tensor:
+    return x - x.mean(-1, keepdim=True)

@@ -13,8 +13,12 @@ from metricreg.functional.products import inner_products
 from metricreg.functional.safe import over_twice, safe_sqrt, where_positive
 from metricreg.functional.torch_internals import needs_plain_operations
 
+GOLDEN = (5.0**0.5 - 1.0) / 2.0
+"""Multiples of this, less whole numbers, are spread evenly, and in step with no order of classes."""
 NEAR = 1.0 / 3.0
 """Squared distances under the squared norms times the rounding error to this power have lost digits to cancellation."""
+DIFFERENCES = 2**22
+"""Values that the differences of all rows may have to be made at once."""
 NOISE = 16.0
 """Under so many they are nothing but rounding."""
 
@@ -79,8 +83,9 @@ def squares_of_own_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def row_in_the_middle(rows: Tensor) -> Tensor:
-    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
-    some = rows.detach()[..., :: max(1, rows.shape[-2] // 8), :]
+    """A row that most are near to, whatever some are: the median of each feature, of 15 of the rows."""
+    places = (torch.arange(15, dtype=torch.float64, device="cpu") * GOLDEN % 1.0 * rows.shape[-2]).long()
+    some = rows.detach()[..., places.to(rows.device), :]
     return some.nanmedian(-2, keepdim=True).values
 
 
@@ -115,29 +120,41 @@ class Differences:
     def resolved(self, squares: Tensor, sizes: Tensor, own: Tensor | None = None) -> Tensor:
         """Distances, of squared ones from a product: those that cancellation left too few digits of are made anew.
 
-        If they are few, by the differences of their rows, in the memory of the squares; else all in float64.
+        If they are few, or there are few at all, by the differences of their rows; else all in float64, with the slopes
+        of the product.
 
         Args:
             squares: `[..., X, Y]`.
             sizes: by what a square is to be judged, `[..., X, 1]`: the squared norms that it was made of.
             own: `[X]`, the column of the row itself, whose distance is 0, or -1; None if there is none.
         """
+        small = squares.numel() * self.middle.shape[-1] <= DIFFERENCES
         if squares.ndim > 2 or needs_plain_operations(squares):
-            squares, least = self._in_float64()
-            return safe_sqrt(squares, least) if self.root else squares.masked_fill(squares <= least, 0.0)
+            squares, least = (self._by_differences(), None) if small else self._in_float64()
+            return self._rooted(squares if least is None else squares.masked_fill(squares <= least, 0.0))
         values, exact = squares.detach(), None
         far, near = _near(values, sizes * torch.finfo(squares.dtype).eps ** NEAR, own)
         if near is not None and len(near[0]) * self.middle.shape[-1] > squares.numel():
+            if small:
+                return self._rooted(self._by_differences())
             with torch.no_grad():  # the slopes of a product have the digits that the rows have
                 values, least = self._in_float64()
             far, near = torch.gt(values, least, out=far), None
         if near is not None:
             x, y = self.at(near[1])
             exact = self.mapped(x[near[0]] - y).square().sum(-1)
-            exact = exact if self.divisor is None else exact / self.divisor[near[0], 0]
-            exact = safe_sqrt(exact) if self.root else exact
+            exact = self._rooted(exact if self.divisor is None else exact / self.divisor[near[0], 0])
         found: Tensor = _Resolved.apply(squares, values, far, exact, near, self.root)  # type: ignore[no-untyped-call]
         return found
+
+    def _rooted(self, squares: Tensor) -> Tensor:
+        return safe_sqrt(squares) if self.root else squares
+
+    def _by_differences(self) -> Tensor:
+        """All squares by the differences of all rows."""
+        x, y = self.every()
+        squares = self.mapped(x[..., :, None, :] - y[..., None, :, :]).square().sum(-1)
+        return squares if self.divisor is None else squares / self.divisor
 
     def _in_float64(self) -> tuple[Tensor, Tensor]:
         """Squares from a product in float64, and up to where those are nothing but rounding, `[..., X, 1]`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -20,12 +21,17 @@ def transforms_active() -> bool:
     return True if _active is None else bool(_active())
 
 
-def in_backward() -> bool:
-    """Whether a backward pass is at work, in which `torch.utils.checkpoint` computes forward passes again.
+def is_recomputing() -> bool:
+    """Whether `torch.utils.checkpoint` computes a forward pass again, in a backward pass.
 
-    Where torch does not tell, the answer is no.
+    Where torch does not tell whether one is at work, the answer is no.
     """
-    return _graph_task is not None and not torch.compiler.is_compiling() and _graph_task() != -1
+    if _graph_task is None or torch.compiler.is_compiling() or _graph_task() == -1:
+        return False
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") != "torch.utils.checkpoint":
+        frame = frame.f_back
+    return frame is not None
 
 
 def has_tangent(tensor: Tensor) -> bool:

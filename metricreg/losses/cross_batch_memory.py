@@ -11,7 +11,6 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
-from metricreg.components.loss import is_recomputed
 from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
@@ -101,11 +100,10 @@ class CrossBatchMemoryLoss(WrapperLoss):
         if not isinstance(batch, Batch):
             batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
         batch = batch if enqueue_mask is None else _split(batch, enqueue_mask)
-        return self.evaluate(batch, Execution() if execution is None else execution)
+        return super().forward(batch, execution=execution)
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss against the memory, which the batch enters in training mode."""
-        is_recomputed(self)
         value: Tensor = self.loss(self._against_memory(batch), execution=execution)
         if self.training:
             self._enqueue(batch)

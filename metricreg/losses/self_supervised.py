@@ -11,7 +11,6 @@ from metricreg.components import Loss
 from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError
-from metricreg.functional.torch_internals import in_backward
 
 
 class SelfSupervisedLoss(WrapperLoss):
@@ -51,7 +50,7 @@ class SelfSupervisedLoss(WrapperLoss):
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of the two views."""
         value: Tensor = self.loss(self._views(batch), execution=execution)
-        if self.training and not in_backward():  # in which a checkpoint computes it again, to the same end
+        if self.training:
             self.seen += len(batch)
         return value
 

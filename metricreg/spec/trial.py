@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,9 +20,13 @@ MOST_VALUES = 2**22
 DIMENSIONS = 8
 """D of the embeddings, where the spec names none."""
 MOST_DIMENSIONS = 4096
+"""The largest number in a spec that may be that of dimensions or rows: with a larger one nothing is said."""
+SECONDS = 0.5
+"""How long batches are tried; if none was found until then, nothing is said."""
 MOST_SIZES = 8
-ROWS = (12, 1)
-MOST_ROWS = 256
+USUAL_ROWS = (12, 1)
+ROWS = (*USUAL_ROWS, *range(2, 10))
+MOST_ROWS = 1024
 LABELS_IN_SET = 3
 
 Path = tuple[str | int, ...]
@@ -38,18 +43,17 @@ def why_never(parts: dict[str, UnbuiltComponent]) -> Problem | None:
     held = (t for part in parts.values() for t in (*part.specimen.parameters(), *part.specimen.buffers()))  # type: ignore[union-attr]
     if sum(t.numel() for t in held) > MOST_VALUES:
         return None
+    found = _Trial(parts)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device("cpu"), torch.no_grad():
         warnings.simplefilter("ignore")
-        batches = list(_batches(parts))
-        first = _error(parts, batches[0])
-        if first is None or any(_error(parts, batch) is None for batch in batches[1:]):
+        first = found.error(parts)
+        if first is None or found.gave_up:
             return None
         for path in _optional(parts):
             rest = _without(parts, path)
-            works = next((batch for batch in batches if _error(rest, batch) is None), None)
-            if works is not None:
-                return Problem(pointer(path), _error(parts, works) or first)
-        return Problem("/loss", first)
+            if found.error(rest) is None and not found.gave_up:
+                return Problem(pointer(path), found.error(parts, found.satisfied) or first)
+    return None if found.gave_up else Problem("/loss", first)
 
 
 def is_own(parts: dict[str, UnbuiltComponent]) -> bool:
@@ -57,39 +61,79 @@ def is_own(parts: dict[str, UnbuiltComponent]) -> bool:
     return all(each.cls.__module__.split(".")[0] == "metricreg" for each, _ in unbuilt_in(parts))
 
 
-def _error(parts: dict[str, UnbuiltComponent], batch: dict[str, Any]) -> str | None:
-    """What a step of a batch raises, as a text: an exception would keep the tensors of the step."""
-    try:
-        built: dict[str, Any] = {name: part.construct((name,)) for name, part in parts.items()}
-        if "miner" in built:
-            mined = {k: v for k, v in batch.items() if k != "labels"}
-            batch = batch | {"tuples": built["miner"](labels=batch.get("labels"), **mined)}
-        built["loss"](**batch)
-    except Exception as error:
-        return f"no batch satisfies this: {cut(str(error), 300) or type(error).__name__}"
-    return None
+class _Trial:
+    """Tries parts on batches until one satisfies them.
+
+    Attributes:
+        gave_up: whether there were batches that it could not try.
+        satisfied: the batch that satisfied the last parts.
+    """
+
+    def __init__(self, parts: dict[str, UnbuiltComponent]) -> None:
+        self.until = time.perf_counter() + SECONDS
+        self.satisfied: dict[str, Any] = {}
+        self.numbers: dict[str, list[int]] = {}
+        for each, _ in unbuilt_in(parts):
+            for name, value in each.values.items():
+                if type(value) is int and value > 0:
+                    self.numbers.setdefault(name, []).append(value)
+        given = [value for some in self.numbers.values() for value in some]
+        self.products = {a * b for a in given for b in given}
+        self.gave_up = max(self.numbers.get("embedding_size", [0])) > MOST_DIMENSIONS
+
+    def error(self, parts: dict[str, UnbuiltComponent], batch: dict[str, Any] | None = None) -> str | None:
+        """What the first batch raises, as a text: an exception would keep tensors; None if some batch satisfies them.
+
+        Args:
+            parts: to be tried.
+            batch: the only one to be tried.
+        """
+        first = None
+        try:
+            built: dict[str, Any] = {name: part.construct((name,)) for name, part in parts.items()}
+        except Exception as error:
+            return _message(error)
+        for each in self.batches() if batch is None else [batch]:
+            if time.perf_counter() > self.until:
+                self.gave_up = True
+                return None
+            try:
+                selected = {}
+                if "miner" in built:
+                    mined = {k: v for k, v in each.items() if k != "labels"}
+                    selected = {"tuples": built["miner"](labels=each.get("labels"), **mined)}
+                built["loss"](**each, **selected)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may raise anything
+                first = first or _message(error)
+            else:
+                self.satisfied = each
+                return None
+        if any(n > MOST_ROWS for n in self.products):  # rows that it could not try
+            self.gave_up = True
+        return first
+
+    def batches(self) -> Iterator[dict[str, Any]]:
+        """The arguments of steps, the usual ones first."""
+        given = [value for name, some in self.numbers.items() if name != "embedding_size" for value in some]
+        sizes = [*self.numbers.get("embedding_size", []), DIMENSIONS, *(n for n in given if n <= MOST_DIMENSIONS)]
+        sets = [*self.numbers.get("label_size", []), LABELS_IN_SET][0]
+        sizes = list(dict.fromkeys(sizes))[:MOST_SIZES]
+        for rows in dict.fromkeys([*ROWS, *sorted(n for n in self.products if n <= MOST_ROWS)]):
+            for size in sizes if rows in USUAL_ROWS else sizes[:1]:
+                x, y = torch.randn(rows, size), torch.randn(rows, size)
+                classes, one = torch.arange(rows) // 2 % 2, torch.zeros(rows, dtype=torch.long)
+                label_sets = torch.arange(rows * sets).view(rows, sets) % 2
+                for labels in (classes, label_sets, one) if rows in USUAL_ROWS else (classes,):
+                    yield {"embeddings": x, "labels": labels}
+                    yield {"embeddings": x, "labels": labels, "ref_embeddings": y, "ref_labels": labels}
+                yield {"embeddings": x, "ref_embeddings": y}
+                yield {"embeddings": x}
 
 
-def _batches(parts: dict[str, UnbuiltComponent]) -> Iterator[dict[str, Any]]:
-    """The arguments of steps, the usual ones first."""
-    numbers: dict[str, list[int]] = {}
-    for each, _ in unbuilt_in(parts):
-        for name, value in each.values.items():
-            if type(value) is int and 0 < value <= MOST_DIMENSIONS:
-                numbers.setdefault(name, []).append(value)
-    sizes = [*numbers.pop("embedding_size", []), DIMENSIONS, *(value for some in numbers.values() for value in some)]
-    sets = [*numbers.get("label_size", []), LABELS_IN_SET][0]
-    products = {a * b for some in numbers.values() for a in some for others in numbers.values() for b in others}
-    for rows in dict.fromkeys([*ROWS, *sorted(n for n in products if n <= MOST_ROWS)]):
-        for size in list(dict.fromkeys(sizes))[:MOST_SIZES]:
-            x, y = torch.randn(rows, size), torch.randn(rows, size)
-            classes, one = torch.arange(rows) // 2 % 2, torch.zeros(rows, dtype=torch.long)
-            label_sets = torch.arange(rows * sets).view(rows, sets) % 2
-            for labels in (classes, label_sets, one):
-                yield {"embeddings": x, "labels": labels}
-                yield {"embeddings": x, "labels": labels, "ref_embeddings": y, "ref_labels": labels}
-            yield {"embeddings": x, "ref_embeddings": y}
-            yield {"embeddings": x}
+def _message(error: BaseException) -> str:
+    return f"no batch satisfies this: {cut(str(error), 300) or type(error).__name__}"
 
 
 def _optional(parts: dict[str, UnbuiltComponent]) -> list[Path]:

@@ -89,7 +89,7 @@ class MeanAsStatistic(metricreg.Reducer):
         (WithDropout, "draws random numbers"),
         (WithNoise, "draws random numbers"),
         (Counting, "steps in place"),
-        (CountingInto, "when it is asked again|in place"),
+        (CountingInto, "when asked again|in place"),
         (InPlace, "in place"),
         (ScaledAnchors, "in place|asked again"),
         (OfMeans, "sums over anchors"),

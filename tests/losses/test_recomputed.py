@@ -77,14 +77,46 @@ def test_a_loss_without_a_state_has_the_plain_gradient(name: str) -> None:
     torch.testing.assert_close(*(gradient(metricreg.create("loss", name), r) for r in (False, None)))
 
 
-def test_views_are_counted_once() -> None:
-    loss = metricreg.create("loss", "self_supervised", loss="ntxent")
-    x, y = (torch.randn(8, 6, requires_grad=True) for _ in range(2))
-    checkpoint(lambda a, b: loss(a, ref_embeddings=b), x, y, use_reentrant=False).backward()
-    assert int(loss.seen) == 8
+@pytest.mark.parametrize("plan", ["dense", "tiled"])
+def test_a_first_step_may_be_checkpointed(plan: str) -> None:
+    objective = metricreg.build({"loss": "contrastive", "execution": {"plan": plan}})
+    torch.testing.assert_close(*(gradient(objective, reentrant) for reentrant in (False, None)))
+
+
+class Annealed(metricreg.WrapperLoss):
+    """Keeps its state without `update_buffers`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = metricreg.create("loss", "contrastive")
+        self.register_buffer("step", torch.zeros(()))
+
+    def evaluate(self, batch: Batch, execution: metricreg.Execution) -> Tensor:
+        value: Tensor = self.loss(batch, execution=execution) * 0.5**self.step
+        self.step += 1
+        return value
+
+
+def test_a_state_of_a_wrapper_is_noticed() -> None:
+    with pytest.raises(RecomputedError, match="Annealed"):
+        gradient(Annealed(), False)
+
+
+def test_a_step_inside_of_a_backward_pass_is_none_again() -> None:
+    loss = metricreg.create("loss", "cross_batch_memory", **STATEFUL["cross_batch_memory"])
+    loss(torch.randn(8, 6), LABELS)
+    x = torch.randn(8, 6, requires_grad=True)
+    hidden = x * 2.0
+
+    def hook(gradient: Tensor) -> None:
+        loss(torch.randn(8, 6), LABELS)
+
+    hidden.register_hook(hook)
+    hidden.sum().backward()
+    assert loss.memory.count == 16
 
 
 def test_where_torch_does_not_tell_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_internals, "_graph_task", None)
-    assert not torch_internals.in_backward()
+    assert not torch_internals.is_recomputing()
     gradient(Running(), False)
