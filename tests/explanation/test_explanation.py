@@ -68,7 +68,7 @@ def test_few_tiles_of_many_are_evaluated_and_nothing_is_left_behind() -> None:
     random = torch.get_rng_state()
     found = explain(pipeline, batch=100, dim=4)
     assert (the_loss(found).name, the_loss(found).tiles) == ("Counted", 50)
-    assert len(calls) < 10
+    assert len(calls) - 2 * 4 < 10  # but for those in which its promises are looked at
     assert torch.equal(torch.get_rng_state(), random)
     x, labels = torch.randn(100, 4, requires_grad=True), torch.arange(100) // 2
     torch.testing.assert_close(pipeline(x, labels), L.NTXentLoss()(x, labels, execution=Execution("dense")))
