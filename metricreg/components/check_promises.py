@@ -124,9 +124,8 @@ def _check_terms(loss: Loss, batch: Batch, wide: bool) -> bool:
             f"{type(loss).__name__}.terms draws random numbers. The tiled plan asks it more than once; draw in "
             "prepare, and keep what was drawn in per_anchor or shared"
         )
-    whole, again, first, second = found
     compared = False
-    for term in whole:
+    for term in found[0]:
         every = [statistics.get(term, ()) for statistics in found]
         if len({tuple(each.shape for each in some) for some in every}) > 1:
             return False  # which the sweep refuses
