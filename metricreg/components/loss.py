@@ -168,7 +168,7 @@ class Loss(Component):
         value = self.evaluate(batch, Execution() if execution is None else execution)
         if before is not None and before != self._state():
             self.__dict__["_changes_state"] = True
-        if not isinstance(value, Tensor | dict):
+        if not isinstance(value, (Tensor, dict)):  # torch 2.4 compiles no union of types
             raise MetricregError(f"{type(self).__name__}.evaluate returned {type_and_shape(value)}; expected a tensor")
         return value
 
