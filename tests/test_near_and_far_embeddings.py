@@ -23,6 +23,8 @@ PLANS = [Execution("dense"), Execution("tiled", tile=7)]
 ULP = 2.0**-24
 REDUCED = {"triplet_margin with all its options": "mean"}
 """Of losses that are never exactly 0 in float64, and underflow in float32: those that are 0 are not left out."""
+DRAWING = {"distance_weighted", "uniform_histogram", "hdc"}
+"""Miners that draw, or cut a sorted list: a rounding error moves all that follows."""
 BEYOND = [
     ("decoupled_contrastive with weights", "size 10000", "raw"),
     ("decoupled_contrastive with weights", "size 10000", "mahalanobis"),
@@ -147,7 +149,7 @@ def test_the_hardest_positive_is_the_farthest(batch: str, distance: str) -> None
     assert (d[anchor, negative] <= nearest[anchor] * (1.0 + slack[anchor])).all()
 
 
-@pytest.mark.parametrize("name", default_registry().names("miner"))
+@pytest.mark.parametrize("name", [name for name in default_registry().names("miner") if name not in DRAWING])
 def test_miners_find_in_float32_what_they_find_in_float64(name: str) -> None:
     for batch in ("classes of radius 0.01, size 1", "classes of radius 0.0001, size 1", "clusters at 1"):
         x = BATCHES[batch].float()
@@ -158,8 +160,4 @@ def test_miners_find_in_float32_what_they_find_in_float64(name: str) -> None:
             groups = (given,) if len(given) == 3 else (given[:2], given[2:])
             columns += [{(k, *each) for k, group in enumerate(groups) for each in zip(*group, strict=True)}]
         missed = len(found[0] ^ wanted[0]) / max(len(wanted[0]), 1)
-        assert missed <= 0.02 or name in DRAWING, (batch, missed)
-
-
-DRAWING = {"distance_weighted", "uniform_histogram", "hdc"}
-"""These draw, or cut a sorted list: a rounding error moves all that follows."""
+        assert missed <= 0.02, (batch, missed)

@@ -13,7 +13,7 @@ from metricreg.batch import Batch
 from metricreg.components import Distance, symmetric
 from metricreg.components.marks import follows_matrix
 from metricreg.functional.euclidean import (
-    Differences,
+    EuclideanRows,
     augmented,
     euclidean,
     row_in_the_middle,
@@ -93,7 +93,7 @@ def euclidean_between(
     if not len(batch.references):
         return batch.anchors @ batch.references.mT
     prepared = distance, distance.prepare
-    rows = Differences(
+    rows = EuclideanRows(
         lambda: batch.prepared(*prepared),
         lambda j: batch.prepared_at(*prepared, j),
         batch.of_references((distance, "middle"), row_in_the_middle, prepared),
@@ -103,6 +103,6 @@ def euclidean_between(
     )
     if batch.is_self_comparison and divisor is None:
         x, _ = batch.prepared((distance, "centered"), rows.centered, prepared)
-        return rows.resolved(*squares_of_own_rows(x), batch.self_index)
+        return rows.distances(*squares_of_own_rows(x), batch.self_index)
     x, y = batch.prepared((distance, "augmented"), lambda x: augmented(rows.centered(x)), prepared)
-    return rows.resolved(*squares_of_rows(x, y, rows.divisor), batch.self_index)
+    return rows.distances(*squares_of_rows(x, y, rows.divisor), batch.self_index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,10 @@ from metricreg.functional.products import inner_products
 from metricreg.functional.safe import over_twice, safe_sqrt, where_positive
 from metricreg.functional.torch_internals import needs_plain_operations
 
-GOLDEN = (5.0**0.5 - 1.0) / 2.0
-"""Multiples of this, less whole numbers, are spread evenly, and in step with no order of classes."""
 NEAR = 1.0 / 3.0
 """Squared distances under the squared norms times the rounding error to this power have lost digits to cancellation."""
-DIFFERENCES = 2**22
-"""Values that the differences of all rows may have to be made at once."""
+DIFFERENCES = 2**20
+"""Values that differences of rows may always have; more, as long as they are no more than the distances."""
 NOISE = 16.0
 """Under so many they are nothing but rounding."""
 
@@ -46,12 +45,12 @@ def euclidean(
         squares = differences.square().sum(-1, keepdim=True).mT
         squares = squares if divisor is None else squares / divisor
         return safe_sqrt(squares) if root else squares
-    rows = Differences(lambda: (x, y), lambda j: (x, y[j]), row_in_the_middle(y), linear, divisor, root)
+    rows = EuclideanRows(lambda: (x, y), lambda j: (x, y[j]), row_in_the_middle(y), linear, divisor, root)
     a = rows.centered(x)
     if x is y and x.ndim == 2 and divisor is None:
         own = torch.arange(len(x), device=x.device)
-        return rows.resolved(*squares_of_own_rows(a), own)
-    return rows.resolved(*squares_of_rows(augmented(a), augmented(rows.centered(y)), divisor))
+        return rows.distances(*squares_of_own_rows(a), own)
+    return rows.distances(*squares_of_rows(augmented(a), augmented(rows.centered(y)), divisor))
 
 
 def augmented(x: Tensor) -> Tensor:
@@ -83,15 +82,15 @@ def squares_of_own_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def row_in_the_middle(rows: Tensor) -> Tensor:
-    """A row that most are near to, whatever some are: the median of each feature, of 15 of the rows."""
-    places = (torch.arange(15, dtype=torch.float64, device="cpu") * GOLDEN % 1.0 * rows.shape[-2]).long()
-    some = rows.detach()[..., places.to(rows.device), :]
-    return some.nanmedian(-2, keepdim=True).values
+    """A row that most are near to, whatever some are: the median of each feature, of at most 15 of the rows."""
+    number = rows.shape[-2]
+    step = next(step for step in range(max(1, number // 8), 0, -1) if math.gcd(step, number) == 1)  # of all classes
+    return rows.detach()[..., ::step, :].nanmedian(-2, keepdim=True).values
 
 
 @dataclass(eq=False)
-class Differences:
-    """The differences of rows whose lengths are distances, for those that a product has too few digits of.
+class EuclideanRows:
+    """Two sets of rows whose distances are made by a product, and made anew where that leaves too few digits.
 
     Args:
         every: gives all rows: `[..., X, D]` and `[..., Y, D]`.
@@ -117,26 +116,22 @@ class Differences:
         """Rows as they go into a product."""
         return self.mapped(x - self.middle)
 
-    def resolved(self, squares: Tensor, sizes: Tensor, own: Tensor | None = None) -> Tensor:
+    def distances(self, squares: Tensor, sizes: Tensor, own: Tensor | None = None) -> Tensor:
         """Distances, of squared ones from a product: those that cancellation left too few digits of are made anew.
 
-        If they are few, or there are few at all, by the differences of their rows; else all in float64, with the slopes
-        of the product.
+        If they are few, by the differences of their rows; else all in float64, with the slopes of the product.
 
         Args:
             squares: `[..., X, Y]`.
             sizes: by what a square is to be judged, `[..., X, 1]`: the squared norms that it was made of.
             own: `[X]`, the column of the row itself, whose distance is 0, or -1; None if there is none.
         """
-        small = squares.numel() * self.middle.shape[-1] <= DIFFERENCES
         if squares.ndim > 2 or needs_plain_operations(squares):
-            squares, least = (self._by_differences(), None) if small else self._in_float64()
-            return self._rooted(squares if least is None else squares.masked_fill(squares <= least, 0.0))
+            squares, least = self._in_float64()
+            return self._rooted(squares.masked_fill(squares <= least, 0.0))
         values, exact = squares.detach(), None
         far, near = _near(values, sizes * torch.finfo(squares.dtype).eps ** NEAR, own)
-        if near is not None and len(near[0]) * self.middle.shape[-1] > squares.numel():
-            if small:
-                return self._rooted(self._by_differences())
+        if near is not None and len(near[0]) * self.middle.shape[-1] > max(squares.numel(), DIFFERENCES):
             with torch.no_grad():  # the slopes of a product have the digits that the rows have
                 values, least = self._in_float64()
             far, near = torch.gt(values, least, out=far), None
@@ -149,12 +144,6 @@ class Differences:
 
     def _rooted(self, squares: Tensor) -> Tensor:
         return safe_sqrt(squares) if self.root else squares
-
-    def _by_differences(self) -> Tensor:
-        """All squares by the differences of all rows."""
-        x, y = self.every()
-        squares = self.mapped(x[..., :, None, :] - y[..., None, :, :]).square().sum(-1)
-        return squares if self.divisor is None else squares / self.divisor
 
     def _in_float64(self) -> tuple[Tensor, Tensor]:
         """Squares from a product in float64, and up to where those are nothing but rounding, `[..., X, 1]`."""
@@ -173,13 +162,9 @@ class Differences:
 def _near(squares: Tensor, least: Tensor, own: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
     """Squares above a bound as 1, else 0, in their type; and rows and columns of the others but the own, if any."""
     far = torch.gt(squares, least, out=torch.empty_like(squares))
-    others = far.shape[1] if own is None else far.shape[1] - (own >= 0).long()
-    rows = (far.sum(1) < others).nonzero()[:, 0]
-    if not len(rows):
+    if int(far.sum(1).long().sum()) == far.numel() - (0 if own is None else int((own >= 0).sum())):
         return far, None
-    some = far if len(rows) == len(far) else far[rows]
-    i, columns = (some == 0.0).nonzero(as_tuple=True)
-    rows = rows[i]
+    rows, columns = (far == 0.0).nonzero(as_tuple=True)
     if own is not None:
         different = columns != own[rows]
         rows, columns = rows[different], columns[different]
