@@ -102,23 +102,22 @@ def check_terms(loss: Loss, batch: Batch, most: int) -> None:
         return
     rows = min(number, SAMPLES, max(most, 2))
     with torch.no_grad():
-        wide = batch.references.numel() <= WIDE_VALUES
+        wide = batch.references.numel() <= WIDE_VALUES and batch.anchors.device.type != "mps"  # which has no float64
         told = [_check_terms(loss, batch.rows(i, i + rows), wide) for i in {0, number - rows}]
     loss.__dict__["_terms_checked_with"] = key, TRIES if any(told) else tries + 1
 
 
 def _check_terms(loss: Loss, batch: Batch, wide: bool) -> bool:
     """The same of all anchors of a batch; whether there was anything to compare."""
-    parts = [batch.rows(i, j).with_tensors(_cache=None) for i, j in _halves(len(batch))]
-    tolerance = TOLERANCE if wide else COARSE
-    if wide and batch.anchors.is_floating_point() and batch.anchors.device.type != "mps":
-        try:
-            found, drawn = _asked([_as_float64(part) for part in parts], loss)
-        except RuntimeError:  # of a component that mixes types
-            tolerance = COARSE
-            found, drawn = _asked(parts, loss)
-    else:
-        found, drawn = _asked(parts, loss)
+    number = len(batch)
+    bounds = [(0, number), (0, number), (0, number // 2), (number // 2, number)]
+    parts = [batch.rows(i, j).with_tensors(_cache=None) for i, j in bounds]
+    try:
+        found, drawn = _asked([_as_float64(part) for part in parts] if wide else parts, loss)
+    except RuntimeError:  # of a component that mixes types
+        if not wide:
+            raise
+        return _check_terms(loss, batch, wide=False)
     if drawn:
         raise MetricregError(
             f"{type(loss).__name__}.terms draws random numbers. The tiled plan asks it more than once; draw in "
@@ -139,22 +138,18 @@ def _check_terms(loss: Loss, batch: Batch, wide: bool) -> bool:
                     "changes something, or draws from a generator of its own. The tiled plan asks more than once; "
                     "draw in prepare, and change state in update_buffers"
                 )
-            if _differs(total, a + b, a.abs() + b.abs(), tolerance):
+            if _differs(total, a + b, a.abs() + b.abs(), TOLERANCE if wide else COARSE):
                 maker = type(loss.reducer.for_term(term)).__name__
                 raise MetricregError(
                     f"the statistics of the term '{term}' of {type(loss).__name__} by {maker} are {total.tolist()} of "
-                    f"{len(batch)} anchors, and {a.tolist()} and {b.tolist()} of both halves of them; "
+                    f"{number} anchors, and {a.tolist()} and {b.tolist()} of both halves of them; "
                     "statistics are sums over anchors: divide in finalize"
                 )
     return compared
 
 
-def _halves(number: int) -> list[tuple[int, int]]:
-    return [(0, number), (0, number), (0, number // 2), (number // 2, number)]
-
-
 def _asked(parts: list[Batch], loss: Loss) -> tuple[list[dict[str, tuple[Tensor, ...]]], bool]:
-    """The statistics of each part; and whether random numbers are drawn for it, by its own or by nobody else."""
+    """The statistics of each part; and whether random numbers are drawn for them, each time."""
     before = _random_state(parts[0].anchors)
     found = [_statistics(loss, part) for part in parts]
     if torch.equal(before, _random_state(parts[0].anchors)):
