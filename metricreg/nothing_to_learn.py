@@ -1,4 +1,4 @@
-"""A warning where an objective has nothing to learn from, batch after batch."""
+"""A warning where an objective has nothing to learn from."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from metricreg.components import Loss, WrapperLoss
 from metricreg.errors import NothingToLearnWarning
 
 STEPS = 10
-"""Training steps at first in which labels are looked at; and in a row in which a miner finds nothing."""
+"""Batches in a row in which a miner finds nothing."""
 
 
 class Watch:
     """Looks at the training batches of one pipeline, and warns once."""
 
     def __init__(self) -> None:
-        self.steps = self.empty = 0
-        self.warned = False
+        self.empty = 0
+        self.done = False
 
     def look(self, batch: Batch, loss: Loss, mined: bool) -> None:
-        """Warn if there is nothing to learn from a batch.
+        """Warn if there is nothing to learn from a batch. Labels are looked at in the first: later ones may be odd.
 
         Args:
             batch: of a training step.
             loss: of the pipeline.
             mined: whether the pipeline's miner selected its tuples.
         """
-        if self.warned:
+        if self.done:
             return
-        self.steps += 1
         reason = None
         if mined and batch.selection is not None:
             self.empty = 0 if any(map(len, batch.selection.columns())) else self.empty + 1
@@ -40,10 +39,11 @@ class Watch:
                     f"the miner has found nothing in {STEPS} batches one after the other, whose value and gradient are "
                     "then 0; choose a miner that finds more, or leave it out"
                 )
-        elif self.steps <= STEPS and _compares_by_label(batch, loss):
-            reason = _reason(batch, loss.needs_positives)
+            self.done = reason is not None
+        else:
+            reason = _reason(batch, loss.needs_positives) if _compares_by_label(batch, loss) else None
+            self.done = True
         if reason is not None:
-            self.warned = True
             warnings.warn(
                 f"{reason}. Said once a pipeline; to silence it: warnings.filterwarnings('ignore', "
                 "category=metricreg.NothingToLearnWarning)",

@@ -28,10 +28,14 @@ def said(objective: Any, *labels: torch.Tensor, **more: Any) -> list[str]:
 @pytest.mark.parametrize(("labels", "what"), [(DISTINCT, "no positive pair"), (SAME, "no negative pair")])
 def test_batches_without_pairs_are_said_once(loss: str, labels: torch.Tensor, what: str) -> None:
     objective = metricreg.build({"loss": loss})
-    (message,) = said(objective, USUAL, labels, labels)
+    (message,) = said(objective, labels, labels)
     assert what in message
     assert "filterwarnings" in message
     assert not said(objective, labels)
+
+
+def test_a_single_odd_batch_is_not_said() -> None:
+    assert not said(metricreg.build({"loss": "ntxent"}), USUAL, DISTINCT, SAME)
 
 
 def test_a_miner_that_finds_nothing_is_said_after_some_batches() -> None:
