@@ -160,14 +160,24 @@ class Loss(Component):
 
         Raises:
             InputError: arguments that do not fit together.
+            RecomputedError: its first step showed that its state changes in training, and a checkpoint computes it
+                again.
         """
         batch = embeddings
         if not isinstance(batch, Batch):
             batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
-        before = self._refuse_to_recompute()
+        known = self.__dict__.get("_changes_state")
+        if known and self.training and is_recomputing():
+            raise RecomputedError(
+                f"{type(self).__name__} has a state that changes in training, and is computed again in the backward "
+                "pass, as torch.utils.checkpoint does, when that has changed. Checkpoint the encoder alone: the tiled "
+                "plan needs little memory by itself"
+            )
+        watched = known is None and self.training and not torch.compiler.is_compiling()
+        before = self._state() if watched else None
         value = self.evaluate(batch, Execution() if execution is None else execution)
-        if before is not None and before != self._state():
-            self.__dict__["_changes_state"] = True
+        if watched:
+            self.__dict__["_changes_state"] = before != self._state()
         if not isinstance(value, (Tensor, dict)):  # torch 2.4 compiles no union of types
             raise MetricregError(f"{type(self).__name__}.evaluate returned {type_and_shape(value)}; expected a tensor")
         return value
@@ -175,22 +185,6 @@ class Loss(Component):
     def _state(self) -> list[tuple[int, int]]:
         """Its buffers, and how often each was changed."""
         return [(id(buffer), 0 if buffer.is_inference() else buffer._version) for buffer in self.buffers()]
-
-    def _refuse_to_recompute(self) -> list[tuple[int, int]] | None:
-        """Its state in training; None where nobody asks for it.
-
-        Raises:
-            RecomputedError: it changes its state, and is computed again when that has changed.
-        """
-        if not self.training or torch.compiler.is_compiling():
-            return None
-        if self.__dict__.get("_changes_state") and is_recomputing():
-            raise RecomputedError(
-                f"{type(self).__name__} has a state that changes in training, and is computed again in the backward "
-                "pass, as torch.utils.checkpoint does, when that has changed. Checkpoint the encoder alone: the tiled "
-                "plan needs little memory by itself"
-            )
-        return self._state()
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
