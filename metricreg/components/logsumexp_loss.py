@@ -80,7 +80,7 @@ class LogSumExpLoss(Loss):
         return scale * x + shift
 
     def _bounds(self, dtype: torch.dtype) -> tuple[float, float] | None:
-        return exponent_bounds(self.distance, self.scaled_exponents, dtype)
+        return exponent_bounds(self.distance, self.exponents, dtype)
 
     def logsumexp_and_positives(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The log-sum-exp of each anchor's negatives `[A]`; distances to its positives `[A, K]`; which of those count.
@@ -108,18 +108,23 @@ class LogSumExpLoss(Loss):
 
 
 def exponent_bounds(
-    distance: Distance, exponents: Callable[[Tensor], Tensor], dtype: torch.dtype
+    distance: Distance, exponents: Callable[[Tensor], Exponents], dtype: torch.dtype
 ) -> tuple[float, float] | None:
     """The least and the greatest exponent, if they are known, and near enough for sums of exponentials in a type.
 
     Args:
         distance: what exponents follow from.
-        exponents: a function of each distance by itself.
+        exponents: as of `LogSumExpLoss`.
         dtype: the type.
     """
     known = distance.value_range()
     if known is None:
         return None
-    found = exponents(torch.linspace(*known, 257, dtype=torch.float64)).detach()
+    x, scale, shift = exponents(torch.linspace(*known, 257, dtype=torch.float64))
+    if isinstance(scale, Tensor):
+        if scale.device.type != "cpu":  # which would have to be waited for
+            return None
+        scale = float(scale.detach())
+    found = scale * x + shift
     least, greatest = float(found.min()), float(found.max())
     return (least, greatest) if greatest - least <= 2.0 * ROOM * math.log(torch.finfo(dtype).max) else None

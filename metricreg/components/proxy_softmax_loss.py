@@ -88,7 +88,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         return self.distance.is_symmetric and self._bounds(batch) is not None
 
     def _bounds(self, batch: Batch) -> tuple[float, float] | None:
-        return exponent_bounds(self.distance, lambda x: self.factor * x, batch.anchors.dtype)
+        return exponent_bounds(self.distance, lambda x: (x, self.factor, 0.0), batch.anchors.dtype)
 
     def _by_blocks(self, batch: Batch, proxies: Tensor, classes: Tensor) -> Tensor:
         """The loss of each embedding, `[N]`."""

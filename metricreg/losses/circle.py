@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
@@ -44,7 +44,7 @@ class CircleLoss(LogSumExpLoss):
         self.m = m
         self.gamma = gamma
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Similarities over m, times how far they are over -m, which is a constant to the gradient."""
         return (distances.detach() + self.m).relu() * (distances - self.m), self.gamma, 0.0
 

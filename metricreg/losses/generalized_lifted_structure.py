@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.functional.logsumexp import weighted_logsumexp
@@ -32,7 +32,7 @@ class GeneralizedLiftedStructureLoss(LogSumExpLoss):
         self.neg_margin = neg_margin
         self.pos_margin = pos_margin
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """How much closer they are than the margin."""
         return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import NEGATIVES, LogSumExpLoss
+from metricreg.components.logsumexp_loss import NEGATIVES, Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
@@ -42,7 +42,7 @@ class InstanceLoss(LogSumExpLoss):
         super().__init__(**slots)
         self.gamma = gamma
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Scaled similarities."""
         return distances, self._scale, 0.0
 

@@ -12,7 +12,7 @@ from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.batch.tuples import Pairs
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 
@@ -48,7 +48,7 @@ class LiftedStructureLoss(LogSumExpLoss):
         partner = own if alone else _turned(batch).map(self._of_references)
         return batch.replace(per_anchor={"own": own}, shared={"partner": partner})
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """How much closer they are than the margin."""
         return distances, self.distance.sign, -self.distance.sign * self.neg_margin
 

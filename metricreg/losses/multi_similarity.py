@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
@@ -47,7 +47,7 @@ class MultiSimilarityLoss(LogSumExpLoss):
         self.beta = beta
         self.base = base
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Similarities over the base, times beta."""
         scale = self.distance.sign * self.beta
         return distances, scale, -scale * self.base

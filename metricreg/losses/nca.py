@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import LpDistance
@@ -43,7 +43,7 @@ class NCALoss(LogSumExpLoss):
         """Tuples become weights of the anchors."""
         return super().prepare(batch.replace(selection=None, weights=batch.row_weights()))
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Scaled similarities."""
         return distances, self.distance.sign * self.softmax_scale, 0.0
 

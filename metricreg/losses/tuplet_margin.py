@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Term
 from metricreg.components import Distance, LossSlots
-from metricreg.components.logsumexp_loss import LogSumExpLoss
+from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
@@ -48,7 +48,7 @@ class TupletMarginLoss(LogSumExpLoss):
         self.margin = margin
         self.scale = scale
 
-    def exponents(self, distances: Tensor) -> tuple[Tensor, float, float]:
+    def exponents(self, distances: Tensor) -> Exponents:
         """Scaled similarities."""
         return distances, self.scale, 0.0
 

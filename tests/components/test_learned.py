@@ -100,10 +100,9 @@ def numbers() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("kind", "name", "parameter"), numbers())
 def test_every_number_refuses_a_tensor_that_wants_a_gradient(kind: str, name: str, parameter: str) -> None:
     given = torch.nn.Parameter(torch.tensor(0.5))
-    for value in (given, [given, 1.0], {"a": given}, (given, given)):
-        with pytest.raises((SpecError, TypeError)) as caught:
+    messages = []
+    for value in (given, [given, 1.0], {"a": given}, (given, given)):  # of which some hint takes one
+        with pytest.raises(SpecError) as caught:
             create(kind, name, **{parameter: value})
-    with pytest.raises(SpecError) as caught:
-        create(kind, name, **{parameter: given})
-    of_it = [p.message for p in caught.value.problems if p.pointer.split("/")[1:2] == [parameter]]
-    assert of_it
+        messages += [p.message for p in caught.value.problems if p.pointer.split("/")[1:2] == [parameter]]
+    assert any("wants a gradient" in message for message in messages), messages
