@@ -91,7 +91,7 @@ class Sweep:
             raise MetricregError("the tiled plan has no forward-mode derivative; " + DENSE_HINT)
         grad = torch.is_grad_enabled()
         self.wanted = [k for k, tensor in enumerate(every) if grad and tensor.requires_grad]
-        self.embeddings = {k: every[k].shape for k in self.wanted if every[k] is batch.anchors}
+        self.anchor_shapes = {k: every[k].shape for k in self.wanted if every[k] is batch.anchors}
         if self.wanted:
             return _Tiled.apply(self, *every)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
@@ -320,7 +320,7 @@ class _Tiled(torch.autograd.Function):
             ):  # as in the forward pass
                 gradients = ctx.sweep.run(saved, output_gradients)[1][ALL_OUTPUTS]
         by_place = dict(zip(wanted, gradients, strict=True))
-        for k, shape in ctx.sweep.embeddings.items():
+        for k, shape in ctx.sweep.anchor_shapes.items():
             if by_place[k] is None:  # of a loss of nothing that they are: zero, as in the dense plan
                 by_place[k] = output_gradients[0].new_zeros(()).expand(shape)
         return (None, *(by_place.get(k) for k in range(len(ctx.needs_input_grad) - 1)))

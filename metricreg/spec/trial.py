@@ -89,15 +89,13 @@ class _Trial:
             batch: the only one to be tried.
         """
         first = None
-        try:
-            built: dict[str, Any] = {name: part.construct((name,)) for name, part in parts.items()}
-        except Exception as error:
-            return _message(error)
+        built: dict[str, Any] = {}
         for each in self.batches() if batch is None else [batch]:
             if time.perf_counter() > self.until:
                 self.gave_up = True
                 return None
             try:
+                built = built or {name: part.construct((name,)) for name, part in parts.items()}
                 selected = {}
                 if "miner" in built:
                     mined = {k: v for k, v in each.items() if k != "labels"}
