@@ -19,6 +19,24 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def said(given: object, most: int = 3 * SHOWN) -> str:
+    """What an object of somebody else's, such as an exception, says of itself: cut, on one line, whatever it does."""
+    try:
+        text = str(given)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a plugin's `__str__` may raise anything
+        text = "(its text cannot be made)"
+    return cut(printable(cut(text, most)), most)
+
+
+def said_by(error: BaseException, most: int = 3 * SHOWN) -> str:
+    """`ValueError: what it says`, of an exception of somebody else's, and of one of metricreg's what it says."""
+    if isinstance(error, MetricregError):
+        return said(error, most)
+    return f"{said(type(error).__name__, SHOWN)}: {said(error, most)}"
+
+
 class MetricregError(Exception):
     """Base of every error that metricreg raises on purpose."""
 

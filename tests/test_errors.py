@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from metricreg import errors
-from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
+from metricreg.errors import MAX_PROBLEMS, InputError, Problem, SpecError, cut, said_by
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,23 @@ def test_what_a_spec_puts_into_a_message_cannot_reach_the_terminal() -> None:
     assert "\\x1b[2J\\nspec.json" in str(problem)
     assert "\\ud800" in str(SpecError([problem]))
     assert str(SpecError("bad \x07 key")).isprintable()
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("no text")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (ValueError("a\x1b[31mb\nc"), "ValueError: a\\x1b[31mb\\nc"),
+        (ValueError("x" * 10**6), "ValueError: " + "x" * 297 + "..."),
+        (ValueError("\x1b" * 10**6), "ValueError: " + "\\x1b" * 74 + "\\..."),
+        (Unsayable(), "Unsayable: (its text cannot be made)"),
+        (type("\x1bOdd", (Exception,), {})("odd"), "\\x1bOdd: odd"),
+        (InputError("ours"), "ours"),
+    ],
+)
+def test_what_an_exception_says_is_cut_and_on_one_line(given: BaseException, text: str) -> None:
+    assert said_by(given) == text
