@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ast
 import html
+import inspect
 import json
 import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metricreg.registry import KINDS, default_registry
+from metricreg.registry import KINDS, default_registry, hookspecs
 from metricreg.spec.describe import Description, describe
 from metricreg.spec.spec import validate
 
@@ -42,6 +43,11 @@ ROLES = {
 }
 
 
+HOOKS_PAGE = """A plugin is a module, or any object, that an entry point of the group `metricreg` leads to. It implements
+one or more of these hooks as functions marked with `@metricreg.hookimpl`, which take no arguments. Each is called once,
+when the registry is first looked at. It returns a mapping from names, `[a-z][a-z0-9_]*`, to classes of its kind, or to
+the paths of such classes, which are imported when they are first needed. [Writing a plugin](plugins.md) makes one from
+nothing."""
 FOLDER = Path(__file__).parent
 MARKS = {"yes": "✓", "none there": "–"}
 CHECKS = """Which checks each component passes. The table is written by the test run (`pytest --record-checks`), and a
@@ -66,6 +72,7 @@ def pages() -> dict[str, str]:
     described = {kind: [describe(kind, name) for name in default_registry().names(kind)] for kind in KINDS}
     made = {f"components/{PLURALS[kind]}.md": _page(kind, found) for kind, found in described.items()}
     made |= {"components/index.md": _index(described), "checks.md": _checks()}
+    made["hook-reference.md"] = _hook_reference()
     if str(FOLDER.parent) not in sys.path:
         sys.path.append(str(FOLDER.parent))  # mkdocs is a program of its own, and does not look here
     from benchmarks.page import page
@@ -113,6 +120,24 @@ def _index(described: dict[str, list[Description]]) -> str:
             first = " ".join(d.text.split("\n\n")[0].split())
             lines.append(f"| [`{d.name}`]({PLURALS[kind]}.md#{_anchor(d.name)}) | {_cell(first)} |")
         lines.append("")
+    return "\n".join(lines)
+
+
+def _hook_reference() -> str:
+    """The hooks, as their specifications say."""
+    lines = ["# Hooks", "", HOOKS_PAGE, ""]
+    for kind, name in hookspecs.HOOKS.items():
+        hook = getattr(hookspecs, name)
+        returns = str(inspect.signature(hook).return_annotation)
+        lines += [f"## {name} {{ #{name} }}", "", inspect.cleandoc(hook.__doc__), "", ROLES[kind], ""]
+        lines += [f"Returns `{returns}`.", "", "```python", "from metricreg import hookimpl", "", ""]
+        lines += [
+            "@hookimpl",
+            f"def {name}() -> dict[str, str]:",
+            f'    return {{"mine": "acme.{kind}:Mine"}}',
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 
