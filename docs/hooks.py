@@ -43,11 +43,11 @@ ROLES = {
 }
 
 
-HOOKS_PAGE = """A plugin is a module, or any object, that an entry point of the group `metricreg` leads to. It implements
-one or more of these hooks as functions marked with `@metricreg.hookimpl`, which take no arguments. Each is called once,
-when the registry is first looked at. It returns a mapping from names, `[a-z][a-z0-9_]*`, to classes of its kind, or to
-the paths of such classes, which are imported when they are first needed. [Writing a plugin](plugins.md) makes one from
-nothing."""
+HOOKS_PAGE = """A plugin is a module, or any object, that an entry point of the group `metricreg` leads to. It
+implements one or more of these hooks as functions marked with `@metricreg.hookimpl`, which take no arguments. Each is
+called once, when the registry is first looked at. It returns a mapping from names, `[a-z][a-z0-9_]*`, to classes of its
+kind, or to the paths of such classes, which are imported when they are first needed. [Writing a plugin](plugins.md)
+makes one from nothing."""
 FOLDER = Path(__file__).parent
 MARKS = {"yes": "✓", "none there": "–"}
 CHECKS = """Which checks each component passes. The table is written by the test run (`pytest --record-checks`), and a
