@@ -15,8 +15,9 @@ from torch.overrides import TorchFunctionMode
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import Declared
 from metricreg.components.validation_errors import pointer
-from metricreg.errors import Problem, RegistrationError, SpecError, cut
-from metricreg.registry import Registry
+from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, said
+from metricreg.registry import OWN_DISTRIBUTION, Entry, Registry
+from metricreg.registry.fault import fault
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
@@ -56,6 +57,7 @@ class UnbuiltComponent:
         given: its arguments as the spec has them.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
+        entry: its registration.
     """
 
     cls: type[Declared]
@@ -63,6 +65,14 @@ class UnbuiltComponent:
     given: Mapping[str, Any]
     specimen: Declared | None = None
     unchecked: str | None = None
+    entry: Entry | None = None
+
+    @property
+    def title(self) -> str:
+        """Its class and, if metricreg does not ship it, its name and who does."""
+        of = self.entry
+        is_own = of is None or of.distribution == OWN_DISTRIBUTION
+        return self.cls.__name__ if of is None or is_own else f"{self.cls.__name__} ({of.name} of {of.distribution})"
 
     def check(self) -> None:
         """Construct on the meta device, which allocates nothing.
@@ -77,10 +87,10 @@ class UnbuiltComponent:
         try:
             with torch.device("meta"), _Undrawn():
                 self.specimen = construct(self.cls, specimens, {})
-        except (ValueError, RegistrationError):
+        except (ValueError, RegistrationError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            self.unchecked = f"{self.cls.__name__} cannot be checked without constructing it: {_reason(error)}"
+        except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
+            self.unchecked = f"{self.title} cannot be checked without constructing it: {reason(error, self.cls)}"
 
     def construct(self, path: tuple[str | int, ...] = ()) -> Declared:
         """Construct this component and those inside it.
@@ -91,8 +101,10 @@ class UnbuiltComponent:
         values = _filled(self.values, path)
         try:
             return construct(self.cls, values, self.given)
-        except Exception as error:
-            problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
+            problem = Problem(pointer(path), f"{self.title} cannot be constructed: {reason(error, self.cls)}")
             raise SpecError([problem]) from error
 
 
@@ -141,10 +153,12 @@ def _specimens(value: Any) -> Any:
     return type(value)(map(_specimens, value)) if isinstance(value, list | tuple) else value
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException, cls: type) -> str:
+    """What a component's code raised: a rule's message alone, of anything else its type too, and where that was."""
     if isinstance(error, SpecError):
-        return "; ".join(problem.message for problem in error.problems)
-    return str(error) if isinstance(error, ValueError | RegistrationError) else f"{type(error).__name__}: {error}"
+        return said("; ".join(problem.message for problem in error.problems), 10 * SHOWN)
+    is_rule = isinstance(error, ValueError | RegistrationError)
+    return said(error, 10 * SHOWN) if is_rule else fault(error, cls.__module__)
 
 
 def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
@@ -188,21 +202,23 @@ def _unbuilt(
     try:
         found: type[Declared] = registry.get(cls.kind, name)
     except RegistrationError as error:
-        raise _custom("component_refused", str(error), error) from error
+        raise _custom("component_refused", said(error, 10 * SHOWN), error) from error
     if not issubclass(found, cls):
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
+    unbuilt = UnbuiltComponent(found, {}, parameters, entry=registry.entry(cls.kind, name))
     try:
-        unbuilt = UnbuiltComponent(found, validated(parameters_model(found), parameters, context), parameters)
-    except ValidationError:
+        unbuilt.values = validated(parameters_model(found), parameters, context)
+    except (ValidationError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a validator in a hint may raise anything
-        raise _custom("component_rule", f"{found.__name__} cannot be checked: {_reason(error)}", error) from error
+    except BaseException as error:  # a validator in a hint may raise anything
+        message = f"{unbuilt.title} cannot be checked: {reason(error, found)}"
+        raise _custom("component_rule", message, error) from error
     if context.check:
         try:
             unbuilt.check()
         except (ValueError, RegistrationError) as error:
-            raise _custom("component_rule", _reason(error), error) from error
+            raise _custom("component_rule", reason(error, found), error) from error
     return unbuilt
 
 
