@@ -33,7 +33,7 @@ def plugin_reports(registry: Registry | None = None) -> tuple[PluginReport, ...]
     return (default_registry() if registry is None else registry).reports
 
 
-def load_entry_points(registry: Registry) -> None:
+def load_entry_points(registry: Registry, *, strict: bool | None = None) -> None:
     """Fill a registry from the entry points of the group `metricreg`, as the environment says.
 
     Environment:
@@ -41,7 +41,8 @@ def load_entry_points(registry: Registry) -> None:
         METRICREG_ONLY: the same for the only ones, beside metricreg's own, that are.
         METRICREG_STRICT: set and not 0: a plugin that something is wrong with raises `PluginError`.
     """
-    strict = os.environ.get("METRICREG_STRICT", "0") not in ("", "0")
+    if strict is None:
+        strict = os.environ.get("METRICREG_STRICT", "0") not in ("", "0")
     load(registry, installed_plugins(), Selection.from_environment(), strict=strict)
 
 

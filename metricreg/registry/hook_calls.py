@@ -9,9 +9,10 @@ from typing import Any
 
 import pluggy
 
-from metricreg.errors import PluginError, RegistrationError, said, said_by
+from metricreg.errors import SHOWN, PluginError, RegistrationError, said, said_by
 from metricreg.registry import hookspecs
 from metricreg.registry.fault import definition, fault
+from metricreg.registry.hookspecs import HOOKS
 from metricreg.registry.installed import Plugin
 from metricreg.registry.registry import NAME, Entry
 
@@ -32,29 +33,35 @@ def entries_of(plugin: Plugin, loaded: object) -> list[Entry]:
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(loaded, name=plugin.name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        text = said(" ".join(str(error).split()))
-        raise PluginError(f"{text}; the hooks are {', '.join(hookspecs.HOOKS.values())}") from error
-    _refuse_unmarked(manager, loaded)
+    except pluggy.PluginValidationError as error:  # a hook that takes arguments
+        raise PluginError(said(" ".join(str(error).split()))) from error
+    marked = {caller.name for caller in manager.get_hookcallers(loaded) or ()}
+    for name in sorted(marked - set(HOOKS.values())):
+        at = definition(getattr(loaded, name))
+        raise PluginError(f"{name} is no hook; the hooks are {', '.join(HOOKS.values())}{at}")
+    _refuse_unmarked(loaded, marked)
     entries: list[Entry] = []
-    for kind, hook in hookspecs.HOOKS.items():
-        for components in _called(plugin, getattr(manager.hook, hook), hook):
-            entries += [_entry(plugin, kind, hook, name, target) for name, target in components]
+    for kind, hook in HOOKS.items():
+        at = definition(getattr(loaded, hook, None))
+        for components in _called(plugin, getattr(manager.hook, hook), hook, at):
+            for name, target in components:
+                try:
+                    entries.append(_entry(plugin, kind, hook, name, target))
+                except (PluginError, RegistrationError) as error:
+                    raise PluginError(f"{said(error, 10 * SHOWN)}{at}") from error
     if not entries:
-        raise PluginError(f"it registers nothing: none of {', '.join(hookspecs.HOOKS.values())}, {MARKED}, did")
+        raise PluginError(f"it registers nothing: none of {', '.join(HOOKS.values())}, {MARKED}, returned a component")
     return entries
 
 
-def _refuse_unmarked(manager: pluggy.PluginManager, loaded: object) -> None:
+def _refuse_unmarked(loaded: object, marked: set[str]) -> None:
     """Refuse a function that is named like a hook, or nearly so, and that pluggy passes over."""
-    marked = {caller.name for caller in manager.get_hookcallers(loaded) or ()}
     prefix = hookspecs.PREFIX
     for name in dir(loaded):
         if not name.startswith(prefix) or name in marked or not isroutine(getattr(loaded, name, None)):
             continue
         close = difflib.get_close_matches(
-            name.removeprefix(prefix), [hook.removeprefix(prefix) for hook in hookspecs.HOOKS.values()], 1, 0.75
+            name.removeprefix(prefix), [hook.removeprefix(prefix) for hook in HOOKS.values()], 1, 0.75
         )
         if close:
             at = definition(getattr(loaded, name))
@@ -62,10 +69,9 @@ def _refuse_unmarked(manager: pluggy.PluginManager, loaded: object) -> None:
             raise PluginError(f"{name} is not {MARKED}{hint}, and so is no hook{at}")
 
 
-def _called(plugin: Plugin, caller: pluggy.HookCaller, hook: str) -> list[list[tuple[Any, Any]]]:
+def _called(plugin: Plugin, caller: pluggy.HookCaller, hook: str, at: str) -> list[list[tuple[Any, Any]]]:
     """What a hook returned, as names and targets; none if the plugin does not implement it."""
     implementations = [each for each in caller.get_hookimpls() if not (each.wrapper or each.hookwrapper)]
-    at = definition(implementations[0].function) if implementations else ""
     try:
         found = caller()
         if implementations and not found:

@@ -161,4 +161,5 @@ def _unreadable(record: Distribution, problem: str, name: str = "(unknown)") -> 
         raise AssertionError("it is not loaded")
 
     place = _place(record)
-    return Plugin(name, load, distribution=place.replace("\\", "/").rpartition("/")[2], problem=f"{problem} ({place})")
+    distribution, _, version = place.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].partition("-")
+    return Plugin(name, load, "", distribution, version or UNKNOWN_VERSION, problem=f"{problem} ({place})")

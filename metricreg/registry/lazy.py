@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-from metricreg.errors import RegistrationError
+from metricreg.errors import RegistrationError, said, said_by
 from metricreg.registry.fault import fault
 from metricreg.registry.isolation import isolated
 
@@ -57,16 +57,24 @@ def import_class(entry: Entry, changed: list[str]) -> type:
         RegistrationError: it cannot be imported, or is no class.
     """
     module, _, name = str(entry.target).partition(":")
+    loaded: object = None
     try:
         with isolated(changed):
-            cls = getattr(importlib.import_module(module), name)
+            loaded = importlib.import_module(module)
+            cls = getattr(loaded, name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's module may raise anything, SystemExit included
+        says = fault(error, module) if loaded is None else f"{said_by(error)}{_at(loaded)}"
         raise RegistrationError(
-            f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be imported from {entry.target}: "
-            f"{fault(error, module)}"
+            f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be imported from {entry.target}: {says}"
         ) from error
     if not isinstance(cls, type):
-        raise RegistrationError(f"{entry.kind} '{entry.name}': {entry.target} is {type(cls).__name__}, not a class")
+        is_no = f"{entry.target} is {said(type(cls).__name__)}, not a class{_at(loaded)}"
+        raise RegistrationError(f"{entry.kind} '{entry.name}' of {entry.distribution}: {is_no}")
     return cls
+
+
+def _at(module: object) -> str:
+    file = getattr(module, "__file__", None)
+    return f" (at {said(file)})" if isinstance(file, str) else ""
