@@ -161,8 +161,20 @@ def reason(error: BaseException, cls: type) -> str:
     return said(error, 10 * SHOWN) if is_rule else fault(error, cls.__module__)
 
 
+@dataclass(frozen=True)
+class _Cause:
+    """An exception that pydantic carries along, and does not make a text of, as it would of the exception itself."""
+
+    error: BaseException | None
+
+    def __str__(self) -> str:
+        return "an exception"
+
+    __repr__ = __str__
+
+
 def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
-    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": cause})
+    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": _Cause(cause)})
 
 
 def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
@@ -231,7 +243,8 @@ def _as_arguments(value: Any) -> str:
 def cause_of(error: ValidationError) -> BaseException | None:
     """The first exception that a component or plugin raised behind a validation error."""
     contexts = (line.get("ctx") or {} for line in error.errors(include_url=False, include_input=False))
-    return next((ctx["cause"] for ctx in contexts if isinstance(ctx.get("cause"), BaseException)), None)
+    causes = (context["cause"].error for context in contexts if isinstance(context.get("cause"), _Cause))
+    return next((cause for cause in causes if cause is not None), None)
 
 
 # -- construction ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from metricreg.errors import MetricregError, said
+from metricreg.errors import SHOWN, MetricregError, said
 from metricreg.registry import lazy
 from metricreg.registry.fault import fault
 from metricreg.registry.hook_calls import entries_of
@@ -125,7 +125,7 @@ def _load_one(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything at import, SystemExit included
-        problem = said(error, 1000) if isinstance(error, MetricregError) else fault(error, plugin.module)
+        problem = said(error, 10 * SHOWN) if isinstance(error, MetricregError) else fault(error, plugin.module)
         undone = registry.undo(before, keep_local=False)
         wrong = tuple(_about_changes(changed, undone))
         mend = f"pip install -U {plugin.distribution}, or leave it out: METRICREG_BLOCK={plugin.name}"

@@ -43,12 +43,11 @@ def entries_of(plugin: Plugin, loaded: object) -> list[Entry]:
     entries: list[Entry] = []
     for kind, hook in HOOKS.items():
         at = definition(getattr(loaded, hook, None))
-        for components in _called(plugin, getattr(manager.hook, hook), hook, at):
-            for name, target in components:
-                try:
-                    entries.append(_entry(plugin, kind, hook, name, target))
-                except (PluginError, RegistrationError) as error:
-                    raise PluginError(f"{said(error, 10 * SHOWN)}{at}") from error
+        components = _called(plugin, getattr(manager.hook, hook), hook, at)
+        try:
+            entries += [_entry(plugin, kind, hook, name, target) for name, target in components]
+        except (PluginError, RegistrationError) as error:
+            raise PluginError(f"{said(error, 10 * SHOWN)}{at}") from error
     if not entries:
         raise PluginError(f"it registers nothing: none of {', '.join(HOOKS.values())}, {MARKED}, returned a component")
     return entries
@@ -69,7 +68,7 @@ def _refuse_unmarked(loaded: object, marked: set[str]) -> None:
             raise PluginError(f"{name} is not {MARKED}{hint}, and so is no hook{at}")
 
 
-def _called(plugin: Plugin, caller: pluggy.HookCaller, hook: str, at: str) -> list[list[tuple[Any, Any]]]:
+def _called(plugin: Plugin, caller: pluggy.HookCaller, hook: str, at: str) -> list[tuple[Any, Any]]:
     """What a hook returned, as names and targets; none if the plugin does not implement it."""
     implementations = [each for each in caller.get_hookimpls() if not (each.wrapper or each.hookwrapper)]
     try:
@@ -81,7 +80,7 @@ def _called(plugin: Plugin, caller: pluggy.HookCaller, hook: str, at: str) -> li
                 raise PluginError(
                     f"{hook} returned {type(components).__name__}; expected a mapping of names to classes{at}"
                 )
-        return [list(components.items()) for components in found]
+        return [pair for components in found for pair in components.items()]
     except (KeyboardInterrupt, PluginError):
         raise
     except BaseException as error:  # a hook may raise anything
