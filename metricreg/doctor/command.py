@@ -20,9 +20,10 @@ def doctor(
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where exceptions were raised.")] = False,
 ) -> None:
     """Examine every installed plugin and component. Exits with 1 if anything is wrong."""
+    registry = Registry(lambda each: load_entry_points(each, strict=False))
+    _ = registry.reports  # before torch is imported below, so that it shows which plugin imports it
     from metricreg.doctor.examination import examine, traceback_of
 
-    registry = Registry(lambda each: load_entry_points(each, strict=False))
     examined: list[ExaminedPlugin] = []
     rows: list[dict[str, Any]] = []
     for plugin in examine(registry):

@@ -194,3 +194,16 @@ def test_a_thread_that_does_not_hold_up_the_loading_sees_all_of_it(monkeypatch: 
     for each in (first, *others):
         each.join()
     assert [("slow/half" in names) for names in found] == [True] * 3
+
+
+def test_a_registry_of_ones_own_is_loaded_beside_a_thread_that_looks_at_the_default_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    default(monkeypatch, "thread")
+    loaded: list[Registry] = []
+    loading = threading.Thread(
+        target=lambda: loaded.append(Registry.from_plugins({"thread": "acme_thread"})), daemon=True
+    )
+    loading.start()
+    loading.join(30)
+    assert "thread/half" in loaded[0].names("reducer")
