@@ -18,14 +18,15 @@ from metricreg.components.resolve import (
     cause_of,
     construct,
     holds_component,
+    reason,
     resolve,
     validated,
 )
 from metricreg.components.signature import call_signature, parameters_model
 from metricreg.components.type_hints import Declared, mentions
 from metricreg.components.validation_errors import nearest, pointer, problems_of
-from metricreg.errors import MetricregError, RegistrationError, SpecError, cut
-from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
+from metricreg.errors import SHOWN, MetricregError, RegistrationError, SpecError, cut, said
+from metricreg.registry import IN_PROCESS, KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
 
 C = TypeVar("C", bound="Component")
 KIND_MARK = "x-metricreg-kind"
@@ -55,7 +56,7 @@ class ComponentMeta(ABCMeta):
         except MetricregError:
             raise
         except ValueError as error:
-            raise SpecError(str(error), f"invalid arguments of {cls.__name__}") from error
+            raise SpecError(said(error, 10 * SHOWN), f"invalid arguments of {cls.__name__}") from error
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -224,14 +225,21 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
     registry = default_registry() if registry is None else registry
     cls: type[Component] = registry.get(kind, name)
     context = Resolution(registry, check=False)
+    unbuilt = UnbuiltComponent(cls, {}, parameters, entry=registry.entry(kind, name))
     try:
-        return UnbuiltComponent(cls, validated(parameters_model(cls), parameters, context), parameters).construct()
+        unbuilt.values = validated(parameters_model(cls), parameters, context)
+        return unbuilt.construct()
     except SpecError as error:
         raise SpecError(error.problems, f"invalid parameters of the {kind} '{name}'") from error.__cause__
     except ValidationError as error:
         context.classes[id(parameters)] = cls
         problems = problems_of(error, parameters, context.known_keys)
         raise SpecError(problems, f"invalid parameters of the {kind} '{name}'") from cause_of(error)
+    except (MetricregError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a validator in a hint may raise anything
+        text = f"{unbuilt.title} cannot be checked: {reason(error, cls)}"
+        raise SpecError(text, f"invalid parameters of the {kind} '{name}'") from error
 
 
 def register(cls: type[C], name: str | None = None, *, registry: Registry | None = None) -> type[C]:
@@ -257,7 +265,7 @@ def register(cls: type[C], name: str | None = None, *, registry: Registry | None
     if not NAME.fullmatch(name):
         raise RegistrationError(f"'{name}' is no name for a component; a name is [a-z][a-z0-9_]*, without a namespace")
     cls.check_declaration(cls.kind)
-    entry = Entry(cls.kind, f"{LOCAL_NAMESPACE}/{name}", cls, "this process")
+    entry = Entry(cls.kind, f"{LOCAL_NAMESPACE}/{name}", cls, IN_PROCESS)
     same = any(e.kind == cls.kind and e.name == entry.name and e.path == entry.path for e in registry)
     registry.add(entry, replace=same)
     return cls

@@ -15,8 +15,9 @@ from torch.overrides import TorchFunctionMode
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import Declared
 from metricreg.components.validation_errors import pointer
-from metricreg.errors import Problem, RegistrationError, SpecError, cut
-from metricreg.registry import Registry
+from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, said
+from metricreg.registry import IN_PROCESS, OWN_DISTRIBUTION, Entry, Registry
+from metricreg.registry.fault import fault
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
@@ -56,6 +57,7 @@ class UnbuiltComponent:
         given: its arguments as the spec has them.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
+        entry: its registration.
     """
 
     cls: type[Declared]
@@ -63,6 +65,15 @@ class UnbuiltComponent:
     given: Mapping[str, Any]
     specimen: Declared | None = None
     unchecked: str | None = None
+    entry: Entry | None = None
+
+    @property
+    def title(self) -> str:
+        """Its class and, if a plugin ships it, its name and that distribution."""
+        of = self.entry
+        if of is None or of.distribution in (OWN_DISTRIBUTION, IN_PROCESS):
+            return self.cls.__name__
+        return f"{self.cls.__name__} ({of.name} of {of.distribution})"
 
     def check(self) -> None:
         """Construct on the meta device, which allocates nothing.
@@ -77,10 +88,10 @@ class UnbuiltComponent:
         try:
             with torch.device("meta"), _Undrawn():
                 self.specimen = construct(self.cls, specimens, {})
-        except (ValueError, RegistrationError):
+        except (ValueError, RegistrationError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            self.unchecked = f"{self.cls.__name__} cannot be checked without constructing it: {_reason(error)}"
+        except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
+            self.unchecked = f"{self.title} cannot be checked without constructing it: {reason(error, self.cls)}"
 
     def construct(self, path: tuple[str | int, ...] = ()) -> Declared:
         """Construct this component and those inside it.
@@ -91,8 +102,10 @@ class UnbuiltComponent:
         values = _filled(self.values, path)
         try:
             return construct(self.cls, values, self.given)
-        except Exception as error:
-            problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
+            problem = Problem(pointer(path), f"{self.title} cannot be constructed: {reason(error, self.cls)}")
             raise SpecError([problem]) from error
 
 
@@ -141,14 +154,28 @@ def _specimens(value: Any) -> Any:
     return type(value)(map(_specimens, value)) if isinstance(value, list | tuple) else value
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException, cls: type) -> str:
+    """What a component's code raised: a rule's message alone, of anything else its type too, and where that was."""
     if isinstance(error, SpecError):
-        return "; ".join(problem.message for problem in error.problems)
-    return str(error) if isinstance(error, ValueError | RegistrationError) else f"{type(error).__name__}: {error}"
+        return said("; ".join(problem.message for problem in error.problems), 10 * SHOWN)
+    is_rule = isinstance(error, ValueError | RegistrationError)
+    return said(error, 10 * SHOWN) if is_rule else fault(error, cls.__module__)
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """An exception that pydantic carries along, and does not make a text of, as it would of the exception itself."""
+
+    error: BaseException | None
+
+    def __str__(self) -> str:
+        return "an exception"
+
+    __repr__ = __str__
 
 
 def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
-    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": cause})
+    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": _Cause(cause)})
 
 
 def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
@@ -188,21 +215,23 @@ def _unbuilt(
     try:
         found: type[Declared] = registry.get(cls.kind, name)
     except RegistrationError as error:
-        raise _custom("component_refused", str(error), error) from error
+        raise _custom("component_refused", said(error, 10 * SHOWN), error) from error
     if not issubclass(found, cls):
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
+    unbuilt = UnbuiltComponent(found, {}, parameters, entry=registry.entry(cls.kind, name))
     try:
-        unbuilt = UnbuiltComponent(found, validated(parameters_model(found), parameters, context), parameters)
-    except ValidationError:
+        unbuilt.values = validated(parameters_model(found), parameters, context)
+    except (ValidationError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a validator in a hint may raise anything
-        raise _custom("component_rule", f"{found.__name__} cannot be checked: {_reason(error)}", error) from error
+    except BaseException as error:  # a validator in a hint may raise anything
+        message = f"{unbuilt.title} cannot be checked: {reason(error, found)}"
+        raise _custom("component_rule", message, error) from error
     if context.check:
         try:
             unbuilt.check()
         except (ValueError, RegistrationError) as error:
-            raise _custom("component_rule", _reason(error), error) from error
+            raise _custom("component_rule", reason(error, found), error) from error
     return unbuilt
 
 
@@ -215,7 +244,8 @@ def _as_arguments(value: Any) -> str:
 def cause_of(error: ValidationError) -> BaseException | None:
     """The first exception that a component or plugin raised behind a validation error."""
     contexts = (line.get("ctx") or {} for line in error.errors(include_url=False, include_input=False))
-    return next((ctx["cause"] for ctx in contexts if isinstance(ctx.get("cause"), BaseException)), None)
+    causes = (context["cause"].error for context in contexts if isinstance(context.get("cause"), _Cause))
+    return next((cause for cause in causes if cause is not None), None)
 
 
 # -- construction ---------------------------------------------------------------------------------------------------

@@ -6,13 +6,25 @@ a class that is registered to check its own declaration.
 """
 
 from metricreg.registry.registry import (
+    IN_PROCESS,
     KINDS,
     LOCAL_NAMESPACE,
     NAME,
+    OWN_DISTRIBUTION,
     Entry,
     Registry,
     default_registry,
     import_path,
 )
 
-__all__ = ["KINDS", "LOCAL_NAMESPACE", "NAME", "Entry", "Registry", "default_registry", "import_path"]
+__all__ = [
+    "IN_PROCESS",
+    "KINDS",
+    "LOCAL_NAMESPACE",
+    "NAME",
+    "OWN_DISTRIBUTION",
+    "Entry",
+    "Registry",
+    "default_registry",
+    "import_path",
+]

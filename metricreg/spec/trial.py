@@ -13,7 +13,7 @@ import torch
 from metricreg.components.resolve import UnbuiltComponent, unbuilt_in
 from metricreg.components.signature import parameters_model
 from metricreg.components.validation_errors import pointer
-from metricreg.errors import Problem, cut
+from metricreg.errors import Problem, said
 
 MOST_VALUES = 2**22
 """Parameters and buffers up to which an objective is constructed to be tried."""
@@ -131,7 +131,7 @@ class _Trial:
 
 
 def _message(error: BaseException) -> str:
-    return f"no batch satisfies this: {cut(str(error), 300) or type(error).__name__}"
+    return f"no batch satisfies this: {said(error) or said(type(error).__name__)}"
 
 
 def _optional(parts: dict[str, UnbuiltComponent]) -> list[Path]:
