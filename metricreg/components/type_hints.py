@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError
 from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
 
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 _ATOMS = (float, int, bool, str, type(None))
 _CONTAINERS = (list, tuple, dict)
 NO_GRADIENT = (
@@ -199,7 +199,7 @@ def as_int(value: Any) -> Any:
     value = _item(value)
     if type(value) is float and value.is_integer():
         value = int(value)
-    if type(value) is int and value not in _INT64:
+    if type(value) is int and value not in INT64:
         raise PydanticCustomError("int_range", "should be an integer of at most 64 bits")
     return value
 
