@@ -58,12 +58,16 @@ def _complain(text: str, colour: str = "red") -> None:
 
 
 @contextmanager
-def _errors(left_out: bool = True) -> Iterator[None]:
+def _errors(left_out: bool = True, devices: bool = False) -> Iterator[None]:
     """Print what a user can mend as a message, and exit with 1 on errors. Output is what the command itself prints.
 
     Args:
         left_out: print a line for each plugin that something is wrong with.
+        devices: the command uses devices other than the CPU, and torch has to load the backends that are installed.
     """
+    if not devices:  # both read the entry points of everything that is installed, and fail where one cannot be read
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with warnings.catch_warnings(), kept():
         if not left_out:
             warnings.simplefilter("ignore", PluginWarning)
@@ -293,7 +297,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty the output folder first.")] = False,
 ) -> None:
     """Train an embedding as an experiment file says, and measure retrieval on held-out data before and after."""
-    with _errors():
+    with _errors(devices=True):
         from metricreg.training.run import run
 
         run(experiment, output, resume=resume, overwrite=overwrite, report=say)
@@ -303,7 +307,7 @@ def train(
 @wraps(explain)
 def explain_(*given: Any, **options: Any) -> None:
     """Like `explain`, which says what the options are."""
-    with _errors():
+    with _errors(devices=True):
         explain(*given, **options)
 
 
@@ -311,7 +315,7 @@ def explain_(*given: Any, **options: Any) -> None:
 @wraps(bench)
 def bench_(*given: Any, **options: Any) -> None:
     """Like `bench`, which says what the options are."""
-    with _errors():
+    with _errors(devices=True):
         bench(*given, **options)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,12 +20,10 @@ def doctor(
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where exceptions were raised.")] = False,
 ) -> None:
     """Examine every installed plugin and component. Exits with 1 if anything is wrong."""
-    # both read the entry points of everything that is installed, and fail where one cannot be read
-    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    registry = Registry(lambda each: load_entry_points(each, strict=False))
+    _ = registry.reports  # before torch is imported below, so that it shows which plugin imports it
     from metricreg.doctor.examination import examine, traceback_of
 
-    registry = Registry(lambda each: load_entry_points(each, strict=False))
     examined: list[ExaminedPlugin] = []
     rows: list[dict[str, Any]] = []
     for plugin in examine(registry):

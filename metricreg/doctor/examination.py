@@ -51,7 +51,7 @@ class ExaminedPlugin:
 
     Args:
         report: what became of it when it was loaded.
-        alone: what loading it takes in a process of its own; None if it does not load.
+        alone: what loading it takes where torch is not yet imported; None if it does not load.
         components: each that it registered.
         advice: what is not wrong, and could be better.
         mend: commands, or words where there is none, that mend what is wrong.
@@ -85,14 +85,18 @@ class ExaminedPlugin:
 
 def examine(registry: Registry) -> Iterator[ExaminedPlugin]:
     """Examine every plugin that a registry has a report of."""
-    active = [report for report in registry.reports if report.status == "active"]
+    unknown = [r for r in registry.reports if r.status == "active" and r.imports_torch is None]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        loaded = dict(zip(active, pool.map(lambda r: load_alone(r.name, r.distribution), active), strict=True))
-        for report in registry.reports:
-            named = (component.split(" ", 1) for component in report.components)
-            components = tuple(_component(registry, kind, name) for kind, name in named)
-            alone = loaded.get(report)
-            yield ExaminedPlugin(report, alone, components, _advice(report, alone), _mend(report, components))
+        alone = dict(
+            zip(map(id, unknown), pool.map(lambda r: load_alone(r.name, r.distribution), unknown), strict=True)
+        )
+    for report in registry.reports:
+        loaded = alone.get(id(report))
+        if report.imports_torch is not None:
+            loaded = Alone(report.seconds, report.imports_torch)
+        named = (component.split(" ", 1) for component in report.components)
+        components = tuple(_component(registry, kind, name) for kind, name in named)
+        yield ExaminedPlugin(report, loaded, components, _advice(loaded), _mend(report, components))
 
 
 def _component(registry: Registry, kind: str, name: str) -> ExaminedComponent:
@@ -114,7 +118,7 @@ def _component(registry: Registry, kind: str, name: str) -> ExaminedComponent:
     return ExaminedComponent(kind, name, path, problem)
 
 
-def _advice(report: PluginReport, alone: Alone | None) -> tuple[str, ...]:
+def _advice(alone: Alone | None) -> tuple[str, ...]:
     if alone is None or not (alone.imports_torch or alone.seconds > SLOW):
         return ()
     what = "torch is imported" if alone.imports_torch else f"loading takes {alone.seconds:.1f} s"

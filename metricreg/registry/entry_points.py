@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -115,7 +116,7 @@ def _load_one(
     if refusal is not None:
         return _report(plugin, *refusal)
     start, changed = time.perf_counter(), list[str]()
-    before = registry.snapshot()
+    before, had_torch = registry.snapshot(), "torch" in sys.modules
     try:
         with isolated(changed):
             loaded = plugin.load()
@@ -138,6 +139,7 @@ def _load_one(
         plugin.mend,
         components=tuple(f"{entry.kind} {entry.name}" for entry in entries),
         seconds=time.perf_counter() - start,
+        imports_torch=None if had_torch else "torch" in sys.modules,
         warnings=(*plugin.warnings, *_about_changes(changed, undone), *_about_targets(plugin, entries)),
     )
 

@@ -59,6 +59,10 @@ def check_kind(kind: str) -> None:
         raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
 
 
+_LOADING = Turn()
+"""Registries are loaded one at a time: what one imports may look at another."""
+
+
 @dataclass
 class Registry:
     """Maps (kind, name) to a class, or to the path of a class that is imported when it is first needed.
@@ -76,7 +80,7 @@ class Registry:
     _reports: list[PluginReport] = field(default_factory=list, init=False, repr=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False)
     _strict: PluginError | None = field(default=None, init=False, repr=False)
-    _loading: Turn = field(default_factory=Turn, init=False, repr=False, compare=False)
+    _is_loading: bool = field(default=False, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
     @classmethod
@@ -115,13 +119,13 @@ class Registry:
             raise PluginError(str(self._strict)) from self._strict.__cause__
 
     def _fill(self) -> None:
-        if self.loader is None and not self._loading.is_taken:
+        if self.loader is None and not self._is_loading:
             return
-        with self._loading.taken() as mine:
+        with _LOADING.taken() as mine:
             loader = self.loader if mine else None
             if loader is None:
                 return
-            self.loader = None
+            self.loader, self._is_loading = None, True
             try:
                 loader(self)
             except PluginError as error:  # strict: it is filled, and says so each time without loading again
@@ -131,6 +135,8 @@ class Registry:
                 for kept in (self._entries, self._resolved, self._refused, self._names, self._reports, self._notes):
                     kept.clear()
                 raise
+            finally:
+                self._is_loading = False
 
     def add(self, *entries: Entry, replace: bool = False) -> None:
         """Register components, all or none. A taken name is an error unless `replace`."""

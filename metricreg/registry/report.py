@@ -28,7 +28,8 @@ class PluginReport:
         problem: why it is not active, in a sentence; None if it is.
         mend: what to do about it, a command where there is one.
         warnings: what else is wrong with it, one sentence each; its other components work.
-        file: where its module is; None if there is none, or it was not imported.
+        file: where its module is; None if there is none.
+        imports_torch: whether torch was imported by that; None if it was there before, or the plugin was not loaded.
         exception: the exception behind `problem`, if there was one.
     """
 
@@ -42,6 +43,7 @@ class PluginReport:
     mend: str | None = None
     warnings: tuple[str, ...] = ()
     file: str | None = None
+    imports_torch: bool | None = None
     exception: BaseException | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -26,11 +26,6 @@ class Turn:
         self._lock = threading.RLock()
         self._holder: int | None = None
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether a thread has it."""
-        return self._holder is not None
-
     @contextmanager
     def taken(self) -> Iterator[bool]:
         """Wait for the turn; False if it is another thread's that waits for others, perhaps for this one."""
