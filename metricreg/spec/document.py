@@ -19,13 +19,15 @@ from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, SpecError, cut, print
 
 MAX_DEPTH = 32
 MAX_NODES = 100_000
+MAX_MARKS = 2 * MAX_NODES
+"""Commas and opening brackets of a JSON text: at least a value has one, and at most two."""
 MAX_KEYS = 10_000
 """Of one object."""
 MAX_TEXT = 10_000
 """Characters of one string or key."""
 MAX_CHARACTERS = 2**20
-"""Of all strings and keys; and of JSON."""
-MAX_BYTES = {"JSON": 2**20, "TOML": 2**15, "YAML": 2**15}
+"""Of all strings and keys."""
+MAX_BYTES = {"JSON": 2**21, "TOML": 2**15, "YAML": 2**15}
 """Of a file. Values of TOML and YAML are read some twenty times slower than those of JSON."""
 MAX_DIGITS = 400
 MAX_DOTS = MAX_DEPTH
@@ -143,7 +145,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a spec from a `.json`, `.toml`, `.yaml` or `.yml` file, as data: `build(load(path))`.
 
     Raises:
-        SpecError: a file that cannot be read, is not of its format, has more than 1 MiB of JSON or 32 KiB of TOML or
+        SpecError: a file that cannot be read, is not of its format, has more than 2 MiB of JSON or 32 KiB of TOML or
             YAML, or has duplicate keys, NaN or Infinity.
     """
     file = Path(path)
@@ -170,7 +172,7 @@ def loads(text: str) -> dict[str, Any]:
     """Read a spec from JSON, as `load` does from a file.
 
     Raises:
-        SpecError: text that is no JSON object, is larger than 1 MiB, or has duplicate keys, NaN or Infinity.
+        SpecError: text that is no JSON object, is larger than 2 MiB, or has duplicate keys, NaN or Infinity.
     """
     cannot = "cannot read the spec"
     if len(text) > MAX_BYTES["JSON"]:
@@ -210,6 +212,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _json(text: str) -> Any:
+    if sum(map(text.count, ",[{")) > MAX_MARKS:  # what is read takes a hundred times the memory of the text
+        raise ValueError(f"the document has more than {MAX_MARKS:,} commas and opening brackets")
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 

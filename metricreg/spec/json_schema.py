@@ -142,7 +142,14 @@ def _moved(node: Any, own: Mapping[str, Any], key: str) -> Any:
         model = _own_key(key, name) if name in own else name
         return node | {"$ref": TEMPLATE.format(model=model) + slash + inside}
     if node.get("type") == "integer":
-        lower = {} if {"minimum", "exclusiveMinimum"} & node.keys() else {"minimum": INT64[0]}
-        upper = {} if {"maximum", "exclusiveMaximum"} & node.keys() else {"maximum": INT64[-1]}
+        least, most = INT64[0], INT64[-1]
+        lower = (
+            {}
+            if node.get("exclusiveMinimum", least - 1) >= least
+            else {"minimum": max(node.get("minimum", least), least)}
+        )
+        upper = (
+            {} if node.get("exclusiveMaximum", most + 1) <= most else {"maximum": min(node.get("maximum", most), most)}
+        )
         return node | lower | upper
     return node

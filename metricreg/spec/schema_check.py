@@ -1,7 +1,7 @@
 """Whether what a component contributes to the JSON Schema is one: keywords, their values, and where references lead.
 
-Only the `json_schema_extra` or `__get_pydantic_json_schema__` of a hint can make it anything else, and for one wrong keyword
-a validator refuses the whole schema.
+Only the `json_schema_extra` or `__get_pydantic_json_schema__` of a hint can make it anything else, and for one wrong
+keyword a validator refuses the whole schema.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import combinations, islice
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ DIMENSIONS = 8
 """D of the embeddings, where the spec names none."""
 LARGEST = 2048
 """The largest integer in a spec that is tried: some components make tensors of its square."""
+MOST_PRODUCT = 2**19
+"""Two of the integers multiplied."""
 MOST_WORK = 2**22
 """Values that a component might make of all pairs of a batch: one for each that the largest integer counts."""
 SECONDS = 0.5
@@ -51,7 +54,7 @@ def why_never(parts: dict[str, UnbuiltComponent]) -> Problem | None:
     if sum(t.numel() for t in held) > MOST_VALUES:
         return None
     found = _Trial(parts, max((n for t in held for n in t.shape), default=1))
-    if found.largest > LARGEST:
+    if found.largest > LARGEST or found.product > MOST_PRODUCT:
         return None
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device("cpu"), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -76,6 +79,7 @@ class _Trial:
     Attributes:
         gave_up: whether there were batches that it could not try.
         largest: the largest integer in the spec, or axis of what it holds.
+        product: that of the two largest integers.
         satisfied: the batch that satisfied the last parts.
     """
 
@@ -83,13 +87,16 @@ class _Trial:
         self.until = time.perf_counter() + SECONDS
         self.satisfied: dict[str, Any] = {}
         self.numbers: dict[str, list[int]] = {}
+        self.products: set[int] = set()
         for each, _ in unbuilt_in(parts):
-            for name, value in each.values.items():
-                if type(value) is int and value > 0:
-                    self.numbers.setdefault(name, []).append(value)
+            own = {name: value for name, value in each.values.items() if type(value) is int and value > 0}
+            for name, value in own.items():
+                self.numbers.setdefault(name, []).append(value)
+            counts = [value for name, value in own.items() if name != "embedding_size"]
+            self.products |= {a * b for a, b in combinations(counts, 2)}
         given = [value for some in self.numbers.values() for value in some]
-        self.products = {a * b for a in given for b in given}
         self.largest = max([longest, *given])
+        self.product = math.prod(sorted(given)[-2:])
         self.gave_up = False
 
     def error(self, parts: dict[str, UnbuiltComponent], batch: dict[str, Any] | None = None) -> str | None:
