@@ -56,13 +56,13 @@ def _aside_of(stdout: Any) -> IO[str] | None:
         if stdout.fileno() != 1:
             return None
         stdout.flush()
+        try:
+            os.fstat(2)
+        except OSError:  # standard error is closed: what nobody wants goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         aside = os.dup(1)
-    except (OSError, ValueError, AttributeError):  # no file at all, as in a test
-        return None
-    try:
         os.dup2(2, 1)
-    except OSError:  # standard error is closed
-        os.close(aside)
+    except (OSError, ValueError, AttributeError):  # no file at all, as in a test
         return None
     line = 1 if os.isatty(aside) else -1
     return open(aside, "w", buffering=line, encoding=stdout.encoding, errors=stdout.errors)

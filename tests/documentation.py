@@ -247,7 +247,7 @@ class Page:
         assert program in known, f"no way to check the command {program}"
         if not variables:
             return known[program](arguments, expected) or ""
-        assert set(variables) <= {"METRICREG_BLOCK", "METRICREG_STRICT"}, variables
+        assert set(variables) <= {"METRICREG_BLOCK", "METRICREG_ONLY", "METRICREG_STRICT"}, variables
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)

@@ -460,6 +460,17 @@ def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_output() -> None
     assert "hello from a plugin" in result.stderr
 
 
+@pytest.mark.parametrize("redirection", ["", "2>&-"])
+def test_what_a_plugin_writes_to_descriptors_is_not_in_the_output(redirection: str) -> None:
+    path = os.pathsep.join([str(DISTS / "writes_fd"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = console(f"list --json {redirection}", PYTHONPATH=path)
+    assert result.returncode == 0
+    assert "writes_fd/half" in [entry["name"] for entry in json.loads(result.stdout)]
+    for words in ("hello from file descriptor 1", "goodbye from a plugin", "goodbye from file descriptor 1"):
+        assert words not in result.stdout
+        assert (words in result.stderr) == (redirection == "")
+
+
 def test_a_plugin_whose_name_looks_like_markup_is_listed(run: Run) -> None:
     result = run("plugins", installed="markup")
     assert result.exit_code == 1

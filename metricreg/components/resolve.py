@@ -16,7 +16,7 @@ from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import Declared
 from metricreg.components.validation_errors import MAX_LINES, lines_of, pointer
 from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, said
-from metricreg.registry import OWN_DISTRIBUTION, Entry, Registry
+from metricreg.registry import IN_PROCESS, OWN_DISTRIBUTION, Entry, Registry
 from metricreg.registry.fault import fault
 
 D = TypeVar("D", bound=Declared)
@@ -75,10 +75,11 @@ class UnbuiltComponent:
 
     @property
     def title(self) -> str:
-        """Its class and, if metricreg does not ship it, its name and who does."""
+        """Its class and, if a plugin ships it, its name and that distribution."""
         of = self.entry
-        is_own = of is None or of.distribution == OWN_DISTRIBUTION
-        return self.cls.__name__ if of is None or is_own else f"{self.cls.__name__} ({of.name} of {of.distribution})"
+        if of is None or of.distribution in (OWN_DISTRIBUTION, IN_PROCESS):
+            return self.cls.__name__
+        return f"{self.cls.__name__} ({of.name} of {of.distribution})"
 
     def check(self) -> None:
         """Construct on the meta device, which allocates nothing.

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from metricreg.errors import SHOWN, MetricregError, said
@@ -66,7 +67,7 @@ def load_given(
 def _given(name: str, loaded: object) -> Plugin:
     if isinstance(loaded, str):
         return Plugin(name, lambda: importlib.import_module(loaded), loaded, IN_PROCESS, "")
-    module = getattr(loaded, "__name__", type(loaded).__module__)
+    module = loaded.__name__ if isinstance(loaded, ModuleType) else type(loaded).__module__
     return Plugin(name, lambda: loaded, str(module), IN_PROCESS, "")
 
 
@@ -129,7 +130,9 @@ def _load_one(
         problem = said(error, 10 * SHOWN) if isinstance(error, MetricregError) else fault(error, plugin.module)
         undone = registry.undo(before, keep_local=False)
         wrong = tuple(_about_changes(changed, undone))
-        mend = f"pip install -U {plugin.distribution}, or leave it out: METRICREG_BLOCK={plugin.name}"
+        mend = None
+        if plugin.distribution != IN_PROCESS:
+            mend = f"pip install -U {plugin.distribution}, or leave it out: METRICREG_BLOCK={plugin.name}"
         seconds = time.perf_counter() - start
         return _report(plugin, "error", problem, mend, seconds=seconds, warnings=wrong, exception=error)
     return _report(

@@ -25,8 +25,9 @@ def place(error: BaseException, module: str) -> str | None:
     package = module.partition(".")[0]
     found, step = None, error.__traceback__
     while step is not None:
-        if _package_of(step) == package:
-            found = f"{step.tb_frame.f_code.co_filename}:{step.tb_lineno}"
+        file = step.tb_frame.f_code.co_filename
+        if _package_of(step) == package and file != "<string>":
+            found = f"{file}:{step.tb_lineno}"
         step = step.tb_next
     return None if found is None else said(found)
 

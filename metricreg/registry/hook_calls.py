@@ -88,8 +88,9 @@ def _called(plugin: Plugin, caller: pluggy.HookCaller, hook: str, at: str) -> li
 
 
 def _entry(plugin: Plugin, kind: str, hook: str, name: object, target: object) -> Entry:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise PluginError(f"{hook} names a component {_shown(name)}; a name is [a-z][a-z0-9_]*")
+    if not isinstance(name, str) or len(name) > SHOWN or not NAME.fullmatch(name):
+        allowed = f"[a-z][a-z0-9_]*, of at most {SHOWN} characters"
+        raise PluginError(f"{hook} names a component {_shown(name)}; a name is {allowed}")
     if not isinstance(target, str | type):
         raise PluginError(f"{hook} maps '{name}' to {_shown(target)}; expected a class or 'package.module:Class'")
     if isinstance(target, type):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
@@ -50,7 +51,7 @@ class Plugin:
     @property
     def module(self) -> str:
         """The module that is imported."""
-        return self.target.partition(":")[0].strip()
+        return self.target.partition("[")[0].partition(":")[0].strip()
 
     def unmet_requirement(self) -> tuple[str, str] | None:
         """The requirement on metricreg that the running version does not meet, and what mends that."""
@@ -79,6 +80,7 @@ class Plugin:
         return None
 
 
+@lru_cache(maxsize=1)
 def _own_version() -> str:
     from importlib.metadata import version
 

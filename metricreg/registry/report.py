@@ -57,7 +57,7 @@ class PluginReport:
         return "; ".join(filter(None, (self.problem, *self.warnings, self.mend)))
 
     def __str__(self) -> str:
-        who = f"plugin '{self.name}' of {self.distribution} {self.version}"
+        who = f"plugin '{self.name}' of {self.distribution} {self.version}".rstrip()
         if self.status == "active":
             return f"{who} works but for this: {self.complaint}" if self.complaint else f"{who} is active"
         return f"{who} is left out ({self.status}): {self.complaint}"

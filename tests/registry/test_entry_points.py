@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,71 @@ def test_requirements_that_cannot_be_read_or_do_not_apply_are_passed_over(monkey
     registry, warned = filled(monkeypatch, "strange_requires")
     assert not warned
     assert report_of(registry, "strange_requires").status == "active"
+
+
+def test_twenty_thousand_components_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Many:
+        @metricreg.hookimpl
+        def metricreg_reducers(self):  # type: ignore[no-untyped-def]
+            return {f"c{i}": "metricreg.reducers.sum:SumReducer" for i in range(20_000)}
+
+    assert len(Registry.from_plugins({"many": Many()}).names("reducer")) > 20_000
+
+
+class _Raising:
+    """Raises wherever it is touched."""
+
+    def __getattr__(self, name: str) -> object:
+        raise SystemExit(name)
+
+    def __dir__(self) -> list[str]:
+        raise SystemExit("dir")
+
+    def __repr__(self) -> str:
+        raise SystemExit("repr")
+
+
+class _Mapping(Mapping[str, object]):
+    """Raises when it is looked into."""
+
+    def __getitem__(self, key: str) -> object:
+        raise SystemExit(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["half"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (_Mapping(), "metricreg_reducers raised SystemExit: half"),
+        ({"half": _Raising()}, "SystemExit: repr"),
+        ({3: "a:b"}, "names a component 3"),
+        ({"x" * 101: "a:b"}, "of at most 100 characters"),
+        ({"half": "a" * 10**6}, "expected 'package.module:Class'"),
+        ({"half": lambda: 1}, "expected a class or 'package.module:Class'"),
+        ({}, "it registers nothing"),
+    ],
+)
+def test_whatever_a_hook_answers_is_reported(answer: object, says: str) -> None:
+    class Plugin:
+        @metricreg.hookimpl
+        def metricreg_reducers(self) -> object:
+            return answer
+
+    with pytest.raises(PluginError) as caught:
+        Registry.from_plugins({"acme": Plugin()})
+    assert says in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1500
+
+
+def test_whatever_an_object_does_when_it_is_looked_at_is_reported() -> None:
+    with pytest.raises(PluginError, match="SystemExit: "):
+        Registry.from_plugins({"acme": _Raising()})
 
 
 # -- plugins that do not -----------------------------------------------------------------------------------------------

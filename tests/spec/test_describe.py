@@ -80,6 +80,7 @@ class Unwilling(metricreg.Reducer):
 def registry() -> Registry:
     """Three reducers and nothing else, but for what an example may name."""
     registry = Registry()
+    registry.add(metricreg.default_registry().entry("reducer", "mean"))
     for cls in (Many, NeedsOne, Unwilling):
         metricreg.register(cls, registry=registry)
     return registry
