@@ -9,7 +9,7 @@ from typing import Any, cast
 from metricreg.components.component import KIND_MARK, Component
 from metricreg.components.signature import parameter_docs, parameters_model, summary
 from metricreg.components.type_hints import INT64
-from metricreg.errors import MetricregError, RegistrationError
+from metricreg.errors import MetricregError, RegistrationError, said
 from metricreg.registry import KINDS, Entry, Registry, default_registry
 from metricreg.registry.fault import fault
 from metricreg.registry.isolation import isolated, warn
@@ -101,7 +101,13 @@ def _definitions(cls: type[Any], entry: Entry) -> Definitions:
     """The definition of a component, and those of the types in its hints, under their keys in the whole schema."""
     if not issubclass(cls, Component):
         raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} is no metricreg component")
-    schema = parameters_model(cls).model_json_schema(ref_template=TEMPLATE)
+    try:
+        schema = parameters_model(cls).model_json_schema(ref_template=TEMPLATE)
+    except KeyError as error:
+        reference = error.args[0] if error.args else None
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise
+        raise RegistrationError(f"its reference {said(error)} leads nowhere") from error  # pydantic looked for it
     key = _key(entry.kind, entry.name)
     own = schema.pop("$defs", {})
     docs = parameter_docs(cls)
@@ -138,9 +144,8 @@ def _moved(node: Any, own: Mapping[str, Any], key: str) -> Any:
         return {"$ref": TEMPLATE.format(model=node.pop(KIND_MARK))} | node
     reference = node.get("$ref")
     if isinstance(reference, str) and reference.startswith(DEFINITIONS):
-        name, slash, inside = reference.removeprefix(DEFINITIONS).partition("/")
-        model = _own_key(key, name) if name in own else name
-        return node | {"$ref": TEMPLATE.format(model=model) + slash + inside}
+        name = reference.removeprefix(DEFINITIONS)
+        return node | {"$ref": TEMPLATE.format(model=_own_key(key, name) if name in own else name)}
     if node.get("type") == "integer":
         least, most = INT64[0], INT64[-1]
         lower = (

@@ -78,7 +78,7 @@ def misuse(definitions: Mapping[str, Any], kinds: tuple[str, ...]) -> str | None
         definitions: by their names among those of the whole schema.
         kinds: other definitions that there are.
     """
-    places = {**definitions, **{kind: {} for kind in kinds}}
+    places = {DEFINITIONS + name for name in (*definitions, *kinds)}
     for schema in definitions.values():
         for node in _schemas(schema):
             problem = _problem(node, places)
@@ -104,7 +104,7 @@ def _schemas(schema: Any) -> Iterator[Any]:
             yield from _schemas(each)
 
 
-def _problem(schema: Any, places: Mapping[str, Any]) -> str | None:
+def _problem(schema: Any, places: set[str]) -> str | None:
     if not isinstance(schema, dict):
         return None if isinstance(schema, bool) else f"{cut(repr(schema))} is no schema"
     for keyword, value in schema.items():
@@ -118,32 +118,5 @@ def _problem(schema: Any, places: Mapping[str, Any]) -> str | None:
             takes = keyword not in _TAKES or _TAKES[keyword](value)
         if not takes:
             return f"its keyword '{cut(keyword)}' cannot be {cut(repr(value))}"
-    return _nowhere(schema, places)
-
-
-def _nowhere(schema: Any, places: Mapping[str, Any]) -> str | None:
-    """What is wrong with the reference of a schema: it leads to no schema of the document, or back to itself."""
-    seen: list[str] = []
-    while isinstance(schema, Mapping) and "$ref" in schema:
-        reference = schema["$ref"]
-        schema = _target(reference, places)
-        if schema is None or reference in seen:
-            return f"its reference '{cut(reference)}' leads nowhere"
-        seen.append(reference)
-    return None
-
-
-def _target(reference: str, places: Mapping[str, Any]) -> Any:
-    """The schema that a reference leads to; None if there is none."""
-    if not reference.startswith(DEFINITIONS):
-        return None
-    target: Any = places
-    for step in reference.removeprefix(DEFINITIONS).split("/"):
-        step = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list) and step.isdecimal() and int(step) < len(target):
-            target = target[int(step)]
-        elif isinstance(target, Mapping) and step in target:
-            target = target[step]
-        else:
-            return None
-    return target if isinstance(target, Mapping | bool) else None
+    leads = "$ref" not in schema or schema["$ref"] in places
+    return None if leads else f"its reference '{cut(schema['$ref'])}' leads nowhere"
