@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 import types
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
@@ -228,7 +229,7 @@ def _as_float(value: Any) -> Any:
     value = _item(value)
     if not isinstance(value, int | float):  # pydantic would take whatever has a __float__, such as a tensor of one
         raise PydanticKnownError("float_type")
-    if type(value) is int and abs(value) > 2**1023:
+    if type(value) is int and abs(value) > sys.float_info.max:
         raise PydanticCustomError("float_range", "should be a number that a float can hold")
     return value
 

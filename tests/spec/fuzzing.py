@@ -327,13 +327,18 @@ def measured(case: Any) -> tuple[float, float, str]:
     return seconds, _memory("VmHWM") - before, tried(case)
 
 
-def main() -> None:
-    """Try many, in pieces of which each has a seed of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = argparse.ArgumentParser(description="Tries random and mutated documents.")
     parser.add_argument("--examples", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first piece")
-    parser.add_argument("--piece", type=int, default=1_000)
-    options = parser.parse_args()
+    parser.add_argument("--piece", type=int, default=1_000, help="examples that are tried with one seed")
+    return parser
+
+
+def main() -> None:
+    """Try many, in pieces of which each has a seed of its own."""
+    options = arguments().parse_args()
     outcomes: collections.Counter[str] = collections.Counter()
     slowest: list[tuple[float, str]] = []
     largest: list[tuple[float, str]] = []

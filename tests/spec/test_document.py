@@ -6,6 +6,7 @@ import collections
 import datetime
 import decimal
 import enum
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+import metricreg
 from metricreg import SpecError, load
 from metricreg.spec.document import MAX_CHARACTERS, MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_TEXT, plain
 
@@ -109,7 +111,10 @@ def test_numbers_are_finite(value: Any) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_integers_are_no_larger_than_floats(sign: int) -> None:
     assert refused([sign * 10**5000]) == [("/0", "numbers are at most as large as a float")]
-    assert float(plain(sign * (2**1023 - 1))) == sign * 2.0**1023
+    largest = int(sys.float_info.max)
+    assert plain(sign * largest) == sign * largest
+    assert refused([sign * (largest + 1)]) == [("/0", "numbers are at most as large as a float")]
+    assert metricreg.create("loss", "contrastive", pos_margin=sign * largest).pos_margin == float(sign * largest)
 
 
 @pytest.mark.parametrize("key", [1, None, True, 1.5, b"a", (1,), Text("x"), "\ud800"])
