@@ -278,7 +278,7 @@ EXTRAS: dict[str, tuple[Any, str]] = {
     "has a place": ({"$id": "https://example.org/"}, "its keyword '$id' may change what references mean"),
     "has an anchor deep inside": ({"allOf": [{"properties": {"a": {"$anchor": "x"}}}]}, "its keyword '$anchor' may change"),
     "is of no type": ({"type": "colour"}, "its keyword 'type' cannot be 'colour'"),
-    "has no pattern": ({"pattern": "("}, "its keyword 'pattern' cannot be '('"),
+    "has a number for a pattern": ({"pattern": 3}, "its keyword 'pattern' cannot be 3"),
     "has a number for a list": ({"anyOf": 3}, "its keyword 'anyOf' cannot be 3"),
     "has a number for a schema": ({"items": 3}, "3 is no schema"),
 }  # fmt: skip
