@@ -86,9 +86,9 @@ class _Copy:
         return [self.of(v, (*path, i), inside) for i, v in enumerate(base.__iter__(value))]
 
     def _is_key(self, key: Any, path: Path_) -> bool:
-        problem = f"got {_shown(key) or type_name(key)}" if type(key) is not str else self._text_problem(key)
+        problem = self._text_problem(key) if type(key) is str else "a key is a string"
         if problem:
-            self._refuse(path, f"the keys of an object are text: {problem}")
+            self._refuse(path, f"the keys of an object are text; got {_shown(key) or type_name(key)}: {problem}")
         return not problem
 
     def _scalar(self, value: Any, path: Path_) -> Any:

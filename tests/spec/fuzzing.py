@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import copy
 import heapq
 import json
 import reprlib
@@ -126,7 +125,7 @@ def _one_change(draw: st.DrawFn, spec: Any) -> Any:
         found = spec
         for step in draw(st.sampled_from(places)):
             found = found[step]
-        return _replaced(spec, path, lambda old: copy.copy(found))
+        return _replaced(spec, path, lambda old: found)
     if kind == "repeat":
         times = draw(st.sampled_from([2, 3, 30, 300, 3000]))
         return _replaced(spec, path, lambda old: [old] * times)

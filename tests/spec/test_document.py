@@ -18,6 +18,7 @@ import torch
 
 import metricreg
 from metricreg import SpecError, load
+from metricreg.components.validation_errors import shown
 from metricreg.spec.document import MAX_CHARACTERS, MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_TEXT, plain
 
 try:
@@ -174,7 +175,7 @@ def test_an_object_has_10_000_keys_and_a_text_10_000_characters() -> None:
     assert plain({long: long}) == {long: long}
     said = "a text has at most 10,000 characters; this one has 10,001"
     assert refused({"a": long + "b"}) == [("/a", said)]
-    assert refused({"a": {long + "b": 1}}) == [("/a", f"the keys of an object are text: {said}")]
+    assert refused({"a": {long + "b": 1}}) == [("/a", f"the keys of an object are text; got {shown(long)}: {said}")]
 
 
 def test_a_million_characters_are_enough_and_one_more_too_many() -> None:
@@ -234,7 +235,7 @@ def test_other_objects_that_raise_are_named_and_not_asked() -> None:
             ("/a", "Hostile is no JSON type; a spec is made of objects, lists, strings, numbers, true, false and null")
         ]
     key = type("Key", (), {"__repr__": _hostile})()
-    assert refused({key: 1}) == [("", "the keys of an object are text: got Key")]
+    assert refused({key: 1}) == [("", "the keys of an object are text; got Key: a key is a string")]
 
 
 def test_numbers_of_numpy_whose_class_raises_are_what_numpy_says() -> None:
