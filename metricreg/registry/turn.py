@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-POLL = 0.02
+POLL = 0.01
 """Seconds between two looks at the thread that is waited for."""
 LOOKS = 3
 """How often in a row it has to be seen waiting itself."""
