@@ -275,7 +275,7 @@ class Page:
                 self._file(argument)
 
     def _interpreter(self, arguments: list[str], expected: int) -> None:
-        if arguments[:2] in (["-m", "benchmarks.run"], ["-m", "benchmarks.on_off"]):
+        if arguments[0] == "-m" and arguments[1].startswith(("benchmarks.", "tests.")):
             try:
                 importlib.import_module(arguments[1]).arguments().parse_args(arguments[2:])
             except SystemExit as error:

@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from metricreg.components.resolve import (
     Resolution,
+    TooMuchError,
     UnbuiltComponent,
     cause_of,
     construct,
@@ -235,6 +236,8 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
         context.classes[id(parameters)] = cls
         problems = problems_of(error, parameters, context.known_keys)
         raise SpecError(problems, f"invalid parameters of the {kind} '{name}'") from cause_of(error)
+    except TooMuchError as error:
+        raise SpecError(str(error), f"invalid parameters of the {kind} '{name}'") from None
     except (MetricregError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a validator in a hint may raise anything

@@ -14,13 +14,17 @@ from torch.overrides import TorchFunctionMode
 
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import Declared
-from metricreg.components.validation_errors import pointer
+from metricreg.components.validation_errors import MAX_LINES, lines_of, pointer
 from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, said
 from metricreg.registry import IN_PROCESS, OWN_DISTRIBUTION, Entry, Registry
 from metricreg.registry.fault import fault
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
+
+
+class TooMuchError(Exception):  # no ValueError, which pydantic would collect, and go on
+    """A document has too much in it, right or wrong; the rest of it is not looked at."""
 
 
 @dataclass
@@ -31,7 +35,8 @@ class Resolution:
         registry: where names are looked up.
         requires: distributions the spec says it needs; named in the error for an unknown namespace.
         check: construct each component on the meta device, to see that its `__init__` accepts its arguments.
-        components: how many were named so far.
+        components: in how many places one was wanted so far.
+        wrong: how many errors pydantic found in the parameters of components so far.
         classes: the class that an object of the document, by its id, names.
     """
 
@@ -39,6 +44,7 @@ class Resolution:
     requires: Mapping[str, str] = field(default_factory=dict)
     check: bool = True
     components: int = 0
+    wrong: int = 0
     classes: dict[int, type[Declared]] = field(default_factory=dict)
 
     def known_keys(self, node: Any) -> list[str] | None:
@@ -191,6 +197,11 @@ def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
             f"should be a {cls.__name__} instance; names and objects are for specs: "
             f"metricreg.create('{cls.kind}', {_as_arguments(value)})",
         )
+    context.components += 1
+    if context.components > MAX_COMPONENTS:
+        raise TooMuchError(f"a spec names at most {MAX_COMPONENTS:,} components")
+    if context.wrong > MAX_LINES:
+        raise TooMuchError(f"more than {MAX_LINES:,} values in the parameters of components are wrong")
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name, parameters = value["name"], {k: v for k, v in value.items() if k != "name"}
     elif isinstance(value, str):
@@ -206,9 +217,6 @@ def _unbuilt(
     cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution
 ) -> UnbuiltComponent:
     registry = context.registry
-    context.components += 1
-    if context.components > MAX_COMPONENTS:
-        raise _custom("component_limit", f"a spec names at most {MAX_COMPONENTS:,} components")
     if name not in registry.names(cls.kind):
         message = registry.explain_unknown(cls.kind, name, context.requires)
         raise _custom("component_unknown", message, registry.failure(name))
@@ -222,7 +230,10 @@ def _unbuilt(
     unbuilt = UnbuiltComponent(found, {}, parameters, entry=registry.entry(cls.kind, name))
     try:
         unbuilt.values = validated(parameters_model(found), parameters, context)
-    except (ValidationError, KeyboardInterrupt):
+    except ValidationError as error:
+        context.wrong += error.error_count()
+        raise
+    except (TooMuchError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a validator in a hint may raise anything
         message = f"{unbuilt.title} cannot be checked: {reason(error, found)}"
@@ -242,8 +253,8 @@ def _as_arguments(value: Any) -> str:
 
 
 def cause_of(error: ValidationError) -> BaseException | None:
-    """The first exception that a component or plugin raised behind a validation error."""
-    contexts = (line.get("ctx") or {} for line in error.errors(include_url=False, include_input=False))
+    """The first exception that a component or plugin raised behind a validation error; None of too many lines."""
+    contexts = (line.get("ctx") or {} for line in lines_of(error))
     causes = (context["cause"].error for context in contexts if isinstance(context.get("cause"), _Cause))
     return next((cause for cause in causes if cause is not None), None)
 
