@@ -1,0 +1,106 @@
+"""The checks as tests of pytest, which the core does not depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from metricreg.components.component import Component
+from metricreg.components.validation_errors import nearest
+from metricreg.testing.check import Check, CheckError
+from metricreg.testing.checks import CHECKS
+from metricreg.testing.component import checks_of
+from metricreg.testing.example import Example
+
+Item: TypeAlias = type[Component] | Component | tuple[type[Component], Mapping[str, Any]] | Example
+ExpectedFailures: TypeAlias = Mapping[str, str] | Callable[[Example], Mapping[str, str]]
+
+
+def parametrize_with_checks(
+    components: Iterable[Item], *, expected_failures: ExpectedFailures | None = None
+) -> Callable[[Any], Any]:
+    """Make a test of every check of every component.
+
+    The test takes `component` and `check`, and calls one with the other:
+
+        @parametrize_with_checks([MyLoss, (MyReducer, {"cap": 0.3})])
+        def test_component(component, check):
+            check(component)
+
+    A check that has nothing to look at is skipped, with the reason.
+
+    Args:
+        components: classes, tuples of a class and parameters, or instances.
+        expected_failures: name of a check → why it fails; or a function from a component to such a mapping. A test that
+            is expected to fail and passes is a failure.
+
+    Raises:
+        ImportError: pytest is not installed.
+        ValueError: a check of another name is expected to fail.
+    """
+    pytest = imported_pytest()
+    parameters = [
+        pytest.param(example, PytestCheck(check), id=f"{example!r}-{check.name}", marks=marks)
+        for example in map(as_example, components)
+        for check, marks in _marked(pytest, example, expected_failures)
+    ]
+    decorator: Callable[[Any], Any] = pytest.mark.parametrize(("component", "check"), parameters)
+    return decorator
+
+
+def as_example(item: Item) -> Example:
+    """An example of what a caller lists."""
+    if isinstance(item, Example):
+        return item
+    if isinstance(item, tuple):
+        cls, parameters = item
+        return Example(cls, parameters)
+    return Example(item)
+
+
+def _marked(
+    pytest: Any, example: Example, expected_failures: ExpectedFailures | None
+) -> Iterator[tuple[Check, tuple[Any, ...]]]:
+    reasons = expected_failures(example) if callable(expected_failures) else expected_failures or {}
+    for name in reasons:
+        if name not in CHECKS:
+            raise ValueError(f"expected_failures names no check: '{name}'; {nearest(name, CHECKS)}")
+    for check in checks_of(example.kind):
+        reason = reasons.get(check.name)
+        marks = () if reason is None else (pytest.mark.xfail(reason=reason, strict=True, raises=CheckError),)
+        yield check, marks
+
+
+class PytestCheck:
+    """A check that tells pytest what it skips."""
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+
+    def __call__(self, example: Example) -> None:
+        """Try it on an example; for the arguments of a test that has them."""
+        __tracebackhide__ = True
+        found = self.check.outcome(example)
+        if found.status == "skipped":
+            imported_pytest().skip(found.reason)
+        if found.status == "failed":
+            raise CheckError(repr(example), {found.check: found.reason}) from found.error
+
+    def __repr__(self) -> str:
+        return self.check.name
+
+
+def imported_pytest() -> Any:
+    """The module pytest.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import pytest
+    except ImportError as error:
+        raise ImportError(
+            "parametrize_with_checks makes tests for pytest, which is not installed: pip install pytest. Without it, "
+            "metricreg.testing.check_component(MyLoss) makes the same checks"
+        ) from error
+    return pytest
