@@ -54,6 +54,11 @@ class Example:
         self._instance = None if isinstance(given, type) else given
         self._name = name
 
+    @property
+    def is_instance(self) -> bool:
+        """Whether an instance was given, and not a class."""
+        return self._instance is not None
+
     def __repr__(self) -> str:
         if self._name is not None:
             return self._name
@@ -150,7 +155,7 @@ class Example:
         found, _ = self._found
         if found is None:
             raise NoExampleError(NO_INPUTS)
-        return found
+        return found.copied()
 
     @property
     def refusal(self) -> str | None:

@@ -57,6 +57,11 @@ class Inputs:
         """Whether there is one label a row."""
         return self.labels is not None and self.labels.ndim == 1
 
+    def copied(self) -> Inputs:
+        """The same in tensors of its own, which lie in memory as these do."""
+        given = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: _copied(value) for name, value in given.items()})
+
     def each_row(self, index: Any) -> Inputs:
         """Some rows, or all in another order, of references too."""
         given = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -113,6 +118,10 @@ def batch_of(inputs: Inputs) -> Batch:
 def rows(count: int, size: int, seed: int = 0) -> Tensor:
     """Random embeddings `[count, size]` in float64, not of unit norm."""
     return torch.randn(count, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _copied(x: Tensor) -> Tensor:
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x.detach())
 
 
 def rows_like(x: Tensor, seed: int) -> Tensor:

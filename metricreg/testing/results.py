@@ -75,11 +75,17 @@ def result(component: Any, inputs: Inputs, execution: Execution = DENSE) -> Resu
 
     Of what is no scalar, they are those of a sum with fixed weights.
     """
-    given = {name: value for name in LEAVES if (value := getattr(inputs, name)) is not None}
-    leaves = {name: value.detach().requires_grad_() for name, value in given.items()}
+    inputs = inputs.copied()
+    leaves = leaves_of(inputs)
     torch.manual_seed(0)
     found = call(component, replace(inputs, **leaves), execution)
     return {name: value.detach() for name, value in found.items()} | gradients(component, found, leaves)
+
+
+def leaves_of(inputs: Inputs) -> dict[str, Tensor]:
+    """The embeddings and references that there are, as leaves that want a gradient."""
+    given = {name: value for name in LEAVES if (value := getattr(inputs, name)) is not None}
+    return {name: value.detach().requires_grad_() for name, value in given.items()}
 
 
 def gradients(component: Any, found: Result, leaves: dict[str, Tensor]) -> Result:

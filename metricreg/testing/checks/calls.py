@@ -12,7 +12,7 @@ from metricreg.errors import InputError
 from metricreg.testing.check import check, fail, skip
 from metricreg.testing.example import Example
 from metricreg.testing.inputs import batch_of
-from metricreg.testing.results import LEAVES, call, difference, draws, not_finite, result, shown
+from metricreg.testing.results import LEAVES, call, difference, draws, leaves_of, not_finite, result, shown
 
 LARGE_LABELS = (-5, 2**40, -5, 2**31 + 1, 2**40, 2**31 + 1, -(2**40), 2**31)
 """Labels that a cast to float32, int32 or to an index would confuse."""
@@ -24,8 +24,7 @@ def takes_a_batch(example: Example) -> None:
     if example.refusal is not None:
         fail(f"no batch that was tried is taken; of the first it says: {example.refusal}")
     inputs = example.inputs
-    leaves = {name: x.clone().requires_grad_() for name in LEAVES if (x := getattr(inputs, name)) is not None}
-    found = call(example.make(), replace(inputs, **leaves))
+    found = call(example.make(), replace(inputs, **leaves_of(inputs)))
     for name, value in found.items():
         if not isinstance(value, torch.Tensor):
             fail(f"{name} is {type(value).__name__}; expected a tensor")

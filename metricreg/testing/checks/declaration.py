@@ -22,7 +22,7 @@ from metricreg.testing.check import check, fail, skip
 from metricreg.testing.example import Example, NoExampleError
 from metricreg.testing.results import call, difference, not_finite, result
 
-SHAPE = re.compile(r"\[(\.\.\.|[A-Za-z])[^\]\n]{0,40}\]|\[\]")
+SHAPE = re.compile(r"\[[^\[\]\n]{0,40}\b[A-Z]\b[^\[\]\n]{0,40}\]")
 EDGES = (0, -1)
 """Numbers at which a range ends that most parameters have and some do not say."""
 

@@ -14,7 +14,7 @@ from metricreg.errors import RecomputedError
 from metricreg.testing.check import check, fail
 from metricreg.testing.example import Example
 from metricreg.testing.inputs import Inputs
-from metricreg.testing.results import DENSE, LEAVES, call, difference, gradients, result, weights_like
+from metricreg.testing.results import DENSE, LEAVES, call, difference, gradients, leaves_of, result, weights_like
 
 STEP = 1e-6
 TOLERANCE = 1e-5
@@ -68,7 +68,7 @@ def can_be_checkpointed(example: Example) -> None:
     component = example.make()
     result(component, first)  # which shows whether its state changes
     want = result(copy.deepcopy(component), second)
-    leaves = {name: x.clone().requires_grad_() for name in LEAVES if (x := getattr(second, name)) is not None}
+    leaves = leaves_of(second)
     names = [name for name, value in vars(second).items() if isinstance(value, Tensor)]
 
     def run(*tensors: Tensor) -> Any:
