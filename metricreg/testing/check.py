@@ -84,12 +84,14 @@ class Check:
         function: tries it on an example; its docstring says what is promised.
         kinds: the kinds of component that it is about.
         mend: what an author does where it does not hold.
+        after: names of checks without which this one says nothing new: it is skipped where one of them fails.
         informative: whether it only says what it found, and never fails.
     """
 
     function: Callable[[Example], None]
     kinds: tuple[str, ...]
     mend: str
+    after: tuple[str, ...] = ()
     informative: bool = False
 
     @property
@@ -103,7 +105,24 @@ class Check:
         return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
 
     def outcome(self, example: Example) -> Outcome:
-        """Try it on an example. A component may raise anything: that is a failure, too."""
+        """What came of it on an example, on which it is tried once."""
+        known: dict[str, Outcome] = example.outcomes
+        if self.name not in known:
+            failed = self._failed_before(example)
+            reason = f"{failed} fails, and says what is wrong"
+            known[self.name] = Outcome(self.name, "skipped", reason) if failed else self._tried(example)
+        return known[self.name]
+
+    def _failed_before(self, example: Example) -> str | None:
+        """The name of a check that failed, without which this one says nothing new."""
+        for check in (CHECKS[name] for name in self.after if example.kind in CHECKS[name].kinds):
+            failed = check._failed_before(example) or (check.outcome(example).status == "failed" and check.name)
+            if failed:
+                return failed
+        return None
+
+    def _tried(self, example: Example) -> Outcome:
+        """A component may raise anything: that is a failure, too."""
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -141,17 +160,20 @@ CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order in which they are made."""
 
 
-def check(*kinds: str, mend: str, informative: bool = False) -> Callable[[Callable[[Example], None]], Check]:
+def check(
+    *kinds: str, mend: str, after: tuple[str, ...] = (), informative: bool = False
+) -> Callable[[Callable[[Example], None]], Check]:
     """Make a check of a function.
 
     Args:
         kinds: the kinds of component that it is about; all if none is given.
         mend: what an author does where it does not hold.
+        after: names of checks without which this one says nothing new.
         informative: whether it never fails.
     """
 
     def made(function: Callable[[Example], None]) -> Check:
-        found = Check(function, kinds or KINDS, mend, informative)
+        found = Check(function, kinds or KINDS, mend, after, informative)
         CHECKS[found.name] = found
         return found
 

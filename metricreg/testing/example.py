@@ -53,6 +53,7 @@ class Example:
         self.parameters = dict(parameters or {})
         self._instance = None if isinstance(given, type) else given
         self._name = name
+        self.outcomes: dict[str, Any] = {}  # of the checks that were made
 
     @property
     def is_instance(self) -> bool:

@@ -16,9 +16,7 @@ Item: TypeAlias = type[Component] | Component | tuple[type[Component], Mapping[s
 ExpectedFailures: TypeAlias = Mapping[str, str] | Callable[[Example], Mapping[str, str]]
 
 
-def parametrize_with_checks(
-    components: Iterable[Item], *, expected_failures: ExpectedFailures | None = None
-) -> Callable[[Any], Any]:
+def parametrize_with_checks(components: Iterable[Item], *, expected_failures: ExpectedFailures | None = None) -> Any:
     """Make a test of every check of every component.
 
     The test takes `component` and `check`, and calls one with the other:
@@ -44,8 +42,7 @@ def parametrize_with_checks(
         for example in map(as_example, components)
         for check, marks in _marked(pytest, example, expected_failures)
     ]
-    decorator: Callable[[Any], Any] = pytest.mark.parametrize(("component", "check"), parameters)
-    return decorator
+    return pytest.mark.parametrize(("component", "check"), parameters)
 
 
 def as_example(item: Item) -> Example:

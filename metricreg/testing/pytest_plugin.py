@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the checks to the tests that were collected."""
     for namespace in dict.fromkeys(config.getoption("metricreg_plugins")):
-        collector = PluginChecks.from_parent(session, name=namespace, nodeid=f"{OPTION} {namespace}")
+        collector = PluginChecks.from_parent(session, name=namespace, nodeid=f"metricreg:{namespace}")
         items += collector.collect()
 
 

@@ -52,7 +52,8 @@ def says_its_terms(example: Example) -> None:
 
 
 @check(
-    mend="go by the labels and the embeddings, and by no row's place; where the place has a meaning, expect the failure"
+    mend="go by the labels and the embeddings, and by no row's place; where it has a meaning, expect the failure",
+    after=("takes_a_batch",),
 )
 def ignores_the_order_of_rows(example: Example) -> None:
     """With the rows in another order it makes the same, and of each row the same gradient."""

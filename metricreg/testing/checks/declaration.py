@@ -53,6 +53,7 @@ def runs_on_the_meta_device(example: Example) -> None:
 )
 def describes_its_parameters(example: Example) -> None:
     """Its docstring says in a first paragraph what it does, and under `Args:` what each parameter is."""
+    example.make()
     if not summary(example.cls):
         fail(f"{example.cls.__name__} has no docstring of its own")
     known, told = parameters_of(example.cls), parameter_docs(example.cls)
@@ -118,7 +119,10 @@ def survives_the_round_trip(example: Example) -> None:
                 fail(f"built again from {spec}, {found}")
 
 
-@check(mend="give the hint constraints that JSON Schema has too, and defaults and examples that keep to them")
+@check(
+    mend="give the hint constraints that JSON Schema has too, and defaults and examples that keep to them",
+    after=("survives_the_round_trip",),
+)
 def fits_its_schema(example: Example) -> None:
     """The JSON Schema of the component takes its own spec, with and without defaults, and the examples in its hints."""
     try:

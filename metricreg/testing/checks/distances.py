@@ -11,15 +11,21 @@ from metricreg.testing.inputs import rows_like
 from metricreg.testing.results import difference
 
 
-@check("distance", mend="let matrix take [..., X, D] and [..., Y, D]: axes counted from the end, x.mT, sum(-1), no x.T")
+@check(
+    "distance",
+    mend="let matrix take [..., X, D] and [..., Y, D]: axes counted from the end, x.mT, sum(-1), no x.T; and let an "
+    "entry depend on its two rows alone",
+    after=("prepares_each_row_by_itself",),
+)
 def is_the_same_for_every_question(example: Example) -> None:
-    """Single pairs (`pairwise`), a batch (`between`) and two sets (`forward`) have the same distances."""
+    """Single pairs (`pairwise`), a batch (`between`), two sets (`forward`) and parts of those give the same."""
     distance, x = example.make(), example.inputs.embeddings
     y = rows_like(x, 5)
     want = distance(x, y)
     questions = {
         "pairwise": (distance.pairwise(x, y), want.diagonal()),
         "between": (distance.between(Batch.of(x, ref_embeddings=y)), want),
+        "forward of some rows": (distance(x[:3], y[2:]), want[:3, 2:]),
         "forward of x alone": (distance(x), distance(x, x.clone())),
     }
     for name, (got, wanted) in questions.items():

@@ -50,6 +50,7 @@ HOSTS: dict[str, tuple[type[Loss], ...]] = {
     "reducer",
     "match",
     mend="let terms look at its batch, parameters and buffers alone, and make what needs all anchors in prepare",
+    after=("is_pure", "adds_up", "is_the_same_for_every_question", "prepares_each_row_by_itself"),
 )
 def is_equal_in_tiles(example: Example) -> None:
     """The tiled plan gives the value, the gradients and, over several steps, the state that the dense one gives."""
@@ -120,6 +121,7 @@ def _steps(loss: Any, inputs: Inputs, execution: Execution) -> Result:
     "reducer",
     mend="let statistics be sums over anchors, such as term.sum() and term.count(), and divide in finalize; where no "
     "sums say what the result is, a reducer implements reduce in their place",
+    after=("is_pure",),
 )
 def adds_up(example: Example) -> None:
     """The statistics of some anchors and of others, in any order, add up to those of all; `finalize` goes by those."""

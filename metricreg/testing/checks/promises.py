@@ -23,7 +23,12 @@ from metricreg.testing.results import DENSE, call, difference, not_finite, resul
 SEEDS = range(3)
 
 
-@check("loss", "distance", mend="take the mark @symmetric away: values and gradients are the same without it")
+@check(
+    "loss",
+    "distance",
+    mend="take the mark @symmetric away: values and gradients are the same without it",
+    after=("is_equal_in_tiles",),
+)
 def is_symmetric_where_marked(example: Example) -> None:
     """What is marked `@symmetric` is the same with the samples of a pair exchanged, so that half of the pairs do."""
     component = example.make()
@@ -51,7 +56,11 @@ def _with_marked_parts(loss: Any) -> Any:
     return loss
 
 
-@check("reducer", mend="take the mark @by_value away: values and gradients are the same without it")
+@check(
+    "reducer",
+    mend="take the mark @by_value away: values and gradients are the same without it",
+    after=("is_equal_in_tiles",),
+)
 def is_by_value_where_marked(example: Example) -> None:
     """Statistics that are marked `@by_value` are sums over single values, whichever anchors those are of."""
     if not example.make().is_by_value:
@@ -93,7 +102,11 @@ def stays_in_its_range(example: Example) -> None:
         fail(f"value_range says {known}, and there are distances from {low:.6g} to {high:.6g}")
 
 
-@check("distance", mend="set is_inverted = True on a similarity, which is larger for closer, and False on a distance")
+@check(
+    "distance",
+    mend="set is_inverted = True on a similarity, which is larger for closer, and False on a distance",
+    after=("is_the_same_for_every_question",),
+)
 def points_the_way_it_says(example: Example) -> None:
     """Of a similarity (`is_inverted`) larger means closer, and of a distance smaller."""
     component, x = example.make(), example.inputs.embeddings

@@ -43,8 +43,8 @@ def is_pure(example: Example) -> None:
     """`terms`, `matrix`, `prepare` of a distance, `statistics`, `related`: they draw and keep nothing, and repeat."""
     component = example.make()
     for name, ask in _pure(component, example.inputs):
-        want = ask()
         state, kept, random_state = state_of(component), _kept(component), _random_state()
+        want = ask()
         found = difference(ask(), want, 1e-12)
         if not all(np.array_equal(a, b) for a, b in zip(random_state, _random_state(), strict=True)):
             fail(f"{name} draws random numbers")

@@ -15,13 +15,16 @@ from metricreg.testing.example import Example, state_of
 from metricreg.testing.results import difference, result
 
 
-@check(mend="keep no handles, locks, generators or closures over itself in an instance")
+@check(mend="keep no handles, locks, generators or closures over itself in an instance", after=("is_pure",))
 def can_be_copied(example: Example) -> None:
     """A `deepcopy`, made between two steps, goes on like the original, and leaves that alone."""
     _goes_on(example, copy.deepcopy, "a deepcopy")
 
 
-@check(mend="define the class at the top of a module, and keep no lambda and no local function in an instance")
+@check(
+    mend="define the class at the top of a module, and keep no lambda and no local function in an instance",
+    after=("is_pure",),
+)
 def can_be_pickled(example: Example) -> None:
     """What `pickle` makes of it, between two steps, goes on like the original."""
     _goes_on(example, lambda component: pickle.loads(pickle.dumps(component)), "what was pickled")
@@ -70,6 +73,7 @@ def draws_by_the_seed(example: Example) -> None:
     """After `torch.manual_seed`, it is constructed with the same parameters, and makes the same."""
     if example.is_instance:
         skip("an instance is given, and not how it is constructed")
+    example.make()
     first, second = (state_of(example.constructed(example.arguments)) for _ in range(2))
     found = difference(first, second, 0.0)
     if found:
