@@ -15,10 +15,12 @@ from metricreg.components.resolve import Resolution, UnbuiltComponent, validated
 from metricreg.components.signature import parameters_model, parameters_of
 from metricreg.errors import cut, said_by
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, Entry, Registry, default_registry
-from metricreg.spec.describe import sample_arguments
+from metricreg.spec.describe import sample_arguments, takes
 from metricreg.testing.inputs import Inputs, candidates
 from metricreg.testing.results import call
 
+SOME = 4
+"""Classes, dimensions or whatever else it is that an integer without a default says, where it may be so many."""
 NO_INPUTS = "none of the batches that were tried is taken"
 
 
@@ -98,7 +100,9 @@ class Example:
                 return False
             return True
 
-        return self.parameters | sample_arguments(missing, is_taken)
+        sampled = sample_arguments(missing, is_taken)
+        larger = {p.name: _larger(sampled[p.name], p.hint) for p in missing if p.name in sampled}
+        return self.parameters | (larger if is_taken(larger) else sampled)
 
     def constructed(self, arguments: Mapping[str, Any]) -> Any:
         """A new component of its class."""
@@ -167,6 +171,15 @@ class Example:
     def holds(self, kind: type) -> bool:
         """Whether the component, or one in it, is of a class."""
         return any(isinstance(part, kind) for part in self._template.modules())
+
+
+def _larger(value: Any, hint: Any) -> Any:
+    """In the place of a number or a list that serves to show a hint, one that there is more to see of."""
+    if type(value) is int and takes(hint, SOME):
+        return SOME
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], int | float) and takes(hint, value * SOME):
+        return value * SOME
+    return value
 
 
 def state_of(component: nn.Module) -> dict[str, Tensor]:

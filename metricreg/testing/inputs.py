@@ -17,6 +17,8 @@ ROWS = 12
 """Rows of usual inputs,"""
 CLASSES = (0, 1, 2, 0, 1, 2, 0, 1, 0, 3, 0, 1)
 """and their classes: of several sizes, one with a single row."""
+USUAL_ROWS = (ROWS, 8)
+"""Numbers of rows that are tried with all sizes."""
 DIMENSIONS = 5
 LABELS_IN_SET = 3
 MOST = 4096
@@ -134,11 +136,10 @@ def candidates(component: Any) -> Iterator[Inputs]:
     """Inputs of all sorts, the usual ones first: their sizes are guessed from the numbers that a component has."""
     numbers = numbers_of(component)
     products = {a * b for a in numbers for b in numbers}
-    usual = [ROWS, 1]
-    counts = dict.fromkeys([*usual, *range(2, 12), *sorted(n for n in products if n <= MOST)])
+    counts = dict.fromkeys([*range(ROWS, 0, -1), *sorted(n for n in products if n <= MOST)])
     sizes = _sizes(component, numbers)
     for count in counts:
-        for size in sizes if count in usual else sizes[:1]:
+        for size in sizes if count in USUAL_ROWS else sizes[:1]:
             x, y = rows(count, size), rows(count, size, seed=1)
             labelled = list(_labels(count))
             for labels in reversed(labelled) if component.kind == "match" else labelled:

@@ -35,7 +35,7 @@ def call(component: Any, inputs: Inputs, execution: Execution = DENSE) -> Result
     if component.kind == "reducer":
         return _named(component(term_of(inputs)))
     if component.kind == "miner":
-        return _selected(component(x, inputs.labels, y, inputs.ref_labels))
+        return selected(component(x, inputs.labels, y, inputs.ref_labels))
     if inputs.labels is None:
         raise InputError("a match compares labels, and there are none")
     component.check(inputs.labels)
@@ -57,7 +57,7 @@ def _counting(found: Any) -> Any:
     return found
 
 
-def _selected(selection: Any) -> Result:
+def selected(selection: Any) -> Result:
     """The tuples of a selection in the order of their numbers, `[T, 3]` triplets or `[P, 2]` pairs."""
     columns = selection.columns()
     if len(columns) == 3:

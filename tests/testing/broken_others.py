@@ -331,6 +331,15 @@ class FirstRows(Near):
         return Pairs(found.anchor[few], found.positive[few], found.anchor2, found.negative)
 
 
+class NearerThanMost(Near):
+    """Goes by the mean of all distances."""
+
+    def select(self, batch: Batch) -> Pairs:
+        d = self.distance.between(batch)
+        positives, negatives = batch.positives != 0, (batch.negatives != 0) & (d < d.mean())
+        return Pairs(*positives.nonzero(as_tuple=True), *negatives.nonzero(as_tuple=True))
+
+
 class NearOfRoundedLabels(Near):
     """Compares labels as float32."""
 
@@ -470,6 +479,7 @@ BROKEN: dict[type[metricreg.components.component.Component], str] = {
     SquaresInPlace: "leaves_its_inputs_alone",
     SquaresOfAnyShape: "takes_any_shape_where_it_says",
     FirstRows: "ignores_the_order_of_rows",
+    NearerThanMost: "selects_for_each_anchor_by_itself",
     NearOfRoundedLabels: "takes_any_labels",
     TakesTheFirst: "bears_few_rows",
     NeedsANegative: "bears_any_classes",

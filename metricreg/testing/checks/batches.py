@@ -15,6 +15,8 @@ from metricreg.testing.results import call, not_finite, result
 
 MEND = "guard divisions, roots, logarithms and maxima of nothing; or refuse the batch by an InputError that says why"
 
+SCALES = (1e4, 1e-4)
+
 
 @check(mend=MEND)
 def bears_few_rows(example: Example) -> None:
@@ -42,7 +44,7 @@ def bears_zero_and_equal_rows(example: Example) -> None:
 @check("loss", "distance", "regularizer", "miner", mend=MEND)
 def bears_long_and_short_rows(example: Example) -> None:
     """Rows times 10,000, and times 0.0001, give something finite with finite gradients, in float32 and float64."""
-    for scale in (1e4, 1e-4):
+    for scale in SCALES:
         for dtype in (torch.float32, torch.float64):
             _bears(example, example.inputs.with_rows(lambda x, s=scale: x * s), f"rows times {scale:g}", dtype)
 
@@ -52,6 +54,8 @@ def degenerate(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
     for count in (0, 1, 2):
         yield f"{count} rows", inputs.first(count)
     yield "zero and equal rows", inputs.with_rows(_with_zero_and_equal_rows)
+    for scale in SCALES:
+        yield f"rows times {scale:g}", inputs.with_rows(lambda x, s=scale: x * s)
     if inputs.is_classed:
         for what, labels in _classes(len(inputs)):
             yield what, inputs.labelled(labels)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metricreg.batch.terms import Term
-from metricreg.components import Loss
+from metricreg.components import Loss, Miner
 from metricreg.engine.evaluate import bind_terms, term_statistics
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
@@ -21,7 +21,7 @@ from metricreg.testing.check import check, fail, skip
 from metricreg.testing.checks.batches import degenerate
 from metricreg.testing.example import Example, state_of
 from metricreg.testing.inputs import Inputs, batch_of, rows_like
-from metricreg.testing.results import DENSE, Result, difference, result
+from metricreg.testing.results import DENSE, Result, difference, draws, result, selected
 from metricreg.testing.terms import forms_of
 
 TILES = (1, 5, 100)
@@ -105,6 +105,9 @@ def _batches(inputs: Inputs, several: bool) -> Iterator[tuple[str, Inputs]]:
         yield "listed triplets", replace(inputs, tuples=TRIPLETS)
     if several:
         yield from degenerate(inputs)
+        bad = inputs.embeddings.clone()
+        bad[len(bad) // 2, -1] = torch.nan
+        yield "a NaN", replace(inputs, embeddings=bad)
 
 
 def _steps(loss: Any, inputs: Inputs, execution: Execution) -> Result:
@@ -114,6 +117,25 @@ def _steps(loss: Any, inputs: Inputs, execution: Execution) -> Result:
         made = result(loss, inputs if step == 0 else inputs.again(step), execution)
         found |= {f"in step {step + 1} {name}": value for name, value in made.items()}
     return found | {f"after {step + 1} steps the state '{name}'": value for name, value in state_of(loss).items()}
+
+
+@check("miner", mend="let select go by each anchor and all references; what has to see all anchors at once is mine's")
+def selects_for_each_anchor_by_itself(example: Example) -> None:
+    """What `select` finds for an anchor does not depend on which other anchors it is asked for with it."""
+    miner, batch = example.make(), batch_of(example.inputs)
+    if type(miner).select is Miner.select or type(miner).mine is not Miner.mine:
+        skip("it sees all anchors at once")
+    if draws(example.make(), example.inputs):
+        skip("it draws at random")
+    batch = batch if miner.match is None else batch.with_match(miner.match)
+    with torch.no_grad():
+        want = miner.select(batch)
+        for size in (1, 5):
+            parts = [miner.select(batch.rows(i, j)).offset_anchors(i) for i, j in batch.tiles(size)]
+            columns = [torch.cat(each) for each in zip(*(part.columns() for part in parts), strict=True)]
+            found = difference(selected(want.with_columns(columns)), selected(want), 0.0)
+            if found:
+                fail(f"asked for {size} at a time, {found}")
 
 
 @check(

@@ -17,7 +17,8 @@ HALVES = (torch.float16, torch.bfloat16)
     "loss",
     "distance",
     "regularizer",
-    mend="implement terms or matrix, which are given float32, and not forward; or begin that by x.float()",
+    "miner",
+    mend="implement terms, matrix or select, which are given float32, and not forward; or begin that by x.float()",
 )
 def computes_half_in_float32(example: Example) -> None:
     """Of half precision, of both sorts, it makes what it makes of the same numbers in float32."""
