@@ -16,6 +16,7 @@ from metricreg.testing.results import call, not_finite, result
 MEND = "guard divisions, roots, logarithms and maxima of nothing; or refuse the batch by an InputError that says why"
 
 SCALES = (1e4, 1e-4)
+TIED = "zero and equal rows"
 
 
 @check(mend=MEND)
@@ -38,7 +39,7 @@ def bears_any_classes(example: Example) -> None:
 def bears_zero_and_equal_rows(example: Example) -> None:
     """Rows that are zero, and rows that are equal, give something finite with finite gradients."""
     for dtype in (torch.float32, torch.float64):
-        _bears(example, example.inputs.with_rows(_with_zero_and_equal_rows), "zero and equal rows", dtype)
+        _bears(example, example.inputs.with_rows(_with_zero_and_equal_rows), TIED, dtype)
 
 
 @check("loss", "distance", "regularizer", "miner", mend=MEND)
@@ -53,7 +54,7 @@ def degenerate(inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
     """Such batches by name, made of usual ones."""
     for count in (0, 1, 2):
         yield f"{count} rows", inputs.first(count)
-    yield "zero and equal rows", inputs.with_rows(_with_zero_and_equal_rows)
+    yield TIED, inputs.with_rows(_with_zero_and_equal_rows)
     for scale in SCALES:
         yield f"rows times {scale:g}", inputs.with_rows(lambda x, s=scale: x * s)
     if inputs.is_classed:
