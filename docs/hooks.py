@@ -44,9 +44,9 @@ ROLES = {
 
 FOLDER = Path(__file__).parent
 MARKS = {"yes": "✓", "none there": "–"}
-CHECKS = """Every component that ships passes the [conformance kit](testing.md#the-checks), as a plugin's should, but for
-the [failures that are expected](#expected). What it is compared with besides is in the tables. A test run writes them
-(`pytest --record-checks`), and a test asserts that they have a row for every component that ships. A number counts
+CHECKS = """Every component that ships passes the [conformance kit](testing.md#the-checks), as a plugin's should, but
+for the [failures that are expected](#expected). What it is compared with besides is in the tables. A test run writes
+them (`pytest --record-checks`), and a test asserts that they have a row for every component that ships. A number counts
 with how many distances or reducers; *refused* means that a clear error says so, and is tested too; – that there is
 nothing to compare with. What is empty has a reason in `tests/test_every_component.py`, and mostly a test of its own."""
 EXPECTED = (
