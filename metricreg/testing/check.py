@@ -123,7 +123,8 @@ class Check:
 
     def _tried(self, example: Example) -> Outcome:
         """A component may raise anything: that is a failure, too."""
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+        with torch.random.fork_rng(devices), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 self.function(example)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from metricreg.components.component import Component
 from metricreg.components.resolve import Resolution, UnbuiltComponent, validated
 from metricreg.components.signature import parameters_model, parameters_of
-from metricreg.errors import cut, said_by
+from metricreg.components.validation_errors import shown
+from metricreg.errors import cut, printable, said_by
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, Entry, Registry, default_registry
 from metricreg.spec.describe import sample_arguments, takes
 from metricreg.testing.inputs import Inputs, candidates
@@ -68,8 +69,8 @@ class Example:
         given = self.parameters
         if self._instance is not None:
             given = dict(vars(self._instance).get("_construction", (None, {}))[1])
-        shown = (f"{key}={cut(_shown(value), 40)}" for key, value in given.items())
-        return f"{self.cls.__name__}({', '.join(shown)})" if given else self.cls.__name__
+        listed = ", ".join(f"{key}={cut(printable(_shown(value)), 40)}" for key, value in given.items())
+        return f"{self.cls.__name__}({listed})" if given else self.cls.__name__
 
     # -- the component ------------------------------------------------------------------------------------------------
 
@@ -96,7 +97,9 @@ class Example:
         def is_taken(more: dict[str, Any]) -> bool:
             try:
                 self.constructed(self.parameters | more)
-            except Exception:  # an __init__ may raise anything
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # an __init__ may raise anything
                 return False
             return True
 
@@ -114,7 +117,9 @@ class Example:
     def _template(self) -> Any:
         try:
             return copy.deepcopy(self._instance) if self._instance is not None else self.constructed(self.arguments)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an __init__ may raise anything
             raise NoExampleError(f"it cannot be constructed: {said_by(error)}") from error
 
     def make(self, dtype: torch.dtype = torch.float64) -> Any:
@@ -199,4 +204,4 @@ def _components_in(value: Any) -> list[Component]:
 
 
 def _shown(value: Any) -> str:
-    return type(value).__name__ if isinstance(value, Component) else repr(value)
+    return type(value).__name__ if isinstance(value, Component) else shown(value)

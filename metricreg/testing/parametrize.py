@@ -37,6 +37,8 @@ def parametrize_with_checks(components: Iterable[Item], *, expected_failures: Ex
         ValueError: a check of another name is expected to fail.
     """
     pytest = imported_pytest()
+    if not isinstance(components, Iterable) or isinstance(components, Component):
+        raise TypeError(f"give a list of components, such as [{getattr(components, '__name__', 'MyLoss')}]")
     parameters = [
         pytest.param(example, PytestCheck(check), id=f"{example!r}-{check.name}", marks=marks)
         for example in map(as_example, components)
@@ -50,8 +52,9 @@ def as_example(item: Item) -> Example:
     if isinstance(item, Example):
         return item
     if isinstance(item, tuple):
-        cls, parameters = item
-        return Example(cls, parameters)
+        if len(item) != 2 or not isinstance(item[1], Mapping):
+            raise TypeError(f"{item!r} is no component: give (class, parameters), such as (MyLoss, {{'margin': 0.5}})")
+        return Example(*item)
     return Example(item)
 
 
@@ -74,9 +77,10 @@ class PytestCheck:
     def __init__(self, check: Check) -> None:
         self.check = check
 
-    def __call__(self, example: Example) -> None:
-        """Try it on an example; for the arguments of a test that has them."""
+    def __call__(self, component: Item) -> None:
+        """Try it on a component."""
         __tracebackhide__ = True
+        example = as_example(component)
         found = self.check.outcome(example)
         if found.status == "skipped":
             imported_pytest().skip(found.reason)

@@ -37,6 +37,14 @@ def test_every_check_is_shown_to_find_something() -> None:
     assert set(BROKEN.values()) | elsewhere == set(CHECKS)
 
 
+def test_a_check_comes_after_checks_that_there_are() -> None:
+    for check in CHECKS.values():
+        assert set(check.after) <= CHECKS.keys()
+        assert check.name not in check.after
+        assert check.promise.endswith(".")
+        assert check.informative or check.mend
+
+
 def test_what_only_informs_never_fails() -> None:
     found = CHECKS["is_one_graph"].outcome(Example(broken_losses.Branches))
     assert found.status == "skipped"

@@ -95,6 +95,19 @@ def test_what_is_no_component_is_refused(given: type, parameters: dict[str, floa
         check_component(given, **parameters)
 
 
+class Exits(Sound):
+    """Ends the process when it is constructed, `[A, M]`."""
+
+    def __init__(self) -> None:
+        raise SystemExit(3)
+
+
+def test_an_exit_is_a_failure_and_ends_nothing() -> None:
+    with pytest.raises(CheckError, match="it cannot be constructed: SystemExit: 3") as raised:
+        check_component(Exits)
+    assert list(raised.value.failures) == ["can_be_registered"]
+
+
 def test_parameters_that_do_not_fit_fail_the_first_check_alone() -> None:
     with pytest.raises(CheckError, match="it cannot be constructed") as raised:
         check_component(Sound, scale=-1.0)

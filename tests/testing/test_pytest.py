@@ -39,6 +39,21 @@ def test_an_expected_failure_of_no_check_is_refused() -> None:
         parametrize_with_checks([Mean], expected_failures={"shows_nans": "a slip"})
 
 
+@pytest.mark.parametrize(
+    ("components", "message"),
+    [
+        (Mean, r"give a list of components, such as \[Mean\]"),
+        (Mean(), "give a list of components"),
+        ([(Mean,)], "is no component: give \\(class, parameters\\)"),
+        ([(Mean, 0.3)], "is no component: give \\(class, parameters\\)"),
+        (["mean"], "'mean' is no component: give a class derived from"),
+    ],
+)
+def test_what_is_no_list_of_components_is_refused(components, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TypeError, match=message):
+        parametrize_with_checks(components)
+
+
 def test_expected_failures_may_depend_on_the_component() -> None:
     found = parametrize_with_checks(
         [Mean, Sound], expected_failures=lambda c: {"adds_up": "x"} if c.cls is Mean else {}

@@ -26,7 +26,7 @@ def bears_few_rows(example: Example) -> None:
         _bears(example, example.inputs.first(count), f"{count} rows")
 
 
-@check("loss", "reducer", "miner", mend=MEND)
+@check("loss", "reducer", "miner", mend=MEND, after=("takes_any_labels",))
 def bears_any_classes(example: Example) -> None:
     """One class, a class with a single row, and classes that are all distinct give something finite."""
     if not example.inputs.is_classed:
