@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from metricreg.components.component import Component
 from metricreg.components.validation_errors import nearest
@@ -13,16 +13,19 @@ from metricreg.testing.component import checks_of
 from metricreg.testing.example import Example
 
 Item: TypeAlias = type[Component] | Component | tuple[type[Component], Mapping[str, Any]] | Example
+F = TypeVar("F", bound=Callable[..., Any])
 ExpectedFailures: TypeAlias = Mapping[str, str] | Callable[[Example], Mapping[str, str]]
 
 
-def parametrize_with_checks(components: Iterable[Item], *, expected_failures: ExpectedFailures | None = None) -> Any:
+def parametrize_with_checks(
+    components: Iterable[Item], *, expected_failures: ExpectedFailures | None = None
+) -> Callable[[F], F]:
     """Make a test of every check of every component.
 
     The test takes `component` and `check`, and calls one with the other:
 
         @parametrize_with_checks([MyLoss, (MyReducer, {"cap": 0.3})])
-        def test_component(component, check):
+        def test_component(component: Example, check: Check) -> None:
             check(component)
 
     A check that has nothing to look at is skipped, with the reason.
@@ -40,11 +43,12 @@ def parametrize_with_checks(components: Iterable[Item], *, expected_failures: Ex
     if not isinstance(components, Iterable) or isinstance(components, Component):
         raise TypeError(f"give a list of components, such as [{getattr(components, '__name__', 'MyLoss')}]")
     parameters = [
-        pytest.param(example, PytestCheck(check), id=f"{example!r}-{check.name}", marks=marks)
+        pytest.param(example, PytestCheck(**vars(check)), id=f"{example!r}-{check.name}", marks=marks)
         for example in map(as_example, components)
         for check, marks in _marked(pytest, example, expected_failures)
     ]
-    return pytest.mark.parametrize(("component", "check"), parameters)
+    made: Callable[[F], F] = pytest.mark.parametrize(("component", "check"), parameters)
+    return made
 
 
 def as_example(item: Item) -> Example:
@@ -71,24 +75,18 @@ def _marked(
         yield check, marks
 
 
-class PytestCheck:
+class PytestCheck(Check):
     """A check that tells pytest what it skips."""
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
 
     def __call__(self, component: Item) -> None:
         """Try it on a component."""
         __tracebackhide__ = True
         example = as_example(component)
-        found = self.check.outcome(example)
+        found = self.outcome(example)
         if found.status == "skipped":
             imported_pytest().skip(found.reason)
         if found.status == "failed":
             raise CheckError(repr(example), {found.check: found.reason}) from found.error
-
-    def __repr__(self) -> str:
-        return self.check.name
 
 
 def imported_pytest() -> Any:

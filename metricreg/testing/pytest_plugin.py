@@ -138,7 +138,7 @@ def _checks(kind: str, name: str) -> Iterator[tuple[str, Callable[[], None], Pat
         return
     source = Path(inspect.getsourcefile(cls) or name)
     for check in checks_of(kind):
-        yield check.name, partial(PytestCheck(check), example), source
+        yield check.name, partial(PytestCheck(**vars(check)), example), source
 
 
 def _expected(config: pytest.Config) -> dict[tuple[str, str], str]:

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from metricreg.testing import checks_of, parametrize_with_checks
+from metricreg.testing import Check, Example, checks_of, parametrize_with_checks
 from tests.testing.broken_losses import HidesNaN, Sound
 from tests.testing.broken_others import Mean, MeanOfNumbers
 
@@ -18,17 +19,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @parametrize_with_checks([Mean, (Sound, {"scale": 2.0}), Mean()])
-def test_sound_components(component, check) -> None:  # type: ignore[no-untyped-def]
+def test_sound_components(component: Example, check: Check) -> None:
     check(component)
 
 
 @parametrize_with_checks([HidesNaN, MeanOfNumbers], expected_failures={"shows_nan": "it hides NaN on purpose"})
-def test_components_of_which_a_failure_is_expected(component, check) -> None:  # type: ignore[no-untyped-def]
+def test_components_of_which_a_failure_is_expected(component: Example, check: Check) -> None:
     check(component)
 
 
 def test_a_test_is_named_by_component_and_check() -> None:
-    names = [each.id for each in parametrize_with_checks([Mean, (Sound, {"scale": 2.0})]).args[1]]
+    made: Any = parametrize_with_checks([Mean, (Sound, {"scale": 2.0})])
+    names = [each.id for each in made.args[1]]
     assert names[0] == "Mean-can_be_registered"
     assert names[-1] == "Sound(scale=2.0)-is_one_graph"
     assert len(names) == len(checks_of("reducer")) + len(checks_of("loss"))
@@ -49,13 +51,13 @@ def test_an_expected_failure_of_no_check_is_refused() -> None:
         (["mean"], "'mean' is no component: give a class derived from"),
     ],
 )
-def test_what_is_no_list_of_components_is_refused(components, message) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_list_of_components_is_refused(components: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         parametrize_with_checks(components)
 
 
 def test_expected_failures_may_depend_on_the_component() -> None:
-    found = parametrize_with_checks(
+    found: Any = parametrize_with_checks(
         [Mean, Sound], expected_failures=lambda c: {"adds_up": "x"} if c.cls is Mean else {}
     )
     assert [each.id for each in found.args[1] if each.marks] == ["Mean-adds_up"]

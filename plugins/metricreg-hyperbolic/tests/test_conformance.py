@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from metricreg_hyperbolic import PoincareDistance
 
-from metricreg.testing import parametrize_with_checks
+from metricreg.testing import Check, Example, parametrize_with_checks
 
 
 @parametrize_with_checks(
@@ -17,5 +15,5 @@ from metricreg.testing import parametrize_with_checks
         (PoincareDistance, {"mapped": False}),
     ]
 )
-def test_component(component: Any, check: Any) -> None:
+def test_component(component: Example, check: Check) -> None:
     check(component)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from metricreg_robust import ClippedMeanReducer, RINCELoss, TrimmedMeanReducer
 
-from metricreg.testing import parametrize_with_checks
+from metricreg.testing import Check, Example, parametrize_with_checks
 
 
 @parametrize_with_checks(
@@ -20,5 +18,5 @@ from metricreg.testing import parametrize_with_checks
         (RINCELoss, {"distance": {"name": "lp", "power": 2.0}, "reducer": "robust/clipped_mean"}),
     ]
 )
-def test_component(component: Any, check: Any) -> None:
+def test_component(component: Example, check: Check) -> None:
     check(component)
