@@ -178,7 +178,7 @@ class Page:
                 exec(compile("\n" * block.line + block.text, self.name, "exec"), tests)
                 for name, function in tests.items():
                     if name.startswith("test_"):
-                        function()
+                        _run_test(function)
             elif block.title:
                 importlib.invalidate_caches()
                 name = block.title.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -339,6 +339,23 @@ class Page:
         known = project.get("optional-dependencies", {})
         unknown = [extra for extra in extras.split(",") if extra and extra not in known]
         assert not unknown, f"{project['name']} has no extra {unknown}"
+
+
+def _run_test(function: Any) -> None:
+    """Call a test as pytest does: with each of the arguments of `parametrize`, of which some are expected to fail."""
+    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+    if not marks:
+        function()
+    for given in (each for mark in marks for each in mark.args[1]):
+        expected = any(mark.name == "xfail" for mark in given.marks)
+        try:
+            function(*given.values)
+        except pytest.skip.Exception:
+            continue
+        except AssertionError:
+            assert expected, f"{given.id} fails"
+        else:
+            assert not expected, f"{given.id} does not fail"
 
 
 def _chain(words: list[str]) -> list[list[str]]:

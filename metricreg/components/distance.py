@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -30,14 +31,14 @@ class Distance(Component):
     `matrix` with `@metricreg.symmetric`: half of the pairs of a batch are then enough for some losses.
 
     Args:
-        power: exponent that is applied to each entry of the matrix.
+        power: exponent that is applied to each entry of the matrix, greater than 0.
     """
 
     kind: ClassVar[str] = "distance"
     is_inverted: ClassVar[bool] = False
     """Whether larger means closer, as in a similarity."""
 
-    def __init__(self, power: float = 1.0) -> None:
+    def __init__(self, power: Annotated[float, Field(gt=0)] = 1.0) -> None:
         super().__init__()
         self.power = power
 

@@ -8,6 +8,7 @@ import json
 import re
 import types
 import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -86,18 +87,34 @@ def describe(kind: str, name: str, registry: Registry | None = None) -> Descript
 
 
 def _example(registry: Registry, kind: str, name: str, parameters: list[Parameter]) -> Any:
-    """A spec with the required parameters and, where a rule across parameters asks for one more, with that."""
-    given = {p.name: _sample(registry, p.hint) for p in parameters if p.required}
-    optional = [{}, *({p.name: _sample(registry, p.hint)} for p in parameters if not p.required)]
-    for further in optional:
+    def is_taken(given: dict[str, Any]) -> bool:
         try:
             with torch.device("meta"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                create(kind, name, registry=registry, **given, **further)
+                create(kind, name, registry=registry, **given)
         except Exception:  # a plugin's __init__ may raise anything
-            continue
-        return {"name": name, **given, **further} if given or further else name
+            return False
+        return True
+
+    given = sample_arguments(parameters, is_taken, registry)
     return {"name": name, **given} if given else name
+
+
+def sample_arguments(
+    parameters: Iterable[Parameter], is_taken: Callable[[dict[str, Any]], bool], registry: Registry | None = None
+) -> dict[str, Any]:
+    """Values of the required parameters and, where a rule across parameters asks for one more, of that.
+
+    Args:
+        parameters: those that a component declares, without those whose values are known.
+        is_taken: whether the component can be constructed of some.
+        registry: whose components are samples; the default registry if None.
+    """
+    registry = default_registry() if registry is None else registry
+    parameters = list(parameters)
+    given = {p.name: _sample(registry, p.hint) for p in parameters if p.required}
+    optional = [{}, *({p.name: _sample(registry, p.hint)} for p in parameters if not p.required)]
+    return next((given | more for more in optional if is_taken(given | more)), given)
 
 
 def _default(registry: Registry, cls: Any, parameter: Parameter) -> str:
@@ -165,7 +182,7 @@ def _sample(registry: Registry, hint: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     bare = args[0] if origin is Annotated else hint
     if bare in _SAMPLES:
-        return next((value for value in _SAMPLES[bare] if _takes(hint, value)), _SAMPLES[bare][0])
+        return next((value for value in _SAMPLES[bare] if takes(hint, value)), _SAMPLES[bare][0])
     if origin is Annotated:
         return _sample(registry, bare)
     if origin in (Union, types.UnionType):
@@ -199,7 +216,8 @@ _SAMPLES: dict[Any, tuple[Any, ...]] = {
 }
 
 
-def _takes(hint: Any, value: Any) -> bool:
+def takes(hint: Any, value: Any) -> bool:
+    """Whether a parameter of a hint takes a value."""
     try:
         TypeAdapter(hint).validate_python(value)
     except KeyboardInterrupt:
@@ -209,4 +227,4 @@ def _takes(hint: Any, value: Any) -> bool:
     return True
 
 
-__all__ = ["DescribedParameter", "Description", "describe"]
+__all__ = ["DescribedParameter", "Description", "describe", "sample_arguments", "takes"]

@@ -16,6 +16,7 @@ from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.losses import ArcFaceLoss, ContrastiveLoss, MultipleLosses
 from metricreg.reducers import MeanReducer, MultipleReducers
 from metricreg.spec.spec import Report
+from metricreg.testing import Check, Example, Outcome, check_component, parametrize_with_checks
 
 # -- construction -----------------------------------------------------------------------------------------------------
 
@@ -101,3 +102,14 @@ Linear(2, ClippedMean())  # type: ignore[call-arg, arg-type]
 @metricreg.hookimpl
 def metricreg_losses() -> dict[str, type[metricreg.Loss] | str]:
     return {"linear": Linear, "other": "acme.other:OtherLoss"}
+
+
+@parametrize_with_checks(
+    [Linear, (ClippedMean, {"cap": 2}), ClippedMean(cap=3)], expected_failures={"shows_nan": "why"}
+)
+def test_component(component: Example, check: Check) -> None:
+    assert_type(check(component), None)
+
+
+assert_type(check_component(Linear, scale=2.0), tuple[Outcome, ...])
+parametrize_with_checks(Linear)  # type: ignore[arg-type]
