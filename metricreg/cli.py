@@ -21,6 +21,7 @@ from rich.table import Table
 from metricreg.bench.command import bench
 from metricreg.errors import MetricregError, PluginWarning, Problem, SpecError, cut
 from metricreg.explanation.command import explain
+from metricreg.new_plugin.command import new_plugin
 from metricreg.registry import KINDS, default_registry
 
 app = typer.Typer(
@@ -286,6 +287,14 @@ def bench_(*given: Any, **options: Any) -> None:
     """Like `bench`, which says what the options are."""
     with _errors():
         bench(*given, **options)
+
+
+@app.command("new-plugin")
+@wraps(new_plugin)
+def new_plugin_(*given: Any, **options: Any) -> None:
+    """Like `new_plugin`, which says what the options are."""
+    with _errors():
+        new_plugin(*given, **options)
 
 
 def run() -> None:

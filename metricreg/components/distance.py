@@ -26,7 +26,7 @@ ELEMENTWISE_VALUES = 16
 class DistanceSlots(TypedDict, total=False):
     """What every distance takes besides its own parameters."""
 
-    power: Annotated[float, Field(default=1.0)]
+    power: Annotated[float, Field(default=1.0, gt=0)]
 
 
 class Distance(Component):
