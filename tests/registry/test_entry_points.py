@@ -369,6 +369,7 @@ def _python(code: str, *cases: str, **environment: str) -> subprocess.CompletedP
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings, timeout=60)
 
 
+@pytest.mark.without_broken_plugins
 def test_installed_plugins_are_found_without_torch_and_broken_ones_warned_about_once() -> None:
     code = """
 import json, sys
@@ -388,6 +389,7 @@ print(json.dumps([reports, "lazy/half" in registry.names("reducer"), "torch" in 
     assert done.stderr.count("acme_is_not_installed") == 1
 
 
+@pytest.mark.without_broken_plugins
 def test_strict_in_the_environment_ends_a_program_that_looks_at_the_registry() -> None:
     code = "import metricreg; print('imported'); metricreg.default_registry().names('loss')"
     done = _python(code, "import_error", METRICREG_STRICT="1")
@@ -396,6 +398,7 @@ def test_strict_in_the_environment_ends_a_program_that_looks_at_the_registry() -
     assert "PluginError: plugin 'import_error' of acme-import-error 1.0 is left out" in done.stderr
 
 
+@pytest.mark.without_broken_plugins
 def test_entry_points_that_cannot_be_read_cost_only_themselves() -> None:
     code = """
 import json
