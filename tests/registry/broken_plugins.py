@@ -13,7 +13,7 @@ DISTS = Path(__file__).parent / "dists"
 LEFT_OUT = {"classes", "strings", "chatty", "damaged_entry_points", "interrupt"}
 
 if __name__ == "__main__":
-    assert LEFT_OUT <= {path.name for path in DISTS.iterdir()}
+    assert {path.name for path in DISTS.iterdir()} >= LEFT_OUT
     broken = sorted(str(path) for path in DISTS.iterdir() if path.name not in LEFT_OUT)
     target = Path(sysconfig.get_path("purelib")) / "broken_plugins.pth"
     target.write_text("\n".join(broken) + "\n", encoding="utf-8")
