@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def test_the_tox_of_a_new_plugin_passes(tmp_path: Path, monkeypatch: pytest.Monk
     wheels = tmp_path / "wheels"
     build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels)]
     run([sys.executable, "-m", "pip", *build, str(ROOT)], tmp_path)
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    constraint = tmp_path / "wheel.txt"
+    constraint.write_text(f"metricreg @ {next(wheels.iterdir()).as_uri()}\n", encoding="utf-8")
+    monkeypatch.setenv("PIP_CONSTRAINT", f"{os.environ.get('PIP_CONSTRAINT', '')} {constraint}".strip())
     project = make(tmp_path, *KINDS)
     said = run([sys.executable, "-m", "tox"], project)
     assert "congratulations" in said, said
