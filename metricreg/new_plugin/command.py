@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from metricreg.errors import InputError, cut, printable
+from metricreg.errors import SHOWN, InputError, said
 from metricreg.registry import KINDS
 
 
@@ -47,6 +47,6 @@ def _kinds(given: str) -> list[str]:
     if unknown:
         raise InputError(
             f"--with takes kinds of components, separated by commas: {', '.join(KINDS)}; got "
-            f"'{printable(cut(unknown[0]))}'"
+            f"'{said(unknown[0], SHOWN)}'"
         )
     return list(dict.fromkeys(plural[word] for word in words))

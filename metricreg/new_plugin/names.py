@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import keyword
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 from packaging.utils import canonicalize_name
 
-from metricreg.errors import InputError, cut, printable
-from metricreg.registry.entry_points import GROUP
+from metricreg.errors import SHOWN, InputError, said
+from metricreg.registry import default_registry
 from metricreg.registry.registry import DISTRIBUTION, LOCAL_NAMESPACE, NAMESPACE, OWN_DISTRIBUTION
 
 OWN_FOLDERS = ("build", "dist", "tests")
@@ -46,7 +45,7 @@ def names_of(given: str) -> Names:
     """
     if not DISTRIBUTION.fullmatch(given):
         raise InputError(
-            f"'{printable(cut(given))}' is no name of a distribution: it has letters, digits, '-', '_' and '.', and "
+            f"'{said(given, SHOWN)}' is no name of a distribution: it has letters, digits, '-', '_' and '.', and "
             "begins and ends with a letter or digit; for example metricreg-acme"
         )
     names = Names(canonicalize_name(given))
@@ -62,10 +61,9 @@ def _problem_of(names: Names) -> str | None:
         return f"its namespace would be '{namespace}', which has to begin with a letter"
     if namespace in (OWN_DISTRIBUTION, LOCAL_NAMESPACE):
         return f"the namespace '{namespace}' is reserved"
-    owners = [point.dist for point in entry_points(group=GROUP) if point.name == namespace]
-    if owners:
-        owner = "another plugin" if owners[0] is None else f"{owners[0].name} {owners[0].version}"
-        return f"the namespace '{namespace}' is that of {owner}, which is installed"
+    for report in default_registry().reports:
+        if report.name == namespace:
+            return f"the namespace '{namespace}' is that of {said(report.distribution)}, which is installed"
     if keyword.iskeyword(package):
         return f"its package would be '{package}', which is a word of Python"
     if package in OWN_FOLDERS:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, EntryPoints
-
 import pytest
 
 import metricreg.new_plugin.names
-from metricreg import InputError
+from metricreg import InputError, PluginReport, Registry
 from metricreg.new_plugin.names import names_of
 
 
@@ -56,8 +54,9 @@ def test_a_name_that_cannot_be_is_refused(given: str, message: str) -> None:
 
 
 def test_the_namespace_of_an_installed_plugin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = EntryPoints([EntryPoint("acme", "acme.plugin", "metricreg")])
-    monkeypatch.setattr(metricreg.new_plugin.names, "entry_points", lambda group: installed.select(group=group))
-    with pytest.raises(InputError, match="the namespace 'acme' is that of another plugin, which is installed"):
+    registry = Registry()
+    registry.add_report(PluginReport("acme", "blocked", "acme-losses", "1.2"))
+    monkeypatch.setattr(metricreg.new_plugin.names, "default_registry", lambda: registry)
+    with pytest.raises(InputError, match="the namespace 'acme' is that of acme-losses, which is installed"):
         names_of("metricreg-acme")
     assert names_of("metricreg-acme-too").namespace == "acme-too"
