@@ -22,6 +22,7 @@ from metricreg.bench.command import bench
 from metricreg.doctor.command import doctor
 from metricreg.errors import MetricregError, PluginWarning, Problem, SpecError, cut, printable, said
 from metricreg.explanation.command import explain
+from metricreg.new_plugin.command import new_plugin
 from metricreg.output import kept, say, stream
 from metricreg.registry import KINDS, default_registry
 
@@ -317,6 +318,14 @@ def bench_(*given: Any, **options: Any) -> None:
     """Like `bench`, which says what the options are."""
     with _errors(devices=True):
         bench(*given, **options)
+
+
+@app.command("new-plugin")
+@wraps(new_plugin)
+def new_plugin_(*given: Any, **options: Any) -> None:
+    """Like `new_plugin`, which says what the options are."""
+    with _errors():
+        new_plugin(*given, **options)
 
 
 def run() -> None:

@@ -98,6 +98,20 @@ def blocks_of(markdown: str) -> Iterator[Block]:
         at, before = at + 1, ""
 
 
+def modules_of(name: str, markdown: str) -> dict[str, str]:
+    """The Python of a page as files for a type checker, each line where it stands on the page.
+
+    A block with a title is a file of its own. All others are one file, as they share a namespace.
+    """
+    files: dict[str, str] = {}
+    for block in blocks_of(markdown):
+        if block.language == "python" and block.marker != "illustration":
+            file = block.title or f"{name}.py"
+            above = files.get(file, "")
+            files[file] = above + "\n" * (block.line - above.count("\n")) + block.text
+    return files
+
+
 class Page:
     """Runs the blocks of one page, in a folder and with a registry of its own."""
 

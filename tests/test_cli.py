@@ -320,6 +320,7 @@ def test_plugins_as_json_holds_the_components_and_the_problem(run: Run) -> None:
     assert "SystemExit" in broken["system_exit"]["problem"]
 
 
+@pytest.mark.without_broken_plugins
 def test_in_strict_mode_a_broken_plugin_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICREG_STRICT", "1")
     result = run("list", installed="import_error")
@@ -429,6 +430,7 @@ def console(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", f"{python} {words}"], env=known, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.without_broken_plugins
 def test_a_closed_output_is_no_error() -> None:
     result = console("list >&-")
     assert (result.returncode, result.stderr) == (0, "")

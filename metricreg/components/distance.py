@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypedDict
 
 import torch
 from pydantic import Field
@@ -21,6 +21,12 @@ from metricreg.functional.torch_internals import transforms_active
 
 ELEMENTWISE_VALUES = 16
 """Values a pair up to which a distance is a formula of each pair, and does not broadcast."""
+
+
+class DistanceSlots(TypedDict, total=False):
+    """What every distance takes besides its own parameters."""
+
+    power: Annotated[float, Field(default=1.0, gt=0)]
 
 
 class Distance(Component):

@@ -379,6 +379,7 @@ def test_loading_twice_reports_the_second_time_and_registers_nothing_twice(monke
 # -- in a process of its own -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.without_broken_plugins
 def test_installed_plugins_are_found_without_torch_and_broken_ones_warned_about_once() -> None:
     code = """
 import json, sys
@@ -398,6 +399,7 @@ print(json.dumps([reports, "lazy/half" in registry.names("reducer"), "torch" in 
     assert done.stderr.count("acme_is_not_installed") == 1
 
 
+@pytest.mark.without_broken_plugins
 def test_strict_in_the_environment_ends_a_program_that_looks_at_the_registry() -> None:
     code = "import metricreg; print('imported'); metricreg.default_registry().names('loss')"
     done = python(code, "import_error", METRICREG_STRICT="1")
@@ -406,6 +408,7 @@ def test_strict_in_the_environment_ends_a_program_that_looks_at_the_registry() -
     assert "PluginError: plugin 'import_error' of acme-import-error 1.0 is left out" in done.stderr
 
 
+@pytest.mark.without_broken_plugins
 def test_entry_points_that_cannot_be_read_cost_only_themselves() -> None:
     code = """
 import json

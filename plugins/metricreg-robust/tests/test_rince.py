@@ -20,7 +20,7 @@ def naive(x: torch.Tensor, labels: list[int], q: float, density: float, temperat
             if p != a and other == own:
                 positive = math.exp(s[a][p] / temperature)
                 values.append(((density * (positive + negatives)) ** q - positive**q) / q)
-    return sum(values) / len(values)
+    return math.fsum(values) / len(values)
 
 
 @pytest.fixture(name="x")
