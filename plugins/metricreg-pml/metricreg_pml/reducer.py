@@ -1,0 +1,37 @@
+"""Reducers of pytorch-metric-learning."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pytorch_metric_learning.reducers import DivisorReducer
+from torch import Tensor, nn
+
+from metricreg import InputError, Reducer, Term
+from metricreg_pml.terms import losses_of
+from metricreg_pml.theirs import called, constructed
+
+
+class PMLReducer(Reducer):
+    """A reducer that pytorch-metric-learning computes, of whole terms.
+
+    Args:
+        arguments: those of its class.
+    """
+
+    theirs: ClassVar[type[nn.Module]]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__()
+        self.pml: Any = constructed(type(self).theirs, arguments)
+
+    def reduce(self, term: Term) -> Any:
+        """What it makes of the values that count; the term itself, if it does nothing."""
+        if isinstance(self.pml, DivisorReducer) and term.divisor is None:
+            raise InputError(
+                f"the term '{term.name}' states no divisor, so that {type(self).__name__} cannot reduce it"
+            )
+        stand_in = term.values.new_zeros(term.anchors, 1)  # for the embeddings, of which it takes the number
+        with called(self.pml, stand_in):
+            found = self.pml(losses_of(term), stand_in, term.labels)
+        return found.reshape(()) if isinstance(found, Tensor) else term

@@ -1,0 +1,63 @@
+"""The state of objects of pytorch-metric-learning, for metricreg's own components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metricreg import InputError, Loss, Pipeline
+from metricreg_pml.arguments import VECTORS, vectors_of
+from metricreg_pml.conversion import unwrapped
+
+
+@torch.no_grad()
+def load_state(native: Pipeline | Loss, theirs: Any) -> None:
+    """Copy what an object of pytorch-metric-learning has learned, or remembers, into the component that stands for it.
+
+    Class vectors, the boundaries of a margin loss, the histogram of a dynamic soft margin loss, and the memory of a
+    cross-batch memory; in losses made of losses too.
+
+    Args:
+        native: what `metricreg.build(metricreg_pml.to_spec(theirs))` gave, or its loss.
+        theirs: a loss of pytorch-metric-learning, or what a spec with `pml/` in it built.
+
+    Raises:
+        InputError: the component does not stand for the object.
+    """
+    ours: Any = native.loss if isinstance(native, Pipeline) else native
+    theirs = unwrapped(theirs.loss if isinstance(theirs, Pipeline) else theirs)
+    name = type(theirs).__name__
+    if hasattr(type(ours), "theirs"):
+        ours.pml.load_state_dict(theirs.state_dict(), strict=False)
+    elif name == "MultipleLosses":
+        for key, loss in theirs.losses.named_children():
+            load_state(_part(ours, "losses", name)[key], loss)
+    elif name in ("CrossBatchMemory", "SelfSupervisedLoss"):
+        load_state(_part(ours, "loss", name), theirs.loss)
+    if name == "CrossBatchMemory":
+        memory = _part(ours, "memory", name)
+        _copy(memory.embeddings, theirs.embedding_memory, name)
+        _copy(memory.labels, theirs.label_memory, name)
+        memory.enqueued.fill_(theirs.queue_idx + (theirs.memory_size if theirs.has_been_filled else 0))
+    elif name in VECTORS:
+        _copy(_part(ours, "proxies", name), vectors_of(theirs), name)
+    elif name == "MarginLoss":
+        _copy(_part(ours, "beta", name), theirs.beta, name)
+    elif name == "DynamicSoftMarginLoss":
+        edges = torch.nn.functional.pad(theirs.hist_.detach(), (0, 1))  # the last one is left out there
+        _copy(_part(ours, "histogram", name), edges, name)
+
+
+def _part(ours: Any, attribute: str, name: str) -> Any:
+    found = getattr(ours, attribute, None)
+    if found is None:
+        raise InputError(f"{type(ours).__name__} does not stand for {name}: it has no {attribute}")
+    return found
+
+
+def _copy(into: Tensor, values: Tensor, name: str) -> None:
+    if into.shape != values.shape:
+        raise InputError(f"what {name} holds is {list(values.shape)}, and its place here {list(into.shape)}")
+    into.copy_(values)
