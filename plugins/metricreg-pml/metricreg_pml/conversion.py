@@ -54,7 +54,8 @@ def to_spec(theirs: Any, *, miner: Any = None, fallback: bool = False) -> Spec:
     writer = _Writer(fallback)
     found = writer.spec(loss)
     if _kind(loss) == "loss":
-        found = document | {"loss": found} | ({} if miner is None else {"miner": writer.spec(miner)})
+        found = document | {"loss": _short(found)}
+        found |= {} if miner is None else {"miner": _short(writer.spec(miner))}
     elif miner is not None:
         raise NoCounterpartError(f"a miner goes with a loss, and {type(loss).__name__} is none")
     if writer.differences:
@@ -82,11 +83,15 @@ def _own(theirs: Any) -> Component | None:
     return found if isinstance(found, Component) else None
 
 
+def _short(spec: Spec) -> Spec | str:
+    """The name alone, where there are no parameters, as metricreg writes it."""
+    return str(spec["name"]) if len(spec) == 1 else spec
+
+
 def _json(value: Any, spec: Callable[[Any], Spec]) -> Any:
     """An argument in the form of JSON, components as `spec` writes them."""
     if isinstance(value, nn.Module):
-        found = spec(value)
-        return found["name"] if len(found) == 1 else found
+        return _short(spec(value))
     if isinstance(value, dict):
         return {key: _json(each, spec) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pytorch_metric_learning.losses import CrossBatchMemory
 from torch import Tensor
 
 from metricreg import InputError, Loss, Pipeline
@@ -30,8 +31,9 @@ def load_state(native: Pipeline | Loss, theirs: Any) -> None:
     theirs = unwrapped(theirs.loss if isinstance(theirs, Pipeline) else theirs)
     name = type(theirs).__name__
     if hasattr(type(ours), "theirs"):
-        ours.pml.load_state_dict(theirs.state_dict(), strict=False)
-    elif name == "MultipleLosses":
+        _load_exact(ours, theirs)
+        return
+    if name == "MultipleLosses":
         for key, loss in theirs.losses.named_children():
             load_state(_part(ours, "losses", name)[key], loss)
     elif name in ("CrossBatchMemory", "SelfSupervisedLoss"):
@@ -40,7 +42,7 @@ def load_state(native: Pipeline | Loss, theirs: Any) -> None:
         memory = _part(ours, "memory", name)
         _copy(memory.embeddings, theirs.embedding_memory, name)
         _copy(memory.labels, theirs.label_memory, name)
-        memory.enqueued.fill_(theirs.queue_idx + (theirs.memory_size if theirs.has_been_filled else 0))
+        memory.enqueued.fill_(theirs.queue_idx + theirs.has_been_filled * theirs.memory_size)
     elif name in VECTORS:
         _copy(_part(ours, "proxies", name), vectors_of(theirs), name)
     elif name == "MarginLoss":
@@ -48,6 +50,18 @@ def load_state(native: Pipeline | Loss, theirs: Any) -> None:
     elif name == "DynamicSoftMarginLoss":
         edges = torch.nn.functional.pad(theirs.hist_.detach(), (0, 1))  # the last one is left out there
         _copy(_part(ours, "histogram", name), edges, name)
+
+
+def _load_exact(ours: Any, theirs: Any) -> None:
+    """Into a `pml/` component, which keeps more than the library puts into a state."""
+    if type(ours.pml) is not type(theirs):
+        raise InputError(f"{type(ours).__name__} does not stand for {type(theirs).__name__}")
+    ours.pml.load_state_dict(theirs.state_dict(), strict=False)
+    for mine, other in zip(ours.pml.modules(), theirs.modules(), strict=True):
+        if isinstance(other, CrossBatchMemory):
+            mine.position.copy_(torch.tensor([other.queue_idx, int(other.has_been_filled)]))
+        elif isinstance(getattr(other, "hist_", None), Tensor):
+            mine.hist_.copy_(other.hist_.detach())
 
 
 def _part(ours: Any, attribute: str, name: str) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from metricreg import InputError
 from metricreg.errors import said_by
-from metricreg_pml.native import adapted
+from metricreg_pml.native import NativeLoss, adapted
 from metricreg_pml.parameters import converted
 
 
@@ -30,7 +30,11 @@ def constructed(theirs: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Mod
         return theirs(**given)
     except Exception as error:
         if type(error) in (AssertionError, Exception, ValueError):
-            raise ValueError(f"pytorch-metric-learning's {theirs.__name__} refuses this: {said_by(error)}") from error
+            own = any(isinstance(value, NativeLoss) for value in given.values())
+            raise ValueError(
+                f"pytorch-metric-learning's {theirs.__name__} refuses this: {said_by(error)}"
+                + ("; a loss of metricreg's goes into the wrapper that is called so without 'pml/'" if own else "")
+            ) from error
         raise
 
 
