@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from metricreg import Batch, Execution, InputError, Scalar, Term, WrapperLoss
 from metricreg_pml.terms import terms_of
-from metricreg_pml.theirs import called, constructed
+from metricreg_pml.theirs import called, constructed, is_alone, reference_labels
 
 ComparedWith = Literal["references", "paired references", "own rows", "own labels"]
 
@@ -52,8 +52,7 @@ class PMLLoss(WrapperLoss):
             raise InputError(f"{type(self).__name__} is made of losses, whose terms pytorch-metric-learning keeps")
         with called(self.pml, batch.anchors):
             x, labels, tuples, *others = _arguments(self.pml, batch)
-            y, ref_labels = others or (x, labels)
-            losses = self.pml.compute_loss(x, labels, tuples, y, ref_labels)
+            losses = self.pml.compute_loss(x, labels, tuples, *(others or (x, labels)))
             self.pml.add_embedding_regularization_to_loss_dict(losses, x)
         return terms_of(losses, batch.anchors, batch.anchor_labels)
 
@@ -87,14 +86,13 @@ def _arguments(pml: Any, batch: Batch) -> list[Any]:
         return [x, None, labels]
     if name == "VICRegLoss":  # which refuses labels
         labels = None
-    others = batch.references, batch.reference_labels
     if labels is not None and labels.ndim != 1:
         if tuples is None:
             raise InputError(f"{name} of pytorch-metric-learning takes one label a sample; got {list(labels.shape)}")
-        labels, others = None, (batch.references, None)  # the tuples say what belongs together
-    if batch.is_self_comparison:
+        labels = None  # the tuples say what belongs together
+    if is_alone(batch):
         return [x, labels, tuples]
-    return [x, labels, tuples, *(others if labels is not None else (batch.references, None))]
+    return [x, labels, tuples, batch.references, None if labels is None else reference_labels(batch)]
 
 
 def _tuples(batch: Batch) -> Any:
@@ -105,8 +103,7 @@ def _tuples(batch: Batch) -> Any:
     """
     if batch.selection is not None:
         return batch.selection.columns()
-    alone = batch.is_self_comparison and batch.reference_labels is batch.anchor_labels
-    if batch.match is None and (batch.self_index is None or alone):
+    if batch.match is None and (batch.self_index is None or is_alone(batch)):
         return None
     return (*batch.positives.nonzero(as_tuple=True), *batch.negatives.nonzero(as_tuple=True))
 

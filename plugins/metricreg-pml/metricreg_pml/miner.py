@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metricreg import Batch, InputError, Miner, Pairs, Triplets
-from metricreg_pml.theirs import called, constructed
+from metricreg_pml.theirs import called, constructed, is_alone, reference_labels
 
 
 class PMLMiner(Miner):
@@ -28,7 +28,7 @@ class PMLMiner(Miner):
 
     def mine(self, batch: Batch) -> Pairs | Triplets:
         """Pairs or triplets of all anchors."""
-        x, y, labels = batch.anchors, batch.references, batch.anchor_labels
+        x, labels = batch.anchors, batch.anchor_labels
         if batch.match is not None:
             raise InputError(
                 f"{type(self).__name__} goes by equal labels alone, and the loss has a match; use the miner of "
@@ -36,11 +36,11 @@ class PMLMiner(Miner):
             )
         if labels is None:
             raise InputError(f"{type(self).__name__} needs labels")
-        alone = batch.is_self_comparison and batch.reference_labels is labels
+        others = () if is_alone(batch) else (batch.references, reference_labels(batch))
         with called(self.pml, x):
-            found = self.pml(x, labels) if alone else self.pml(x, labels, y, batch.reference_labels)
+            found = self.pml(x, labels, *others)
         columns = [torch.as_tensor(column, device=x.device).long() for column in found]
-        if batch.self_index is not None and not alone:
+        if batch.self_index is not None and others:
             columns = _without_self(columns, batch.self_index)
         if len(columns) == 3:
             return Triplets.of(*columns)

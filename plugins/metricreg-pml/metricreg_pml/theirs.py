@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metricreg import InputError
+from metricreg import Batch, InputError
 from metricreg.errors import said_by
 from metricreg_pml.native import NativeLoss, adapted
 from metricreg_pml.parameters import converted
@@ -57,6 +57,17 @@ def called(theirs: nn.Module, x: Tensor) -> Iterator[None]:
             raise
         name = type(theirs).__name__
         raise InputError(f"pytorch-metric-learning's {name} cannot compute this batch: {said_by(error)}") from error
+
+
+def is_alone(batch: Batch) -> bool:
+    """Whether a batch is compared with itself, and nothing else is said of it."""
+    return batch.is_self_comparison and batch.reference_labels is batch.anchor_labels
+
+
+def reference_labels(batch: Batch) -> Tensor | None:
+    """Labels of other rows, in a tensor of their own: the same one would mean one batch."""
+    labels = batch.reference_labels
+    return labels.clone() if labels is not None and labels is batch.anchor_labels else labels
 
 
 def wide(x: Tensor) -> Tensor:
