@@ -41,7 +41,7 @@ def several(**reducers: Any) -> Any:
 
 def losses() -> dict[str, tuple[Any, dict[str, Any]]]:
     """An object of each class, and the parameters of its spec."""
-    return {
+    found = {
         "angular": (pl.AngularLoss(30), {"alpha": 30.0}),
         "arcface": (
             pl.ArcFaceLoss(**OWN, margin=20, scale=30, weight_regularizer=pg.LpRegularizer(p=1), weight_reg_weight=0.3),
@@ -117,7 +117,6 @@ def losses() -> dict[str, tuple[Any, dict[str, Any]]]:
         "proxy_nca": (pl.ProxyNCALoss(**OWN, softmax_scale=5), {**OWN, "softmax_scale": 5}),
         "ranked_list": (pl.RankedListLoss(0.4, 1.0, Tp=0.5), {"margin": 0.4, "Tn": 1.0, "Tp": 0.5}),
         "self_supervised": (pl.SelfSupervisedLoss(pl.NTXentLoss()), {"loss": "ntxent"}),
-        "smooth_ap": (pl.SmoothAPLoss(0.1), {"temperature": 0.1}),
         "snr_contrastive": (pl.SignalToNoiseRatioContrastiveLoss(neg_margin=0.7), {"neg_margin": 0.7}),
         "soft_triple": (
             pl.SoftTripleLoss(
@@ -136,7 +135,6 @@ def losses() -> dict[str, tuple[Any, dict[str, Any]]]:
             pl.SupConLoss(0.5, distance=pd.LpDistance(p=1)),
             {"temperature": 0.5, "distance": {"name": "lp", "p": 1}},
         ),
-        "threshold_consistent_margin": (pl.ThresholdConsistentMarginLoss(margin_plus=0.8), {"margin_plus": 0.8}),
         "triplet_margin": (
             pl.TripletMarginLoss(0.3, smooth_loss=True, reducer=pr.ThresholdReducer(high=0.9)),
             {"margin": 0.3, "smooth": True, "reducer": {"name": "threshold", "high": 0.9}},
@@ -145,6 +143,15 @@ def losses() -> dict[str, tuple[Any, dict[str, Any]]]:
         "vicreg": (pl.VICRegLoss(eps=0.01, reducer=pr.MeanReducer()), {"eps": 0.01}),
         "dynamic_soft_margin": (pl.DynamicSoftMarginLoss(num_bins=7), {"num_bins": 7}),
         "instance": (pl.InstanceLoss(8), {"gamma": 8}),
+    }
+    newer = {
+        "smooth_ap": ("SmoothAPLoss", {"temperature": 0.1}),
+        "threshold_consistent_margin": ("ThresholdConsistentMarginLoss", {"margin_plus": 0.8}),
+    }
+    return found | {
+        name: (getattr(pl, cls)(**parameters), parameters)
+        for name, (cls, parameters) in newer.items()
+        if hasattr(pl, cls)
     }
 
 
