@@ -86,8 +86,8 @@ def _shortest(values: Tensor) -> list[float]:
     return [float(str(value)) for value in values.detach().cpu().flatten().numpy()]
 
 
-def _centers(theirs: Any) -> int:
-    """The vectors of each class."""
+def centers_of(theirs: Any) -> int:
+    """How many vectors a loss has of each class."""
     return int(getattr(theirs, "sub_centers", getattr(theirs, "centers_per_class", 1)))
 
 
@@ -174,7 +174,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "embedding_size": lambda theirs: vectors_of(theirs).shape[1],
     "losses": _children("losses"),
     "miners": _children("miners"),
-    "num_classes": lambda theirs: len(vectors_of(theirs)) // _centers(theirs),
+    "num_classes": lambda theirs: len(vectors_of(theirs)) // centers_of(theirs),
     "reducers": _children("reducers"),
     "weight_init_func": _init,
     "AngularLoss.alpha": _degrees("alpha"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor, nn
 
 from metricreg import Distance
@@ -40,5 +41,11 @@ class PMLDistance(Distance):
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
         with called(self.pml, x):
             x, y = self.pml.maybe_normalize(wide(x)), self.pml.maybe_normalize(wide(y))
-            found: Tensor = self.pml.pairwise_distance(x, y)
+            found: Tensor
+            if isinstance(
+                self.pml, LpDistance
+            ):  # to whose rows pairwise_distance adds a little, and the matrix does not
+                found = self.pml.compute_mat(x[:, None], y[:, None])[:, 0, 0]
+            else:
+                found = self.pml.pairwise_distance(x, y)
             return found if self.pml.power == 1 else found**self.pml.power

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from metricreg import Batch, InputError, Miner, Pairs, Triplets
-from metricreg_pml.theirs import called, constructed, is_alone, reference_labels
+from metricreg_pml.calls import is_alone, reference_labels
+from metricreg_pml.theirs import called, constructed
 
 
 class PMLMiner(Miner):
@@ -36,6 +37,9 @@ class PMLMiner(Miner):
             )
         if labels is None:
             raise InputError(f"{type(self).__name__} needs labels")
+        if not len(x):
+            none = torch.arange(0, device=x.device)
+            return Triplets(none, none, none)
         others = () if is_alone(batch) else (batch.references, reference_labels(batch))
         with called(self.pml, x):
             found = self.pml(x, labels, *others)

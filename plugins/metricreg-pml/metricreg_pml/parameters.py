@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import torch
+from pydantic import Field
 from pytorch_metric_learning.reducers import per_anchor_reducer
 from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor
@@ -20,13 +21,21 @@ Init = Literal[
 Strategy = Literal["easy", "semihard", "hard", "all"]
 
 WHOLE_NUMBERS = (
+    *("LargeMarginSoftmaxLoss.margin", "SphereFaceLoss.margin"),
     *("K", "centers_per_class", "descriptors_dim", "embedding_size", "l", "memory_size", "n_bins", "neg_per_bin"),
     *("num_bins", "num_classes", "pos_per_bin", "sub_centers"),
 )
-"""Parameters that are integers; a default such as `margin=4` does not say so."""
+"""Parameters that are integers greater than 0; a default such as `margin=4` does not say so."""
+
+POSITIVE = (
+    *("LpDistance.power", "MultiSimilarityLoss.alpha", "MultiSimilarityLoss.beta", "SNRDistance.power"),
+    *("SoftTripleLoss.gamma", "anneal", "delta", "eps", "temperature"),
+)
+"""Parameters that are greater than 0."""
 
 HINTS: dict[str, Any] = {
-    **dict.fromkeys(WHOLE_NUMBERS, int),
+    **dict.fromkeys(WHOLE_NUMBERS, Annotated[int, Field(gt=0)]),
+    **dict.fromkeys(POSITIVE, Annotated[float, Field(gt=0)]),
     "Tn": float,
     "aggregation_func": Literal["mean", "sum"],
     "allowed_neg_range": tuple[float, float],
@@ -44,7 +53,7 @@ HINTS: dict[str, Any] = {
     "pos_strategy": Strategy,
     "reducer": Reducer,
     "reducers": dict[str, Reducer],
-    "triplets_per_anchor": int | Literal["all"],
+    "triplets_per_anchor": Annotated[int, Field(gt=0)] | Literal["all"],
     "type_of_triplets": Literal["all", "easy", "semihard", "hard"],
     "variant": Literal["Ds", "Dq", "Iu", "Ib", "O"],
     "weight_init_func": Init,

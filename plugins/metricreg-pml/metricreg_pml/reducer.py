@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from pytorch_metric_learning.reducers import DivisorReducer
 from torch import Tensor, nn
 
@@ -31,7 +32,13 @@ class PMLReducer(Reducer):
             raise InputError(
                 f"the term '{term.name}' states no divisor, so that {type(self).__name__} cannot reduce it"
             )
+        if not term.count():
+            return term.values.flatten()[:0].sum()
         stand_in = term.values.new_zeros(term.anchors, 1)  # for the embeddings, of which it takes the number
         with called(self.pml, stand_in):
-            found = self.pml(losses_of(term), stand_in, term.labels)
-        return found.reshape(()) if isinstance(found, Tensor) else term
+            losses = losses_of(term)
+            found = self.pml(losses, stand_in, term.labels)
+        if not isinstance(found, Tensor):
+            return term
+        hidden = losses[term.name]["losses"].detach().isnan().any()  # by those that compare with a number
+        return found.reshape(()).masked_fill(hidden, torch.nan)

@@ -29,6 +29,8 @@ class PMLRegularizer(Regularizer):
         name = type(self).__name__
         if x.ndim != 2:
             raise InputError(f"{name} penalises a matrix [N, D]; got a tensor {list(x.shape)}")
+        if not len(x):
+            return x.sum() * 0.0  # of which it makes means of nothing
         with called(self.pml, x):
             found = self.pml(wide(x))
         if not isinstance(found, Tensor):

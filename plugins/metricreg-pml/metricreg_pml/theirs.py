@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+from pytorch_metric_learning.losses import LargeMarginSoftmaxLoss
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from metricreg import Batch, InputError
+from metricreg import InputError, MetricregError
 from metricreg.errors import said_by
 from metricreg_pml.native import NativeLoss, adapted
 from metricreg_pml.parameters import converted
@@ -27,7 +29,9 @@ def constructed(theirs: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Mod
     """
     given = {name: adapted(value) for name, value in converted(theirs, arguments).items()}
     try:
-        return theirs(**given)
+        tried = torch.get_default_device().type == "meta" and issubclass(theirs, LargeMarginSoftmaxLoss)
+        with _NumbersOnTheCPU() if tried else nullcontext():
+            return theirs(**given)
     except Exception as error:
         if type(error) in (AssertionError, Exception, ValueError):
             own = any(isinstance(value, NativeLoss) for value in given.values())
@@ -36,6 +40,13 @@ def constructed(theirs: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Mod
                 + ("; a loss of metricreg's goes into the wrapper that is called so without 'pml/'" if own else "")
             ) from error
         raise
+
+
+class _NumbersOnTheCPU(TorchFunctionMode):
+    """Makes tensors of lists on the CPU, where the constructor that is tried on the meta device reads them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **({"device": "cpu"} if func is torch.tensor else {}) | (kwargs or {}))
 
 
 @contextmanager
@@ -52,22 +63,11 @@ def called(theirs: nn.Module, x: Tensor) -> Iterator[None]:
     try:
         with torch.autocast(x.device.type, enabled=False):
             yield
-    except (AssertionError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
+    except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, MetricregError | torch.cuda.OutOfMemoryError):
             raise
         name = type(theirs).__name__
         raise InputError(f"pytorch-metric-learning's {name} cannot compute this batch: {said_by(error)}") from error
-
-
-def is_alone(batch: Batch) -> bool:
-    """Whether a batch is compared with itself, and nothing else is said of it."""
-    return batch.is_self_comparison and batch.reference_labels is batch.anchor_labels
-
-
-def reference_labels(batch: Batch) -> Tensor | None:
-    """Labels of other rows, in a tensor of their own: the same one would mean one batch."""
-    labels = batch.reference_labels
-    return labels.clone() if labels is not None and labels is batch.anchor_labels else labels
 
 
 def wide(x: Tensor) -> Tensor:

@@ -296,15 +296,17 @@ def test_a_reducer_that_does_nothing_leaves_terms() -> None:
     torch.testing.assert_close(total, pl.ContrastiveLoss()(x, LABELS))
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in (*VIEWS, "cross_batch_memory", "multiple")])
+@pytest.mark.parametrize("name", LOSSES)
 def test_terms_are_what_the_value_is_made_of(name: str) -> None:
     loss, x = component("loss", name), rows(16)
-    spec = metricreg_pml.to_spec(loss.pml.reducer)
-    reducer = metricreg.create("reducer", spec.pop("name"), **spec)
+    named = {"ref_embeddings": rows(16, 1)} if name in VIEWS else {"labels": LABELS}
     total = 0.0
-    for term in metricreg.Pipeline(loss).terms(x, LABELS).values():
+    for key, term in metricreg.Pipeline(loss).terms(x, **named).items():
+        own = loss.pml.losses[int(key[0])] if name == "multiple" else getattr(loss.pml, "loss", loss.pml)
+        spec = metricreg_pml.to_spec(own.reducer)
+        reducer = metricreg.create("reducer", spec.pop("name"), **spec)
         total = total + (reducer(term) if isinstance(term, metricreg.Term) else term.finalize(*term.statistics))
-    torch.testing.assert_close(total, loss(x, LABELS), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(total, loss(x, **named), rtol=1e-5, atol=1e-6)
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------------
@@ -358,6 +360,35 @@ def test_class_vectors_are_parameters_and_move() -> None:
     assert objective.logits(rows(3, 0, torch.float64)).shape == (3, 4)
 
 
+@pytest.mark.parametrize("name", ["cross_batch_memory", "dynamic_soft_margin"])
+def test_evaluation_leaves_the_state_as_it_is(name: str) -> None:
+    loss = component("loss", name)
+    step(loss, name, 0)
+    before = copy.deepcopy(loss.state_dict())
+    twice = [step(loss.eval(), name, 1) for _ in range(2)]
+    assert_identical(*twice)
+    assert all(torch.equal(value, before[key]) for key, value in loss.state_dict().items())
+    assert_identical(step(loss.train(), name, 1), twice[0])
+    assert any(not torch.equal(value, before[key]) for key, value in loss.state_dict().items())
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_nothing_comes_of_no_rows(kind: str, name: str) -> None:
+    x, none = rows(0), torch.zeros(0, dtype=torch.long)
+    made = component(kind, name)
+    if kind == "miner":
+        assert not any(map(len, made(x, none).columns()))
+    elif kind == "regularizer":
+        assert float(made(x).detach()) == 0.0
+    elif kind != "distance":
+        loss = made if kind == "loss" else metricreg.create("loss", "margin", reducer=made)
+        if kind == "reducer" and name in ("do_nothing", "multiple"):
+            loss = metricreg.create("loss", "contrastive", reducer=component("reducer", "mean"))
+        value = loss(x, none)
+        value.backward()
+        assert value.item() == 0.0
+
+
 def test_two_steps_of_a_dynamic_soft_margin_can_be_taken() -> None:
     loss = component("loss", "dynamic_soft_margin")
     for seed in range(3):
@@ -393,7 +424,20 @@ def test_wrong_arguments_are_problems(loss: Any, said: str) -> None:
         ({"loss": "pml/pnp"}, {"ref_embeddings": rows(16), "ref_labels": LABELS}, "ref_emb is not supported"),
         ({"loss": "pml/contrastive"}, {"labels": None}, "labels and indices_tuple cannot both be None"),
         ({"loss": "pml/contrastive"}, {"labels": torch.ones(16, 3, dtype=torch.long)}, "one label a sample"),
-        ({"loss": spec_of("loss", "arcface")}, {"labels": LABELS + 3}, "ArcFaceLoss cannot compute this batch"),
+        ({"loss": spec_of("loss", "arcface")}, {"labels": LABELS - 1}, "labels are 0 to 3; found -1"),
+        ({"loss": spec_of("loss", "proxy_nca")}, {"labels": LABELS + 3}, "labels are 0 to 3; found 3"),
+        ({"loss": spec_of("loss", "vicreg")}, {}, "another view"),
+        (
+            {"loss": spec_of("loss", "manifold")},
+            {"ref_embeddings": rows(16), "ref_labels": LABELS},
+            "takes no ref_embeddings",
+        ),
+        ({"loss": spec_of("loss", "manifold")}, {"labels": LABELS + 1}, "labels are 0 to 3; found 1 to 4"),
+        (
+            {"loss": "pml/histogram"},
+            {"embeddings": torch.ones(16, 6)},
+            "cannot compute this batch: RuntimeError: index",
+        ),
         ({"loss": spec_of("loss", "self_supervised")}, {}, "makes its own labels"),
         ({"loss": spec_of("loss", "multiple")}, {"ref_embeddings": rows(16), "ref_labels": LABELS}, "`multiple` does"),
         ({"loss": "contrastive", "miner": "pml/batch_hard"}, {"labels": None}, "needs labels"),
@@ -402,7 +446,7 @@ def test_wrong_arguments_are_problems(loss: Any, said: str) -> None:
 )
 def test_wrong_batches_are_errors_of_metricreg(spec: Any, inputs: dict[str, Any], said: str) -> None:
     with pytest.raises(metricreg.InputError, match=said):
-        metricreg.build(spec)(rows(16), **{"labels": LABELS, **inputs})
+        metricreg.build(spec)(**{"embeddings": rows(16), "labels": LABELS, **inputs})
 
 
 @pytest.mark.parametrize("name", ["contrastive", "triplet_margin", "margin", "supcon"])
