@@ -18,9 +18,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 NOT_FINITE = "is not finite for a row that is zero, or one like another"
 BY_PLACE = "goes by the places of rows"
 DETACHED = "leaves a part of the gradient out"
+OTHER_LOSSES = dict.fromkeys(("fits_its_schema", "runs_on_the_meta_device"), "is tried with a loss of metricreg's own")
 EXPECTED: dict[str, dict[str, str]] = {
     "CircleLoss": {"has_the_right_gradient": "as in the paper, weights have no gradient"},
     "ClassWeightedReducer": {"is_pure": "casts its weights"},
+    "CrossBatchMemory": {
+        "compares_with_what_it_says": "references enter the memory",
+        "has_the_right_gradient": "no gradient passes through the memory",
+        **OTHER_LOSSES,
+    },
     "DivisorReducer": {"is_pure": "notes the last divisor"},
     "InstanceLoss": {"ignores_the_order_of_rows": BY_PLACE},
     "ManifoldLoss": {
@@ -37,6 +43,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "PerAnchorReducer": {"reduces_terms_of_every_form": "counts a repeated pair once"},
     "EmbeddingsAlreadyPackagedAsTriplets": {"ignores_the_order_of_rows": BY_PLACE},
     "SNRDistance": {"bears_zero_and_equal_rows": NOT_FINITE},
+    "SelfSupervisedLoss": OTHER_LOSSES,
     "SignalToNoiseRatioContrastiveLoss": {"bears_zero_and_equal_rows": NOT_FINITE},
     "SmoothAPLoss": {"has_the_right_gradient": DETACHED},
     "SparseCentersRegularizer": {
@@ -66,4 +73,6 @@ def expected(example: Any) -> dict[str, str]:
 
 @testing.parametrize_with_checks(examples(), expected_failures=expected)
 def test_every_component_keeps_its_promises(component: Any, check: Any) -> None:
+    if check.check.name == "is_one_graph":
+        pytest.skip("pytorch-metric-learning is not for a compiler")
     check(component)
