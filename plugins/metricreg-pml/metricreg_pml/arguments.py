@@ -51,6 +51,8 @@ def identity(theirs: Any) -> tuple[str, str]:
     Raises:
         NoCounterpartError: of another class.
     """
+    if isinstance(theirs, type):
+        raise NoCounterpartError(f"{theirs.__name__} is a class; give an object of it")
     cls = type(theirs)
     for kind in MODULES:
         for name, known in components(kind).items():
@@ -81,9 +83,10 @@ def _degrees(attribute: str) -> Callable[[Any], float]:
     return lambda theirs: float(f"{math.degrees(float(getattr(theirs, attribute))):.12g}")
 
 
-def _shortest(values: Tensor) -> list[float]:
+def shortest(values: Tensor) -> list[Any]:
     """Numbers with the digits of their type, so that 0.3 in float32 is 0.3."""
-    return [float(str(value)) for value in values.detach().cpu().flatten().numpy()]
+    found = values.detach().cpu().flatten()
+    return [float(str(value)) for value in found.numpy()] if found.is_floating_point() else found.tolist()
 
 
 def centers_of(theirs: Any) -> int:
@@ -180,12 +183,12 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "AngularLoss.alpha": _degrees("alpha"),
     "AngularMiner.angle": _degrees("angle"),
     "ArcFaceLoss.margin": _degrees("margin"),
-    "ClassWeightedReducer.weights": lambda theirs: _shortest(theirs.weights),
+    "ClassWeightedReducer.weights": lambda theirs: shortest(theirs.weights),
     "CrossBatchMemory.embedding_size": lambda theirs: theirs.embedding_size,
     "HDCMiner.filter_percentage": _share,
     "HistogramLoss.delta": lambda theirs: None if _bins(theirs) else theirs.delta,
     "HistogramLoss.n_bins": _bins,
-    "MarginLoss.beta": lambda theirs: _shortest(theirs.beta)[0],
+    "MarginLoss.beta": lambda theirs: shortest(theirs.beta)[0],
     "MarginLoss.num_classes": lambda theirs: len(theirs.beta) if len(theirs.beta) > 1 else None,
     "MultipleLosses.weights": _factors,
     "RankedListLoss.alpha": lambda theirs: None if theirs.alpha == 1 + theirs.margin / 2 else theirs.alpha,

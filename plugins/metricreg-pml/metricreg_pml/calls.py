@@ -82,6 +82,10 @@ def _memory(pml: Any, batch: Batch) -> Arguments:
     x, labels = batch.anchors, batch.anchor_labels
     if labels is None or batch.reference_labels is None:
         raise InputError("PMLCrossBatchMemory needs labels, which it keeps along with the embeddings")
+    if x.shape[1] != pml.embedding_size:
+        raise InputError(f"CrossBatchMemory has embedding_size {pml.embedding_size}; the embeddings have {x.shape[1]}")
+    if len(batch.references) > pml.memory_size:
+        raise InputError(f"{len(batch.references)} rows do not fit in a memory_size of {pml.memory_size}")
     if is_alone(batch):
         return x, labels, _tuples(batch)
     enters = torch.arange(len(x) + len(batch.references), device=x.device) >= len(x)

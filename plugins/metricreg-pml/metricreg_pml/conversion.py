@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from metricreg import MetricregError, Pipeline, create, default_registry, validate
 from metricreg.components.component import Component
 from metricreg.components.signature import parameters_of
 from metricreg.errors import cut
-from metricreg_pml.arguments import NoCounterpartError, arguments_of, identity, reducers_of
+from metricreg_pml.arguments import NoCounterpartError, arguments_of, identity, reducers_of, shortest
 from metricreg_pml.components import RENAMED
 from metricreg_pml.differences import PMLDifferenceWarning, differences_of
 
@@ -46,6 +47,8 @@ def to_spec(theirs: Any, *, miner: Any = None, fallback: bool = False) -> Spec:
     Warns:
         PMLDifferenceWarning: where the two differ.
     """
+    if miner is not None and _kind(miner) != "miner":
+        raise NoCounterpartError(f"miner= takes a miner, and {type(miner).__name__} is none")
     if isinstance(theirs, Pipeline):
         loss, miner = theirs.loss, theirs.miner if miner is None else miner
         document = theirs.to_spec()
@@ -98,7 +101,7 @@ def _json(value: Any, spec: Callable[[Any], Spec]) -> Any:
         return [_json(each, spec) for each in value]
     if isinstance(value, Tensor) and value.requires_grad:
         raise NoCounterpartError('it learns a number, which a spec says by {"learned": 0.07} for the number')
-    return value.item() if getattr(value, "ndim", None) == 0 else value
+    return shortest(torch.as_tensor(value))[0] if getattr(value, "ndim", None) == 0 else value
 
 
 class _Writer:

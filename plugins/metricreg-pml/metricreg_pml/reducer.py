@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from pytorch_metric_learning.reducers import DivisorReducer
+from pytorch_metric_learning.reducers import ClassWeightedReducer, DivisorReducer
 from torch import Tensor, nn
 
 from metricreg import InputError, Reducer, Term
@@ -32,6 +32,8 @@ class PMLReducer(Reducer):
             raise InputError(
                 f"the term '{term.name}' states no divisor, so that {type(self).__name__} cannot reduce it"
             )
+        if isinstance(self.pml, ClassWeightedReducer) and term.labels is None:
+            raise InputError(f"{type(self).__name__} needs labels")
         if not term.count():
             return term.values.flatten()[:0].sum()
         stand_in = term.values.new_zeros(term.anchors, 1)  # for the embeddings, of which it takes the number

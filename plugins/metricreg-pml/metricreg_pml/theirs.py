@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -36,10 +37,16 @@ def constructed(theirs: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Mod
         if type(error) in (AssertionError, Exception, ValueError):
             own = any(isinstance(value, NativeLoss) for value in given.values())
             raise ValueError(
-                f"pytorch-metric-learning's {theirs.__name__} refuses this: {said_by(error)}"
+                f"pytorch-metric-learning's {theirs.__name__} refuses this: {_said(error)}"
                 + ("; a loss of metricreg's goes into the wrapper that is called so without 'pml/'" if own else "")
             ) from error
         raise
+
+
+def _said(error: Exception) -> str:
+    """What an exception says; of an assertion without words what it asserts."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return said_by(error) if str(error) or not last.line else f"{type(error).__name__}: {last.line}"
 
 
 class _NumbersOnTheCPU(TorchFunctionMode):
@@ -67,7 +74,7 @@ def called(theirs: nn.Module, x: Tensor) -> Iterator[None]:
         if isinstance(error, MetricregError | torch.cuda.OutOfMemoryError):
             raise
         name = type(theirs).__name__
-        raise InputError(f"pytorch-metric-learning's {name} cannot compute this batch: {said_by(error)}") from error
+        raise InputError(f"pytorch-metric-learning's {name} cannot compute this batch: {_said(error)}") from error
 
 
 def wide(x: Tensor) -> Tensor:

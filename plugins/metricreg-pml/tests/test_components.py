@@ -439,6 +439,17 @@ def test_wrong_arguments_are_problems(loss: Any, said: str) -> None:
             "cannot compute this batch: RuntimeError: index",
         ),
         ({"loss": spec_of("loss", "self_supervised")}, {}, "makes its own labels"),
+        (
+            {"loss": spec_of("loss", "cross_batch_memory")},
+            {"embeddings": torch.ones(16, 5)},
+            "embedding_size 6; the",
+        ),
+        (
+            {"loss": spec_of("loss", "cross_batch_memory")},
+            {"embeddings": torch.ones(25, 6), "labels": [1] * 25},
+            "25 rows do not fit",
+        ),
+        ({"loss": "contrastive", "miner": "pml/packaged_triplets"}, {}, "AssertionError: assert self.num_triplets =="),
         ({"loss": spec_of("loss", "multiple")}, {"ref_embeddings": rows(16), "ref_labels": LABELS}, "`multiple` does"),
         ({"loss": "contrastive", "miner": "pml/batch_hard"}, {"labels": None}, "needs labels"),
         ({"loss": {"name": "contrastive", "reducer": "pml/divisor"}}, {}, "states no divisor"),

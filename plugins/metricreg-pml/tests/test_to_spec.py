@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from typing import Any
 
 import metricreg_pml
+import numpy as np
 import pytest
 import torch
 from metricreg_pml import NoCounterpartError, PMLDifferenceWarning, catalogue, load_state, to_spec
@@ -379,6 +381,8 @@ def test_without_a_counterpart_the_way_out_is_said_and_taken(theirs: Any, said: 
     [
         (Mine(), "Mine is none of pytorch-metric-learning's components; derive"),
         (nn.Linear(2, 2), "none of pytorch-metric-learning's components"),
+        (pl.ContrastiveLoss, "ContrastiveLoss is a class; give an object of it"),
+        (None, "NoneType is none of pytorch-metric-learning's components"),
         (learned(), "it learns a number"),
         (pr.PerAnchorReducer(aggregation_func=lambda x, n: x.amax(1)), "aggregation_func of your own"),
     ],
@@ -392,6 +396,13 @@ def test_what_no_spec_describes_is_refused_whatever_the_fallback(theirs: Any, sa
 def test_a_miner_goes_with_a_loss() -> None:
     with pytest.raises(NoCounterpartError, match="a miner goes with a loss, and LpDistance is none"):
         to_spec(pd.LpDistance(), miner=pm.BatchHardMiner())
+    with pytest.raises(NoCounterpartError, match="miner= takes a miner, and NTXentLoss is none"):
+        to_spec(pl.NTXentLoss(), miner=pl.NTXentLoss())
+
+
+@pytest.mark.parametrize("number", [np.float32(0.3), torch.tensor(0.3), np.float64(0.3)])
+def test_numbers_of_other_types_are_written_as_numbers(number: Any) -> None:
+    assert json.dumps(to_spec(pl.NTXentLoss(number))["loss"]) == '{"name": "ntxent", "temperature": 0.3}'
 
 
 @pytest.mark.parametrize("name", NAMES)
