@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from metricreg import MetricregError, Pipeline, create, default_registry, validate
 from metricreg.components.component import Component
+from metricreg.components.resolve import holds_component
 from metricreg.components.signature import parameters_of
 from metricreg.errors import cut
 from metricreg_pml.arguments import NoCounterpartError, arguments_of, identity, reducers_of, shortest
@@ -86,6 +87,12 @@ def _own(theirs: Any) -> Component | None:
     return found if isinstance(found, Component) else None
 
 
+def _given_to(own: Component) -> dict[str, Any]:
+    """The arguments with which a component was constructed that are components, or hold some."""
+    values = own._construction[1]
+    return {key: value for key, value in values.items() if holds_component(value)}
+
+
 def _short(spec: Spec) -> Spec | str:
     """The name alone, where there are no parameters, as metricreg writes it."""
     return str(spec["name"]) if len(spec) == 1 else spec
@@ -119,8 +126,8 @@ class _Writer:
         """The spec of an object."""
         theirs = unwrapped(theirs)
         own = _own(theirs)
-        if own is not None:
-            return own.to_spec()
+        if own is not None:  # with what is in it, which may be no component of metricreg's own
+            return own.to_spec() | {key: _json(value, self.spec) for key, value in _given_to(own).items()}
         kind, name = identity(theirs)
         before = len(self.differences)
         try:

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from pytorch_metric_learning.losses import CrossBatchMemory
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricreg import InputError, Loss, Pipeline
 from metricreg_pml.arguments import VECTORS, vectors_of
+from metricreg_pml.catalogue import LIBRARY
 from metricreg_pml.conversion import unwrapped
 
 
@@ -27,18 +28,23 @@ def load_state(native: Pipeline | Loss, theirs: Any) -> None:
     Raises:
         InputError: the component does not stand for the object.
     """
-    ours: Any = native.loss if isinstance(native, Pipeline) else native
-    theirs = unwrapped(theirs.loss if isinstance(theirs, Pipeline) else theirs)
+    ours = native.loss if isinstance(native, Pipeline) else native
+    _load(ours, unwrapped(theirs.loss if isinstance(theirs, Pipeline) else theirs))
+
+
+def _load(ours: Any, theirs: Any) -> None:
     name = type(theirs).__name__
     if hasattr(type(ours), "theirs"):
         _load_exact(ours, theirs)
-        return
-    if name == "MultipleLosses":
+    elif not type(theirs).__module__.startswith(f"{LIBRARY}."):
+        _load_own(ours, theirs)
+    elif name == "MultipleLosses":
         for key, loss in theirs.losses.named_children():
-            load_state(_part(ours, "losses", name)[key], loss)
-    elif name in ("CrossBatchMemory", "SelfSupervisedLoss"):
-        load_state(_part(ours, "loss", name), theirs.loss)
-    if name == "CrossBatchMemory":
+            _load(_part(ours, "losses", name)[key], loss)
+    elif name == "SelfSupervisedLoss":
+        _load(_part(ours, "loss", name), theirs.loss)
+    elif name == "CrossBatchMemory":
+        _load(_part(ours, "loss", name), theirs.loss)
         memory = _part(ours, "memory", name)
         _copy(memory.embeddings, theirs.embedding_memory, name)
         _copy(memory.labels, theirs.label_memory, name)
@@ -50,6 +56,15 @@ def load_state(native: Pipeline | Loss, theirs: Any) -> None:
     elif name == "DynamicSoftMarginLoss":
         edges = torch.nn.functional.pad(theirs.hist_.detach(), (0, 1))  # the last one is left out there
         _copy(_part(ours, "histogram", name), edges, name)
+
+
+def _load_own(ours: Any, theirs: nn.Module) -> None:
+    """Of a component of metricreg's, in which there may be others."""
+    for name, tensor in (*theirs.named_parameters(recurse=False), *theirs.named_buffers(recurse=False)):
+        _copy(_part(ours, name, type(theirs).__name__), tensor, type(theirs).__name__)
+    for name, child in theirs.named_children():
+        if child.state_dict():
+            _load(ours.get_submodule(name), unwrapped(child))
 
 
 def _load_exact(ours: Any, theirs: Any) -> None:

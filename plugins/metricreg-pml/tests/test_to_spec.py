@@ -243,6 +243,28 @@ def test_pml_components_become_native_one_at_a_time() -> None:
     torch.testing.assert_close(third(x, LABELS), metricreg.Pipeline(first.loss)(x, LABELS))
 
 
+def test_what_is_in_native_components_becomes_native_too() -> None:
+    torch.manual_seed(0)
+    memory = {"name": "cross_batch_memory", "embedding_size": SIZE, "memory_size": 40}
+    parts = {
+        "one": {**memory, "loss": {"name": "pml/contrastive", "distance": "lp"}},
+        "two": {"name": "pml/arcface", **OWN},
+    }
+    first = metricreg.build({"loss": {"name": "multiple", "losses": parts, "miners": {"two": "pml/batch_hard"}}})
+    for step in range(3):
+        first(rows(16, step).detach().float(), LABELS)
+    spec = to_spec(first)
+    assert spec["loss"] == {
+        "name": "multiple",
+        "losses": {"one": {**memory, "loss": "contrastive"}, "two": {"name": "arcface", **OWN}},
+        "miners": {"two": "batch_hard"},
+    }
+    second = metricreg.build(spec)
+    load_state(second, first)
+    x = rows(16, 9).detach().float()
+    torch.testing.assert_close(second(x, LABELS), first(x, LABELS), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("miner", "spec"),
     [
