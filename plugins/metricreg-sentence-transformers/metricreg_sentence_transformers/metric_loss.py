@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from packaging.version import Version
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
 import metricreg
 from metricreg import InputError, MetricregError, Pipeline
+from metricreg.errors import said, said_by
 from metricreg_sentence_transformers.columns import arguments, comparisons
 from metricreg_sentence_transformers.mini_batches import embed
 from metricreg_sentence_transformers.versions import versions
@@ -112,7 +114,7 @@ class MetricLoss(nn.Module):
         try:
             spec: Any = self.pipeline.to_spec()
         except MetricregError as error:
-            spec = f"none: {metricreg.errors.said_by(error)}"
+            spec = f"none: {said_by(error)}"
         return {
             "spec": spec,
             "in_batch_negatives": self.in_batch_negatives,
@@ -142,12 +144,12 @@ class MetricLoss(nn.Module):
         """
         source = Path(folder)
         try:
-            config = json.loads((source / "loss.json").read_text(encoding="utf-8"))
+            spec = json.loads((source / "loss.json").read_text(encoding="utf-8"))["spec"]
             state = load_file(source / "loss.safetensors")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{source} is not what MetricLoss.save wrote: {error}") from error
-        if config["spec"] != self.get_config_dict()["spec"] or state.keys() != self._own_state().keys():
-            raise InputError(f"{source} holds the state of another spec: {json.dumps(config['spec'])}")
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise InputError(f"{source} does not hold what MetricLoss.save writes: {said_by(error)}") from error
+        if spec != self.get_config_dict()["spec"] or state.keys() != self._own_state().keys():
+            raise InputError(f"{source} holds the state of another spec: {said(json.dumps(spec))}")
         self.load_state_dict(state, strict=False)
 
     def _own_state(self) -> dict[str, Tensor]:

@@ -9,15 +9,20 @@ from metricreg import Distance, Loss, Match, Miner, Pipeline, Reducer, Regulariz
 
 def versions(pipeline: Pipeline) -> dict[str, str]:
     """The version of metricreg, of this distribution, and of each that a component of the pipeline comes from."""
-    registry, found = default_registry(), {}
-    named = ["metricreg", "metricreg-sentence-transformers"]
+    registry = default_registry()
+    named = {"metricreg", "metricreg-sentence-transformers"}
     for part in pipeline.modules():
         if isinstance(part, (Distance, Loss, Match, Miner, Reducer, Regularizer)):
             name = registry.name_of(part.kind, type(part))
-            named += [] if name is None else [registry.entry(part.kind, name).distribution]
-    for distribution in sorted(set(named)):
-        try:
-            found[distribution] = version(distribution)
-        except (PackageNotFoundError, ValueError):  # registered in this process, or run from a folder
-            continue
-    return found
+            if name is not None:
+                named.add(registry.entry(part.kind, name).distribution)
+    found = {distribution: _version(distribution) for distribution in sorted(named)}
+    return {distribution: known for distribution, known in found.items() if known is not None}
+
+
+def _version(distribution: str) -> str | None:
+    """None of what is registered in this process alone."""
+    try:
+        return version(distribution)
+    except (PackageNotFoundError, ValueError):
+        return None
