@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from packaging.version import Version
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
@@ -22,9 +20,6 @@ from metricreg.errors import said, said_by
 from metricreg_sentence_transformers.columns import arguments, comparisons
 from metricreg_sentence_transformers.mini_batches import embed
 from metricreg_sentence_transformers.versions import versions
-
-CLEARS_GRADIENTS = "6.2.0"
-"""From here on the trainer clears the gradients of a loss's own parameters after a step."""
 
 
 class MetricLoss(nn.Module):
@@ -63,8 +58,8 @@ class MetricLoss(nn.Module):
         super().__init__()
         if not isinstance(model, SentenceTransformer):
             raise TypeError(f"MetricLoss takes a SentenceTransformer first, then a spec; got {type(model).__name__}")
-        if mini_batch_size is not None and (isinstance(mini_batch_size, bool) or mini_batch_size < 1):
-            raise InputError(f"mini_batch_size is a number of texts, at least 1; got {mini_batch_size}")
+        if mini_batch_size is not None and (type(mini_batch_size) is not int or mini_batch_size < 1):
+            raise InputError(f"mini_batch_size is a number of texts, at least 1; got {said(mini_batch_size)}")
         self.model = model
         self.pipeline = _pipeline(spec)
         self.in_batch_negatives = in_batch_negatives
@@ -74,13 +69,6 @@ class MetricLoss(nn.Module):
             raise InputError(
                 "in_batch_negatives=False is for losses that compare texts with each other by labels or tuples; leave "
                 f"it out with {type(self.pipeline.loss).__name__}"
-            )
-        learns = next(self.pipeline.parameters(), None) is not None
-        if learns and Version(version("sentence-transformers")) < Version(CLEARS_GRADIENTS):
-            raise InputError(
-                f"{type(self.pipeline.loss).__name__} learns parameters of its own, whose gradients sentence-"
-                f"transformers clears from version {CLEARS_GRADIENTS} on: pip install "
-                f"'sentence-transformers>={CLEARS_GRADIENTS}'"
             )
 
     def forward(self, sentence_features: Iterable[Mapping[str, Any]], labels: Tensor | None = None) -> Tensor:

@@ -10,22 +10,17 @@ import pytest
 import torch
 from metricreg_sentence_transformers import MetricLoss
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch import Tensor, nn
 
 import metricreg
-
-try:
-    from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
-except ImportError:
-    from sentence_transformers.losses import MatryoshkaLoss
 
 ARCFACE = {"version": 1, "loss": {"name": "arcface", "num_classes": 3, "embedding_size": 384}}
 TEXTS = ["a cat", "two very big and very old dogs that bark at the moon", "rain", "it rains", "a car", "the end"]
 
 
 def features(encoder: SentenceTransformer, texts: list[str], **options: Any) -> dict[str, Any]:
-    preprocess = encoder.preprocess if hasattr(encoder, "preprocess") else encoder.tokenize
-    found: dict[str, Any] = preprocess(texts, **options)
+    found: dict[str, Any] = encoder.preprocess(texts, **options)
     return found
 
 
@@ -56,9 +51,9 @@ def test_what_is_no_spec_is_refused(model: SentenceTransformer, tmp_path: Path) 
         MetricLoss(model, metricreg.create("loss", "ntxent"))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="SentenceTransformer first, then a spec; got dict"):
         MetricLoss({"loss": "ntxent"}, model)  # type: ignore[arg-type]
-    for size in (0, -1, True):
+    for size in (0, -1, True, 2.5, "2"):
         with pytest.raises(metricreg.InputError, match="mini_batch_size"):
-            MetricLoss(model, {"loss": "ntxent"}, mini_batch_size=size)
+            MetricLoss(model, {"loss": "ntxent"}, mini_batch_size=size)  # type: ignore[arg-type]
 
 
 def test_the_config_names_the_distributions_of_plugins(model: SentenceTransformer) -> None:

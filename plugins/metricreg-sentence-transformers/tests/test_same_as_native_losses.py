@@ -11,12 +11,8 @@ import pytest
 import torch
 from metricreg_sentence_transformers import MetricLoss
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import losses
 from torch import Tensor, nn
-
-try:
-    from sentence_transformers.sentence_transformer import losses
-except ImportError:
-    from sentence_transformers import losses
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| `(\w+\(.*?\))` \| `(.+?)` \|$", README, re.MULTILINE))
@@ -48,8 +44,7 @@ DATA_OF = {
 
 
 def tokenized(encoder: SentenceTransformer, texts: list[str]) -> dict[str, Any]:
-    preprocess = encoder.preprocess if hasattr(encoder, "preprocess") else encoder.tokenize
-    found: dict[str, Any] = preprocess(texts)
+    found: dict[str, Any] = encoder.preprocess(texts)
     return found
 
 

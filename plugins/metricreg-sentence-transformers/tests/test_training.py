@@ -14,14 +14,10 @@ import torch
 from datasets import Dataset
 from metricreg_sentence_transformers import MetricLoss, ObjectiveCheckpoint
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from torch import nn
 
 import metricreg
-
-try:
-    from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
-except ImportError:
-    from sentence_transformers.losses import MatryoshkaLoss
 
 CLASSES = Dataset.from_dict(
     {
