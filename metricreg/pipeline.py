@@ -100,7 +100,7 @@ class Pipeline(nn.Module):
         """The unreduced values by name, made dense; the arguments are those of a call."""
         return self.loss.all_terms(self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels))
 
-    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def logits(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """Of a loss with class vectors, what it puts into its softmax, without margin: `[N, C]`.
 
         Args:
@@ -112,7 +112,7 @@ class Pipeline(nn.Module):
         """
         return self.loss.logits(embeddings, part=part)
 
-    def predict(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def predict(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """The class of the largest logit, `[N]`; the arguments are those of `logits`."""
         return self.loss.predict(embeddings, part=part)
 
@@ -124,11 +124,8 @@ class Pipeline(nn.Module):
             return batch
         if tuples is not None:
             raise InputError("this pipeline has a miner, which chooses the tuples; leave one of the two out")
-        if self.loss.compared_with in ("own labels", "paired references"):
-            raise InputError(
-                f"{type(self.loss).__name__} compares two views, and takes no miner; leave it out, or give it to a "
-                "loss inside, by `multiple`"
-            )
+        if refusal := self.loss.refusal_of_a_miner():
+            raise InputError(refusal)
         return batch.replace(selection=self.miner.selection(self.loss.with_match(batch)))
 
     def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:

@@ -239,7 +239,7 @@ class Loss(Component):
             return {}
         return {"embedding_reg_loss": penalty(self.embedding_regularizer, batch.anchors, self.embedding_reg_weight)}
 
-    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def logits(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """Of a loss with class vectors, what it puts into its softmax, without margin: `[N, C]`.
 
         Args:
@@ -260,9 +260,18 @@ class Loss(Component):
         ]
         raise InputError(f"{name} has no class vectors, and so no logits; those that have: {', '.join(having)}")
 
-    def predict(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def predict(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """The class of the largest logit, `[N]`; the arguments are those of `logits`."""
         return self.logits(embeddings, part=part).argmax(1)
+
+    def refusal_of_a_miner(self) -> str | None:
+        """Why no miner may choose its tuples; None if one may."""
+        if self.compared_with not in ("own labels", "paired references"):
+            return None
+        name = type(self).__name__
+        return (
+            f"{name} compares two views, and takes no miner; leave it out, or give it to a loss inside, by `multiple`"
+        )
 
     def all_terms(self, batch: Batch) -> dict[str, Term | Scalar]:
         """Every term of a batch, unreduced, dense; penalties included."""

@@ -108,7 +108,7 @@ class ProxyLoss(Loss):
                 f"{type(self).__name__} has embedding_size {self.embedding_size}; the embeddings have {size}"
             )
 
-    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def logits(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """What the loss puts into its softmax, without margin, `[N, C]`; of one without a softmax the similarities.
 
         Args:
@@ -117,8 +117,8 @@ class ProxyLoss(Loss):
         """
         if part is not None:
             return super().logits(embeddings, part=part)
-        with full_precision(embeddings.device.type):
-            anchors = Batch.of(embeddings).anchors
+        anchors = Batch.of(embeddings).anchors
+        with full_precision(anchors.device.type):
             self._check_size(anchors)
             return self.class_logits(Batch(anchors, self.vectors(self.proxies.to(anchors.dtype))))
 

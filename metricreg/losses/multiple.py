@@ -63,20 +63,20 @@ class MultipleLosses(WrapperLoss):
             values.append(self.weights[key] * value)
         return torch.stack(values).sum()
 
-    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def logits(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """Those of one of the losses.
 
         Args:
             embeddings: `[N, D]`.
-            part: its name, or its position as a string.
+            part: its name, or its position.
 
         Raises:
             InputError: no such loss, or one without class vectors.
         """
-        if part is None or part not in self.losses:
+        if part is None or str(part) not in self.losses:
             given = "none" if part is None else f"'{part}'"
             raise InputError(f"say which part of `multiple` is asked: one of {', '.join(self.losses)}; got {given}")
-        loss: Any = self.losses[part]
+        loss: Any = self.losses[str(part)]
         found: Tensor = loss.logits(embeddings)
         return found
 

@@ -30,12 +30,13 @@ MOST_PRODUCT = 2**19
 MOST_WORK = 2**22
 """Values that a component might make of all pairs of a batch: one for each that the largest integer counts."""
 SECONDS = 0.5
-"""How long batches are tried; if none was found until then, nothing is said."""
+"""How long batches are tried, of the processor's time; if none was found until then, nothing is said."""
 MOST_SIZES = 8
 USUAL_ROWS = (12, 1)
 ROWS = (*USUAL_ROWS, *range(2, 10))
 MOST_ROWS = 128
 LABELS_IN_SET = 3
+NEVER = "no batch satisfies this: "
 
 Path = tuple[str | int, ...]
 
@@ -48,6 +49,10 @@ def why_never(parts: dict[str, UnbuiltComponent]) -> Problem | None:
     """
     if any(part.specimen is None for part in parts.values()):
         return None
+    loss: Any = parts["loss"].specimen
+    refusal = loss.refusal_of_a_miner() if "miner" in parts else None
+    if refusal is not None:
+        return Problem("/miner", f"{NEVER}{refusal}")
     if any(True for _ in islice(unbuilt_in(parts), MOST_COMPONENTS, None)):
         return None
     held = [t for part in parts.values() for t in (*part.specimen.parameters(), *part.specimen.buffers())]  # type: ignore[union-attr]
@@ -84,7 +89,7 @@ class _Trial:
     """
 
     def __init__(self, parts: dict[str, UnbuiltComponent], longest: int) -> None:
-        self.until = time.perf_counter() + SECONDS
+        self.until = time.thread_time() + SECONDS
         self.satisfied: dict[str, Any] = {}
         self.numbers: dict[str, list[int]] = {}
         self.products: set[int] = set()
@@ -109,7 +114,7 @@ class _Trial:
         first = None
         built: dict[str, Any] = {}
         for each in self.batches() if batch is None else [batch]:
-            if time.perf_counter() > self.until:
+            if time.thread_time() > self.until:
                 self.gave_up = True
                 return None
             try:
@@ -150,7 +155,7 @@ class _Trial:
 
 
 def _message(error: BaseException) -> str:
-    return f"no batch satisfies this: {said(error) or said(type(error).__name__)}"
+    return f"{NEVER}{said(error) or said(type(error).__name__)}"
 
 
 def _optional(parts: dict[str, UnbuiltComponent]) -> list[Path]:

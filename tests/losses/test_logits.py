@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -94,6 +95,8 @@ def test_multiple_is_asked_by_part() -> None:
     x = rows(3).detach().float()
     torch.testing.assert_close(objective.logits(x, part="classes"), objective.loss.losses["classes"].logits(x))
     assert objective.predict(x, part="classes").shape == (3,)
+    in_a_list = metricreg.build({"loss": {"name": "multiple", "losses": list(parts.values())}})
+    torch.testing.assert_close(in_a_list.logits(x, part=0), in_a_list.logits(x, part="0"))
     for part in (None, "other"):
         with pytest.raises(InputError, match="classes, pairs"):
             objective.logits(x, part=part)
@@ -104,3 +107,10 @@ def test_multiple_is_asked_by_part() -> None:
 def test_embeddings_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="embedding_size 5"):
         loss_of("proxy_nca").logits(rows(3)[:, :4])
+
+
+@pytest.mark.parametrize("given", [[[1.0, 2.0]], np.ones((2, SIZE)), None])
+def test_what_is_no_tensor_is_refused(given: Any) -> None:
+    objective = metricreg.build({"loss": {"name": "arcface", "num_classes": CLASSES, "embedding_size": SIZE}})
+    with pytest.raises(InputError, match="embeddings must be a torch tensor"):
+        objective.logits(given)

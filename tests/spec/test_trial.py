@@ -20,6 +20,22 @@ NEVER: dict[str, tuple[dict[str, Any], str, str]] = {
         "/miner",
         "",
     ),
+    "a miner beside two views of a loss": (
+        {"loss": {"name": "self_supervised", "loss": "ntxent"}, "miner": "multi_similarity"},
+        "/miner",
+        "SelfSupervisedLoss compares two views, and takes no miner",
+    ),
+    "a miner beside two views of a memory": (
+        {
+            "loss": {
+                "name": "self_supervised",
+                "loss": {"name": "cross_batch_memory", "embedding_size": 4, "memory_size": 32, "loss": "fast_ap"},
+            },
+            "miner": "uniform_histogram",
+        },
+        "/miner",
+        "takes no miner",
+    ),
     "a miner beside vicreg": ({"loss": "vicreg", "miner": "multi_similarity"}, "/miner", ""),
     "a miner beside barlow_twins": ({"loss": "barlow_twins", "miner": "multi_similarity"}, "/miner", ""),
     "a divisor that is not there": (
