@@ -192,8 +192,10 @@ class _Describer:
                 )
         if self.defaults:
             fields = parameters_model(cls).model_fields
-            values = {name: field.default for name, field in fields.items()} | values
-            values |= {k: v for k, v in effective.items() if k in fields and values[k] is None}
+            values = {
+                name: f.default for name, f in fields.items() if f.is_required() or _stays(cls, name, f.default)
+            } | values
+            values |= {k: v for k, v in effective.items() if k in fields and values.get(k) is None}
         return {"name": name} | {key: self.value(value, (*path, key)) for key, value in values.items()}
 
     def value(self, value: Any, path: tuple[str | int, ...]) -> Any:
@@ -205,6 +207,13 @@ class _Describer:
         if isinstance(value, list | tuple):
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
         return value.value if isinstance(value, enum.Enum) else value
+
+
+def _stays(cls: type[Declared], name: str, default: Any) -> bool:
+    """Whether a default, which no validator has seen, is the same once it is given."""
+    model = parameters_model(cls)
+    given = model.__pydantic_validator__.validate_assignment(model.model_construct(), name, default)
+    return bool(getattr(given, name) == default)
 
 
 def specs_of(parts: Mapping[str, Component], registry: Registry | None, defaults: bool) -> dict[str, Any]:

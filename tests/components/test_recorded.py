@@ -49,3 +49,13 @@ def test_what_becomes_a_tensor_is_recorded_as_the_list_that_it_was() -> None:
     registry = Registry()
     register(Weighted, registry=registry)
     assert Weighted([1.0, 2.0]).to_spec(registry=registry) == {"name": "local/weighted", "weights": [1.0, 2.0]}
+
+
+def test_a_default_that_its_validator_would_transform_is_left_out_of_all_defaults() -> None:
+    registry = Registry()
+    register(Turned, registry=registry)
+    spec = Turned().to_spec(defaults=True, registry=registry)
+    assert "angle" not in spec
+    given = {name: value for name, value in spec.items() if name != "name"}
+    assert create("distance", "local/turned", registry=registry, **given).angle == Turned().angle == 0.5
+    assert Turned(angle=90.0).to_spec(defaults=True, registry=registry)["angle"] == 90.0
