@@ -26,7 +26,6 @@ def make(folder: Path, *kinds: str) -> Path:
 def install(project: Path, site: Path) -> None:
     """Install a project into a folder, from what is here: nothing is downloaded."""
     pytest.importorskip("hatchling")
-    pytest.importorskip("metricreg.testing")
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index"]
     run([*command, "--target", str(site), str(project)], project)
 
