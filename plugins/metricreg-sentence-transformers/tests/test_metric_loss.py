@@ -10,7 +10,7 @@ import pytest
 import torch
 from metricreg_sentence_transformers import MetricLoss
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, MatryoshkaLoss
 from torch import Tensor, nn
 
 import metricreg
@@ -167,8 +167,9 @@ def test_a_prompt_that_pooling_leaves_out_is_left_out_once(encoder: SentenceTran
 def test_mini_batches_say_where_they_do_not_work(encoder: SentenceTransformer, model: SentenceTransformer) -> None:
     loss = MetricLoss(encoder, {"loss": "ntxent"}, mini_batch_size=2)
     columns = [features(encoder, TEXTS), features(encoder, TEXTS[::-1])]
-    with pytest.raises(metricreg.MetricregError, match="MatryoshkaLoss"):
-        MatryoshkaLoss(encoder, loss, [384, 64])(columns, None).backward()
+    for around in (MatryoshkaLoss(encoder, loss, [384, 64]), AdaptiveLayerLoss(encoder, loss)):
+        with pytest.raises(metricreg.InputError, match="mini_batch_size cannot be in MatryoshkaLoss"):
+            around(columns, None)
     flat = [{"input_ids": torch.arange(9), "offsets": torch.tensor([0, 4])}] * 2
     with pytest.raises(metricreg.InputError, match=r"a row a text; this model has input_ids \[9\], offsets \[2\]"):
         MetricLoss(model, {"loss": "ntxent"}, mini_batch_size=2)(flat)
