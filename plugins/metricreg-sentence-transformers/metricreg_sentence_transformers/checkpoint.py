@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,11 @@ class ObjectiveCheckpoint(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Write it to the checkpoint of this step."""
-        if state.is_world_process_zero:
-            self.loss.save(self._of_step(args, state))
+        folder = self._of_step(args, state)
+        if not folder.parent.is_dir():
+            warnings.warn(f"there is no checkpoint {folder.parent} to save a MetricLoss with", stacklevel=2)
+        elif state.is_world_process_zero:
+            self.loss.save(folder)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Take it from the checkpoint that training is resumed from."""

@@ -42,6 +42,8 @@ def arguments(
         raise InputError("the dataset has no column of texts")
     if len(columns) == 1:
         return _texts(comparisons(pipeline), columns[0], labels)
+    if pipeline.miner is not None and (labels is not None or not in_batch_negatives):
+        raise InputError("the rows of this dataset say which texts are compared, and a miner would too; leave it out")
     if labels is not None:
         return _judged_pairs(comparisons(pipeline), columns, labels)
     return _related_texts(comparisons(pipeline), columns, in_batch_negatives, first)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from metricreg import InputError, MetricregError
+from metricreg import InputError
 
 
 def embed(model: nn.Module, features: Mapping[str, Any], size: int | None) -> Tensor:
@@ -23,31 +23,30 @@ def embed(model: nn.Module, features: Mapping[str, Any], size: int | None) -> Te
             that it is never kept of more; None is all at once.
 
     Raises:
-        InputError: a model whose features are not a row a text, or that is wrapped for several processes.
+        InputError: a model whose features are not a row a text, or that is wrapped for several processes or by a loss.
     """
     if size is None:
         return _embedded(model, features)
     if isinstance(model, DistributedDataParallel):
         raise InputError("mini_batch_size is for one process; leave it out where the trainer has several")
+    if type(model.forward).__module__.startswith("sentence_transformers."):
+        raise InputError(
+            "mini_batch_size cannot be in MatryoshkaLoss, AdaptiveLayerLoss or another loss that exchanges the model's "
+            "forward, which is called again in the backward pass; leave it out there"
+        )
     parts = list(_parts(features, size))
     if not torch.is_grad_enabled():
         return torch.cat([_embedded(model, part) for part in parts])
-    forward = model.forward
-    return torch.cat([checkpoint(_embedded_by, model, forward, part, use_reentrant=False) for part in parts])
+    return torch.cat([checkpoint(_embedded_copy, model, part, use_reentrant=False) for part in parts])
 
 
-def _embedded_by(model: nn.Module, forward: Any, features: Mapping[str, Any]) -> Tensor:
-    if model.forward != forward:
-        raise MetricregError(
-            "the model's forward was another in the forward pass: losses around this one, such as MatryoshkaLoss and "
-            "AdaptiveLayerLoss, exchange it. Leave mini_batch_size out there"
-        )
-    copied = {key: value.clone() if isinstance(value, Tensor) else value for key, value in features.items()}
-    return _embedded(model, copied)  # a copy, as pooling may write to the attention mask
+def _embedded_copy(model: nn.Module, features: Mapping[str, Any]) -> Tensor:
+    """Of a copy: pooling may write to the attention mask, and the features are needed again in the backward pass."""
+    return _embedded(model, {key: v.clone() if isinstance(v, Tensor) else v for key, v in features.items()})
 
 
 def _embedded(model: nn.Module, features: Mapping[str, Any]) -> Tensor:
-    embeddings: Tensor = model(dict(features))["sentence_embedding"]
+    embeddings: Tensor = model(features)["sentence_embedding"]
     return embeddings
 
 

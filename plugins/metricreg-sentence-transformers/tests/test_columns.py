@@ -153,6 +153,15 @@ def test_what_does_not_fit_is_said(
         MetricLoss(model, {"loss": spec}).compute_loss_from_embeddings(columns(count), labels)
 
 
+@pytest.mark.parametrize(("count", "labels"), [(2, torch.ones(B)), (3, None)])
+def test_a_miner_has_nothing_to_choose_in_rows_that_stand_alone(
+    count: int, labels: Tensor | None, model: SentenceTransformer
+) -> None:
+    loss = MetricLoss(model, {"loss": "triplet_margin", "miner": "batch_hard"}, in_batch_negatives=False)
+    with pytest.raises(metricreg.InputError, match="a miner would too; leave it out"):
+        loss.compute_loss_from_embeddings(columns(count), labels)
+
+
 def test_rows_without_negatives_cannot_leave_those_of_the_batch_out(model: SentenceTransformer) -> None:
     loss = MetricLoss(model, {"loss": "triplet_margin"}, in_batch_negatives=False)
     with pytest.raises(metricreg.InputError, match="needs a third column"):

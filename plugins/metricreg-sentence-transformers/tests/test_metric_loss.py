@@ -10,10 +10,12 @@ import pytest
 import torch
 from metricreg_sentence_transformers import MetricLoss
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, MatryoshkaLoss
 from torch import Tensor, nn
 
 import metricreg
+from metricreg.registry.entry_points import load_entry_points
+from metricreg.registry.registry import Entry
 
 ARCFACE = {"version": 1, "loss": {"name": "arcface", "num_classes": 3, "embedding_size": 384}}
 TEXTS = ["a cat", "two very big and very old dogs that bark at the moon", "rain", "it rains", "a car", "the end"]
@@ -56,11 +58,35 @@ def test_what_is_no_spec_is_refused(model: SentenceTransformer, tmp_path: Path) 
             MetricLoss(model, {"loss": "ntxent"}, mini_batch_size=size)  # type: ignore[arg-type]
 
 
-def test_the_config_names_the_distributions_of_plugins(model: SentenceTransformer) -> None:
+def test_the_config_is_plain_data(model: SentenceTransformer) -> None:
     config = MetricLoss(model, {"loss": "ntxent"}, in_batch_negatives=False).get_config_dict()
     assert json.loads(json.dumps(config)) == config
     assert config["spec"] == {"version": 1, "loss": "ntxent"}
     assert config["in_batch_negatives"] is False
+    assert set(config["versions"]) == {"metricreg", "metricreg-sentence-transformers"}
+
+
+class Local(metricreg.losses.NTXentLoss):
+    """Registered under a name of its own."""
+
+
+def test_the_config_has_the_versions_of_the_plugins_in_use(
+    model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = metricreg.Registry(load_entry_points)
+    monkeypatch.setattr("metricreg.registry.registry._default", registry)
+    registry.add(Entry("loss", "acme/local", Local, "pytest"), Entry("reducer", "acme/unused", Local, "pluggy"))
+    config = MetricLoss(model, {"loss": {"name": "multiple", "losses": ["acme/local"]}}).get_config_dict()
+    assert config["spec"]["loss"]["losses"] == ["acme/local"]
+    assert config["versions"]["pytest"] == pytest.__version__
+    assert "pluggy" not in config["versions"]
+
+
+def test_a_loss_of_this_process_has_no_version(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.registry.registry._default", metricreg.Registry(load_entry_points))
+    metricreg.register(Local)
+    config = MetricLoss(model, {"loss": "local/local"}).get_config_dict()
+    assert config["spec"]["loss"] == "local/local"
     assert set(config["versions"]) == {"metricreg", "metricreg-sentence-transformers"}
 
 
@@ -167,8 +193,9 @@ def test_a_prompt_that_pooling_leaves_out_is_left_out_once(encoder: SentenceTran
 def test_mini_batches_say_where_they_do_not_work(encoder: SentenceTransformer, model: SentenceTransformer) -> None:
     loss = MetricLoss(encoder, {"loss": "ntxent"}, mini_batch_size=2)
     columns = [features(encoder, TEXTS), features(encoder, TEXTS[::-1])]
-    with pytest.raises(metricreg.MetricregError, match="MatryoshkaLoss"):
-        MatryoshkaLoss(encoder, loss, [384, 64])(columns, None).backward()
+    for around in (MatryoshkaLoss(encoder, loss, [384, 64]), AdaptiveLayerLoss(encoder, loss)):
+        with pytest.raises(metricreg.InputError, match="mini_batch_size cannot be in MatryoshkaLoss"):
+            around(columns, None)
     flat = [{"input_ids": torch.arange(9), "offsets": torch.tensor([0, 4])}] * 2
     with pytest.raises(metricreg.InputError, match=r"a row a text; this model has input_ids \[9\], offsets \[2\]"):
         MetricLoss(model, {"loss": "ntxent"}, mini_batch_size=2)(flat)

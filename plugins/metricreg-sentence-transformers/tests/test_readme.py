@@ -34,7 +34,6 @@ def _elsewhere(shipped: SentenceTransformer, tmp_path: Path, monkeypatch: pytest
     (tmp_path / "loss.json").write_text('{"loss": {"name": "ntxent", "temperature": 0.05}}', encoding="utf-8")
 
 
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument")
 def test_the_readmes_example_improves_retrieval_as_it_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     first, second = python_blocks(HERE / "README.md")
     said = re.findall(r"^(?:before|after): ([\d.]+)$", (HERE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -48,7 +47,6 @@ def test_the_readmes_example_improves_retrieval_as_it_says(capsys: pytest.Captur
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason="the documentation is not here")
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument")
 def test_the_page_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {}
     for block in python_blocks(PAGE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ import torch
 from datasets import Dataset
 from metricreg_sentence_transformers import MetricLoss, ObjectiveCheckpoint
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import (
+    AdaptiveLayerLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
 from torch import nn
 
 import metricreg
@@ -34,6 +39,7 @@ PAIRS = Dataset.from_dict(
 TRIPLETS = PAIRS.add_column("negative", ["a rat", "a wolf", "the sun", "a boat", "a salad", "a flower"])
 JUDGED = PAIRS.add_column("label", [1, 1, 0, 1, 0, 0])
 ARCFACE = {"loss": {"name": "arcface", "num_classes": 3, "embedding_size": 384}}
+MATRYOSHKA = partial(MatryoshkaLoss, matryoshka_dims=[384, 64])
 LEARNED = {"loss": {"name": "ntxent", "temperature": {"learned": 0.07}}}
 
 
@@ -177,13 +183,39 @@ def test_prompts_reach_the_encoder(encoder: SentenceTransformer, tmp_path: Path)
     assert lengths["prompted"][1] == lengths["plain"][1]
 
 
-@pytest.mark.parametrize(("data", "spec"), [(PAIRS, {"loss": "ntxent"}), (CLASSES, {"loss": "supcon"})])
-def test_matryoshka_takes_it(data: Dataset, spec: Any, encoder: SentenceTransformer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("around", "data", "spec"),
+    [(MATRYOSHKA, PAIRS, {"loss": "ntxent"}), (AdaptiveLayerLoss, CLASSES, {"loss": "supcon"})],
+)
+def test_losses_around_losses_take_it(
+    around: Any, data: Dataset, spec: Any, encoder: SentenceTransformer, tmp_path: Path
+) -> None:
     before = weights(encoder)
-    loss = MatryoshkaLoss(encoder, MetricLoss(encoder, spec), [384, 64])
+    loss = around(encoder, MetricLoss(encoder, spec))
     done = trainer(encoder, loss, data, tmp_path, per_device_train_batch_size=6).train()
     assert done.training_loss > 0
     assert changed(encoder, before)
+
+
+def test_a_loss_in_matryoshka_is_the_native_loss_there(encoder: SentenceTransformer) -> None:
+    encoder.eval()
+    columns = [encoder.preprocess(PAIRS[name][:]) for name in ("anchor", "positive")]
+    ours = MetricLoss(encoder, {"loss": {"name": "ntxent", "temperature": 0.05}})
+    for around in (
+        partial(MatryoshkaLoss, matryoshka_dims=[384, 64]),
+        partial(AdaptiveLayerLoss, n_layers_per_step=-1),
+    ):
+        values = [around(encoder, loss)(columns, None) for loss in (ours, MultipleNegativesRankingLoss(encoder))]
+        torch.testing.assert_close(*values)
+
+
+@pytest.mark.parametrize(("sampler", "data"), [("group_by_label", CLASSES), ("no_duplicates", PAIRS)])
+def test_the_batch_samplers_of_the_readme(
+    sampler: str, data: Dataset, encoder: SentenceTransformer, tmp_path: Path
+) -> None:
+    loss = MetricLoss(encoder, {"loss": "multi_similarity"})
+    run = trainer(encoder, loss, data, tmp_path, per_device_train_batch_size=6, batch_sampler=sampler)
+    assert run.train().training_loss > 0
 
 
 def test_a_new_model_for_each_run_is_put_into_the_loss(shipped: SentenceTransformer, tmp_path: Path) -> None:
@@ -220,13 +252,11 @@ def run_in_parts(
     return loss
 
 
-def test_training_is_resumed_with_what_the_loss_had_learned(shipped: SentenceTransformer, tmp_path: Path) -> None:
-    def encoder() -> SentenceTransformer:
-        return without_dropout(copy.deepcopy(shipped))
-
-    whole = run_in_parts(encoder(), tmp_path / "whole", 4, False, ARCFACE)
-    run_in_parts(encoder(), tmp_path / "parts", 2, False, ARCFACE)
-    resumed = run_in_parts(encoder(), tmp_path / "parts", 4, True, ARCFACE)
+def test_training_is_resumed_with_what_the_loss_had_learned(encoder: SentenceTransformer, tmp_path: Path) -> None:
+    first, second, third = (without_dropout(copy.deepcopy(encoder)) for _ in range(3))
+    whole = run_in_parts(first, tmp_path / "whole", 4, False, ARCFACE)
+    run_in_parts(second, tmp_path / "parts", 2, False, ARCFACE)
+    resumed = run_in_parts(third, tmp_path / "parts", 4, True, ARCFACE)
     torch.testing.assert_close(resumed.pipeline.loss.proxies, whole.pipeline.loss.proxies)
 
 
