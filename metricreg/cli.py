@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
@@ -19,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metricreg.bench.command import bench
-from metricreg.errors import MetricregError, PluginWarning, Problem, SpecError, cut
+from metricreg.errors import MetricregError, PluginWarning, Problem, RenamedWarning, SpecError, cut
 from metricreg.explanation.command import explain
 from metricreg.registry import KINDS, default_registry
 
@@ -62,7 +64,7 @@ def _errors(left_out: bool = True) -> Iterator[None]:
         show = warnings.showwarning
 
         def line(message: Any, category: Any, *rest: Any, **more: Any) -> None:
-            if category is PluginWarning:
+            if category in (PluginWarning, RenamedWarning):
                 Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{escape(str(message))}[/yellow]")
             else:
                 show(message, category, *rest, **more)
@@ -108,6 +110,7 @@ def _kind_of(name: str) -> tuple[str, str]:
     if kind in KINDS:
         raise SpecError(f"which {kind}? metricreg describe {kind} NAME; metricreg list {kind} lists them", "")
     having = [kind for kind in KINDS if name in registry.names(kind)]
+    having = having or [kind for kind in KINDS if registry.now_called(kind, name)]
     if len(having) == 1:
         return having[0], name
     if having:
@@ -161,6 +164,9 @@ def describe(
                 table.add_row(p.name, escape(p.type), escape(p.default), escape(p.text))
             console.print(table)
         console.print("\n[bold]In a spec[/bold]  " + escape(json.dumps(found.example)))
+        formers = [*found.former_names, *(f"{f} ({p.name})" for p in found.parameters for f in p.former_names)]
+        if formers:
+            console.print("[bold]Formerly[/bold]   " + escape(", ".join(formers)))
 
 
 @app.command()
@@ -170,31 +176,35 @@ def validate(
 ) -> None:
     """Check specs, and list every problem with its JSON pointer. Exits with 1 if there is any."""
     with _errors():
-        from metricreg.spec.document import load
+        from metricreg.components.renamed import Renaming
+        from metricreg.spec.document import load, spec_in
         from metricreg.spec.spec import validate as check
 
         found: dict[str, list[Problem]] = {}
         notes: dict[str, list[Problem]] = {}
+        renamed: dict[str, list[Renaming]] = {}
         for file in files:
             try:
                 document = load(file)
-                inside = "/pipeline" if "pipeline" in document and "loss" not in document else ""
+                spec, inside = spec_in(document)
                 if inside:
                     from metricreg.training.experiment import Experiment
 
                     Experiment.parse(document)
-                report = check(document["pipeline"] if inside else document)
+                report = check(spec)
             except SpecError as error:
                 found[str(file)] = list(error.problems)
                 continue
             found[str(file)] = list(report.problems)
             notes[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.unchecked]
+            renamed[str(file)] = [replace(each, pointer=inside + each.pointer) for each in report.renamed]
     if as_json:
         _dump(
             {
                 file: {
                     "problems": [vars(problem) for problem in problems],
                     "unchecked": [vars(note) for note in notes.get(file, [])],
+                    "renamed": [vars(each) for each in renamed.get(file, [])],
                 }
                 for file, problems in found.items()
             }
@@ -204,8 +214,10 @@ def validate(
             typer.echo(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
             for problem in problems:
                 typer.echo(f"  {problem}")
-            for note in notes.get(name, []):
+            for note in (*notes.get(name, []), *renamed.get(name, [])):
                 typer.echo(f"  note: {note}")
+            if renamed.get(name):
+                typer.echo(f"  note: metricreg migrate {shlex.quote(name)} writes the names of now")
     if any(found.values()):
         raise typer.Exit(1)
 

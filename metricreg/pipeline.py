@@ -12,6 +12,7 @@ from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
+from metricreg.components.renamed import warn_renamed
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
 from metricreg.nothing_to_learn import Watch
@@ -168,7 +169,8 @@ def build(spec: Any, *, registry: Registry | None = None, strict: bool | None = 
     registry = default_registry() if registry is None else registry
     if strict:
         require_plugins(registry)
-    parsed, _ = parse(spec, registry)
+    parsed, report = parse(spec, registry)
+    warn_renamed(report.renamed, stacklevel=2)
     unbuilt: Any = parsed
     miner = None if unbuilt.miner is None else unbuilt.miner.construct(("miner",))
     execution = None if parsed.execution is None else parsed.execution.execution()

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
-from pydantic import BaseModel, ValidationError, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch.overrides import TorchFunctionMode
 
-from metricreg.components.signature import parameters_model
+from metricreg.components.signature import former_parameters, parameters_model
 from metricreg.components.type_hints import Declared
 from metricreg.components.validation_errors import pointer
 from metricreg.errors import Problem, RegistrationError, SpecError, cut
 from metricreg.registry import Registry
+from metricreg.registry.former_names import NowCalled
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
@@ -53,7 +54,9 @@ class UnbuiltComponent:
     Args:
         cls: its class.
         values: its arguments, with unbuilt ones for the components among them.
-        given: its arguments as the spec has them.
+        given: its arguments as the spec has them, by their names of now.
+        written: for parameters that the spec has by a former name, that name.
+        former_name: the name that the spec has for it, if that is a former one.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
     """
@@ -61,6 +64,8 @@ class UnbuiltComponent:
     cls: type[Declared]
     values: dict[str, Any]
     given: Mapping[str, Any]
+    written: Mapping[str, str] = field(default_factory=dict)
+    former_name: str | None = None
     specimen: Declared | None = None
     unchecked: str | None = None
 
@@ -88,7 +93,7 @@ class UnbuiltComponent:
         Raises:
             SpecError: an `__init__` raised; the problem is located and has the exception as its cause.
         """
-        values = _filled(self.values, path)
+        values = {key: _filled(value, (*path, self.written.get(key, key))) for key, value in self.values.items()}
         try:
             return construct(self.cls, values, self.given)
         except Exception as error:
@@ -116,7 +121,7 @@ def unbuilt_in(
     """The components in a value and in those components, with their paths in the document."""
     if isinstance(value, UnbuiltComponent):
         yield value, path
-        value = value.values
+        value = {value.written.get(key, key): item for key, item in value.values.items()}
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
@@ -182,10 +187,14 @@ def _unbuilt(
     context.components += 1
     if context.components > MAX_COMPONENTS:
         raise _custom("component_limit", f"a spec names at most {MAX_COMPONENTS:,} components")
-    if name not in registry.names(cls.kind):
-        message = registry.explain_unknown(cls.kind, name, context.requires)
-        raise _custom("component_unknown", message, registry.failure(name))
+    former_name = None
     try:
+        if name not in registry.names(cls.kind):
+            now = registry.now_called(cls.kind, name)
+            if now is None:
+                message = registry.explain_unknown(cls.kind, name, context.requires)
+                raise _custom("component_unknown", message, registry.failure(name))
+            name, former_name = now.name, name
         found: type[Declared] = registry.get(cls.kind, name)
     except RegistrationError as error:
         raise _custom("component_refused", str(error), error) from error
@@ -193,7 +202,7 @@ def _unbuilt(
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
     try:
-        unbuilt = UnbuiltComponent(found, validated(parameters_model(found), parameters, context), parameters)
+        unbuilt = checked(found, parameters, context, former_name)
     except ValidationError:
         raise
     except Exception as error:  # a validator in a hint may raise anything
@@ -221,10 +230,42 @@ def cause_of(error: ValidationError) -> BaseException | None:
 # -- construction ---------------------------------------------------------------------------------------------------
 
 
-def validated(model: type[BaseModel], given: Mapping[str, Any], context: Resolution | None) -> dict[str, Any]:
-    """The arguments given, as the model of the parameters makes them; raises pydantic's ValidationError."""
+def checked(
+    cls: type[Declared], given: Mapping[str, Any], context: Resolution | None, former_name: str | None = None
+) -> UnbuiltComponent:
+    """A component with the arguments given, as the model of its parameters makes them.
+
+    Args:
+        cls: its class.
+        given: its arguments, of which some may have a former name.
+        context: in which names are resolved; None where components are given as instances.
+        former_name: the name by which the spec has it, if that is a former one.
+
+    Raises:
+        ValidationError: pydantic's, located in `given`.
+    """
+    model, formers = parameters_model(cls), former_parameters(cls)
+    written = {formers[name].name: name for name in given if name in formers}
+    named = {formers[name].name if name in formers else name: value for name, value in given.items()}
+    if len(named) < len(given):
+        raise ValidationError.from_exception_data(cls.__name__, _twice(given, formers, written))
     parameters = model.__pydantic_validator__.validate_python(dict(given), context=context)
-    return {name: getattr(parameters, name) for name in given}
+    values = {name: getattr(parameters, name) for name in named}
+    return UnbuiltComponent(cls, values, named, written, former_name)
+
+
+def _twice(
+    given: Mapping[str, Any], formers: Mapping[str, NowCalled], written: Mapping[str, str]
+) -> list[InitErrorDetails]:
+    """A line for each argument that is given by another name too."""
+    lines = []
+    for name in given:
+        now = formers[name].name if name in formers else name
+        other = now if now in given else written.get(now, name)
+        if name in formers and other != name:
+            message = f"'{name}' is called '{now}' now, and '{other}' is given too; give '{now}' alone"
+            lines.append(InitErrorDetails(type=_custom("renamed_twice", message), loc=(name,), input=given[name]))
+    return lines
 
 
 def construct(cls: type[D], values: dict[str, Any], given: Mapping[str, Any]) -> D:

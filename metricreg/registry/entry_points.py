@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from metricreg.errors import PluginError, PluginWarning
 from metricreg.registry import hookspecs
+from metricreg.registry.former_names import check_former_names, check_one_name_each
 from metricreg.registry.registry import (
     KINDS,
     LOCAL_NAMESPACE,
@@ -241,6 +242,8 @@ def _ask(source: _Source) -> list[Entry]:
             f"it registers nothing: none of {', '.join(hookspecs.HOOKS.values())}, marked with @metricreg.hookimpl, "
             "returned a component"
         )
+    check_one_name_each(entries)
+    check_former_names(entries)
     return entries
 
 

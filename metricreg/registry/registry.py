@@ -9,11 +9,19 @@ import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import RegistrationError, SpecError, cut
+from metricreg.registry.former_names import (
+    NowCalled,
+    all_former_names,
+    beside,
+    check_former_names,
+    check_one_name_each,
+    claimed_twice,
+)
 from metricreg.registry.other_names import name_here
 
 if TYPE_CHECKING:
@@ -69,6 +77,7 @@ class Registry:
     _resolved: dict[tuple[str, str], type] = field(default_factory=dict, init=False, repr=False)
     _names: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
     _reports: list[PluginReport] = field(default_factory=list, init=False, repr=False)
+    _former: dict[tuple[str, str], dict[str, list[NowCalled]]] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
     def _load(self) -> None:
@@ -115,6 +124,7 @@ class Registry:
             del self._names[entry.kind][taken.path]
         self._entries[key] = entry
         self._resolved.pop(key, None)
+        self._former.clear()
         self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -147,8 +157,38 @@ class Registry:
             if check is None:
                 raise RegistrationError(f"{kind} '{name}' is {import_path(cls)}, which is not a metricreg component")
             check(kind)
+            self._check_names(entry, cls)
             self._resolved[kind, name] = cls
         return cls
+
+    def _check_names(self, entry: Entry, cls: type) -> None:
+        """Refuse what `load` refuses of classes that are there, of one that a path led to."""
+        others = [e for e in beside(self, entry.kind, entry.name) if e.name != entry.name]
+        imported = replace(entry, target=cls)
+        check_former_names([imported, *others])
+        if not entry.name.startswith(LOCAL_NAMESPACE + "/"):
+            check_one_name_each([e for e in (*others, imported) if e.path == imported.path])
+
+    def current_name(self, kind: str, name: str) -> str:
+        """The name itself, or what a component with this former name is called now; see `now_called`."""
+        now = None if name in self.names(kind) else self.now_called(kind, name)
+        return name if now is None else now.name
+
+    def now_called(self, kind: str, name: str) -> NowCalled | None:
+        """What a component with a former name is called now; None if no class says that it had this name.
+
+        Imports the components of the kind in the namespace, for they say what they were called.
+
+        Raises:
+            RegistrationError: two of them say that they had it.
+        """
+        key = (kind, name.rpartition("/")[0])
+        if key not in self._former:
+            self._former[key] = all_former_names(self, kind, name)
+        found = self._former[key].get(name, [])
+        if len(found) > 1:
+            raise claimed_twice(kind, name, found[0].name, found[1].name)
+        return found[0] if found else None
 
     def name_of(self, kind: str, cls: type) -> str | None:
         """The name a class is registered under, or None."""
@@ -205,6 +245,9 @@ class Registry:
             close = difflib.get_close_matches(namespace, installed, 1, 0.7)
             mend = f"did you mean '{close[0]}'? If not, {install}" if close else install
             return f"{unknown}: no installed plugin has the namespace '{cut(namespace)}'; {mend}"
+        now = self.now_called(kind, name)
+        if now is not None:
+            return f"{unknown}; it is called '{now.name}' now"
         return f"{unknown}; {_suggest(kind, name, known, self)}"
 
 

@@ -115,6 +115,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _object(text, reader, f"cannot read {file}")
 
 
+def spec_in(document: dict[str, Any]) -> tuple[Any, str]:
+    """The spec in a document, and a JSON pointer to it: an experiment has it in `pipeline`."""
+    inside = "pipeline" in document and "loss" not in document
+    return (document["pipeline"], "/pipeline") if inside else (document, "")
+
+
 def is_written(text: str) -> bool:
     """Whether a text is a spec itself, as JSON, and no name or path."""
     return text.lstrip().startswith("{")

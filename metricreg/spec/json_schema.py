@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 from metricreg.components.component import KIND_MARK
-from metricreg.components.signature import parameter_docs, parameters_model, summary
+from metricreg.components.signature import former_parameters, parameter_docs, parameters_model, summary
+from metricreg.components.type_hints import Declared
 from metricreg.registry import KINDS, Entry, Registry, default_registry
+from metricreg.registry.former_names import names_of
 from metricreg.spec.spec import PipelineSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,7 +30,7 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     for kind in KINDS:
         entries = [entry for entry in registry if entry.kind == kind]
         loaded = {entry.name: found for entry in entries if (found := _definition(registry, entry, definitions))}
-        definitions[kind] = _kind(kind, loaded)
+        definitions[kind] = _kind(kind, loaded, {name: names_of(registry, kind, name)[1:] for name in loaded})
         definitions |= {_key(kind, name): definition for name, definition in loaded.items()}
     return {"$schema": DIALECT, "title": "metricreg pipeline", **schema, "$defs": definitions}
 
@@ -37,14 +39,18 @@ def _key(kind: str, name: str) -> str:
     return f"{kind}.{name.replace('/', '.')}"  # a slash would have to be escaped in every reference
 
 
-def _kind(kind: str, components: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    simple = [name for name, definition in components.items() if definition["required"] == ["name"]]
+def _kind(kind: str, components: dict[str, dict[str, Any]], former: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    simple = [name for name, definition in components.items() if _is_simple(definition)]
     names = [
         {"const": name, "description": definition.get("description", "")} for name, definition in components.items()
     ]
+    names += [_deprecated({"const": old}, name) for name, olds in former.items() for old in olds]
     rules = [
         {
-            "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
+            "if": {
+                "properties": {"name": {"enum": [name, *former[name]]} if former[name] else {"const": name}},
+                "required": ["name"],
+            },
             "then": {"$ref": TEMPLATE.format(model=_key(kind, name))},
         }
         for name in components
@@ -53,6 +59,7 @@ def _kind(kind: str, components: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "title": kind,
         "oneOf": [
             {"enum": simple} if simple else False,
+            *(_deprecated({"const": old}, name) for name in simple for old in former[name]),
             {
                 "type": "object",
                 "required": ["name"],
@@ -73,18 +80,49 @@ def _definition(registry: Registry, entry: Entry, definitions: dict[str, Any]) -
     own = {name: _moved(d, {}, prefix) for name, d in schema.pop("$defs", {}).items()}
     definitions |= {f"{prefix}.{name}": definition for name, definition in own.items()}
     docs = parameter_docs(cls)
-    properties: dict[str, Any] = {"name": {"const": entry.name}}
+    names = names_of(registry, entry.kind, entry.name)
+    properties: dict[str, Any] = {"name": {"enum": list(names)} if names[1:] else {"const": entry.name}}
     for name, parameter in schema.get("properties", {}).items():
         described = _moved(parameter, own, prefix) | ({"description": docs[name]} if name in docs else {})
         properties[name] = {key: value for key, value in described.items() if key != "title"}
+    required = ["name", *schema.get("required", [])]
+    choices = _former_parameters(cls, properties, required)
     return {
         "title": entry.name,
         "description": summary(cls),
         "type": "object",
         "properties": properties,
-        "required": ["name", *schema.get("required", [])],
+        "required": required,
+        **({"allOf": choices} if choices else {}),
         "additionalProperties": False,
     }
+
+
+def _former_parameters(cls: type[Declared], properties: dict[str, Any], required: list[str]) -> list[dict[str, Any]]:
+    """Add the former names of parameters; of all names of one, one may be given, and must if it is required."""
+    names: dict[str, list[str]] = {}
+    for former, now in former_parameters(cls).items():
+        properties[former] = _deprecated(properties[now.name], now.name)
+        names.setdefault(now.name, [now.name]).append(former)
+    choices = []
+    for name, each in names.items():
+        one: list[dict[str, Any]] = [{"required": [alias]} for alias in each]
+        if name in required:
+            required.remove(name)
+        else:
+            one.append({"not": {"anyOf": list(one)}})
+        choices.append({"oneOf": one})
+    return choices
+
+
+def _deprecated(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    return schema | {"deprecated": True, "description": f"is called '{name}' now"}
+
+
+def _is_simple(definition: dict[str, Any]) -> bool:
+    """Whether the name of the component alone will do: none of its parameters is required."""
+    choices = definition.get("allOf", [])
+    return definition["required"] == ["name"] and all("not" in choice["oneOf"][-1] for choice in choices)
 
 
 def _moved(node: Any, own: dict[str, Any], prefix: str) -> Any:
