@@ -24,6 +24,7 @@ from metricreg.bench.command import bench
 from metricreg.errors import MetricregError, PluginWarning, Problem, RenamedWarning, SpecError, cut
 from metricreg.explanation.command import explain
 from metricreg.registry import KINDS, default_registry
+from metricreg.spec_commands import diff, lock, migrate
 
 app = typer.Typer(
     help="Deep metric learning objectives from JSON specs.",
@@ -52,11 +53,12 @@ def _complain(text: str) -> None:
 
 
 @contextmanager
-def _errors(left_out: bool = True) -> Iterator[None]:
-    """Load the plugins, and print what a user can mend as a message; exit with 1 on errors.
+def _errors(left_out: bool = True, status: int = 1) -> Iterator[None]:
+    """Load the plugins, and print what a user can mend as a message; exit on errors.
 
     Args:
         left_out: print a line for each plugin that was left out.
+        status: the exit code on errors.
     """
     with warnings.catch_warnings():
         if not left_out:
@@ -76,7 +78,7 @@ def _errors(left_out: bool = True) -> Iterator[None]:
             yield
         except MetricregError as error:
             _complain(str(error))
-            raise typer.Exit(1) from None
+            raise typer.Exit(status) from None
 
 
 def _dump(data: Any) -> None:
@@ -282,6 +284,30 @@ def train(
         from metricreg.training.run import run
 
         run(experiment, output, resume=resume, overwrite=overwrite, report=typer.echo)
+
+
+@app.command("lock")
+@wraps(lock)
+def lock_(*given: Any, **options: Any) -> None:
+    """Like `lock`, which says what the options are."""
+    with _errors():
+        lock(*given, **options)
+
+
+@app.command("migrate")
+@wraps(migrate)
+def migrate_(*given: Any, **options: Any) -> None:
+    """Like `migrate`, which says what the options are."""
+    with _errors():
+        migrate(*given, **options)
+
+
+@app.command("diff")
+@wraps(diff)
+def diff_(*given: Any, **options: Any) -> None:
+    """Like `diff`, which says what the options are."""
+    with _errors(status=2):
+        diff(*given, **options)
 
 
 @app.command("explain")

@@ -18,7 +18,9 @@ from metricreg.errors import InputError, SpecError
 from metricreg.nothing_to_learn import Watch
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry_points import require_plugins
-from metricreg.spec.spec import VERSION, parse
+from metricreg.spec.lock import installed, requirements
+from metricreg.spec.spec import parse
+from metricreg.spec.versions import VERSION
 
 
 class Pipeline(nn.Module):
@@ -132,21 +134,28 @@ class Pipeline(nn.Module):
             )
         return batch.replace(selection=self.miner.selection(self.loss.with_match(batch)))
 
-    def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
+    def to_spec(
+        self, *, defaults: bool = False, requires: bool = False, registry: Registry | None = None
+    ) -> dict[str, Any]:
         """The spec that builds this pipeline again.
 
         Args:
             defaults: give every parameter, also those left at their defaults.
+            requires: name the distributions of its components, with the versions that are installed and those after
+                them that promise to be compatible, as `metricreg.lock` does; what was stated is kept.
             registry: whose names are used; the default registry if None.
 
         Raises:
-            SpecError: a component that is not registered.
+            SpecError: a component that is not registered; or, with `requires`, of no installed distribution.
         """
         spec: dict[str, Any] = {"version": VERSION}
         parts: dict[str, Component] = {"loss": self.loss} | ({} if self.miner is None else {"miner": self.miner})
         spec |= specs_of(parts, registry, defaults)
-        if self.requires:
-            spec["requires"] = dict(self.requires)
+        stated = self.requires
+        if requires:
+            stated = requirements(stated, installed(parts, default_registry() if registry is None else registry))
+        if stated:
+            spec["requires"] = dict(stated)
         if defaults or self.execution is not None:
             execution = self.execution or Execution()
             spec["execution"] = {"plan": execution.plan} | ({} if execution.tile is None else {"tile": execution.tile})

@@ -6,7 +6,7 @@ import enum
 import inspect
 import re
 from abc import ABCMeta
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
@@ -220,6 +220,17 @@ def specs_of(parts: Mapping[str, Component], registry: Registry | None, defaults
     """The specs of components that stand side by side, among which no state may be shared either."""
     describer = _Describer(registry, defaults)
     return {key: describer.value(component, (key,)) for key, component in parts.items()}
+
+
+def components_in(value: Any) -> Iterator[Component]:
+    """The components in a value, and those that they were constructed with, defaults included."""
+    if isinstance(value, Component):
+        yield value
+        _, values, effective = vars(value).get("_construction", (None, {}, {}))
+        value = (values, effective)
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from components_in(item)
 
 
 def create(kind: str, name: str, /, *, registry: Registry | None = None, **parameters: Any) -> Any:

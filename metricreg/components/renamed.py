@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from metricreg.components.resolve import UnbuiltComponent, unbuilt_in
 from metricreg.components.signature import former_parameters
@@ -22,9 +22,10 @@ class Renaming:
 
     Args:
         pointer: JSON pointer to where it stands; it resolves in the spec.
+        what: `component` or `parameter`.
         former: the name that stands there.
         current: what it is called now.
-        of: what it is the name of: `a loss`, or `a parameter of the loss 'acme/soft'`.
+        of: the kind of the component; of a parameter, the component that has it: `loss 'acme/soft'`.
         distribution: what ships the component; empty if that is not known.
         since: the version of the distribution since which it is called so; None if that is not declared.
         given: the line that is there.
@@ -32,6 +33,7 @@ class Renaming:
     """
 
     pointer: str
+    what: Literal["component", "parameter"]
     former: str
     current: str
     of: str
@@ -43,7 +45,8 @@ class Renaming:
     @property
     def message(self) -> str:
         """What it is called now, since when, and what to write."""
-        of = f"{self.of} of {self.distribution}" if self.distribution else self.of
+        of = f"a {self.of}" if self.what == "component" else f"a parameter of the {self.of}"
+        of += f" of {self.distribution}" if self.distribution else ""
         since = f"since version {self.since}" if self.since else "now"
         return f"'{self.former}', {of}, is called '{self.current}' {since}; write {self.write} in place of {self.given}"
 
@@ -99,11 +102,11 @@ def renamed_in_call(created: UnbuiltComponent, parameters: Mapping[str, Any], re
     """
     found = []
     for renaming in renamings_in(created, parameters, registry):
-        if renaming.former == created.former_name and renaming.pointer == "/name":
+        if renaming.what == "component" and renaming.pointer == "/name":
             kind = created.cls.kind
             given, write = (f"create('{kind}', '{name}', ...)" for name in (renaming.former, renaming.current))
             renaming = replace(renaming, pointer="", given=given, write=write)
-        elif renaming.former in created.written.values() and renaming.pointer == pointer((renaming.former,)):
+        elif renaming.what == "parameter" and renaming.pointer == pointer((renaming.former,)):
             renaming = _as_keyword(renaming, created.given)
         found.append(renaming)
     return found
@@ -128,9 +131,10 @@ def _of_name(each: UnbuiltComponent, name: str, path: tuple[str | int, ...], nod
     before = f"{shown(key)}: " if isinstance(key, str) and key else ""
     return Renaming(
         pointer(path if bare else (*path, "name")),
+        "component",
         former,
         name,
-        f"a {each.cls.kind}",
+        each.cls.kind,
         _distribution(each.cls.kind, name, registry),
         former_names(each.cls).get(former.rpartition("/")[2]),
         f"{before}{shown(former)}",
@@ -150,9 +154,10 @@ def _of_parameters(
     return [
         Renaming(
             pointer((*path, former)),
+            "parameter",
             former,
             now,
-            f"a parameter of the {cls.kind} '{name}'",
+            f"{cls.kind} '{name}'",
             _distribution(cls.kind, name, registry),
             formers[former].since,
             f"{shown(former)}: {shown(given[now])}",

@@ -81,7 +81,7 @@ class UnbuiltComponent:
             return  # the unchecked one is reported
         try:
             with torch.device("meta"), _Undrawn():
-                self.specimen = construct(self.cls, specimens, {})
+                self.specimen = construct(self.cls, specimens, self.given)
         except (ValueError, RegistrationError):
             raise
         except Exception as error:

@@ -9,10 +9,20 @@ from metricreg.registry.registry import (
     KINDS,
     LOCAL_NAMESPACE,
     NAME,
+    OWN_DISTRIBUTION,
     Entry,
     Registry,
     default_registry,
     import_path,
 )
 
-__all__ = ["KINDS", "LOCAL_NAMESPACE", "NAME", "Entry", "Registry", "default_registry", "import_path"]
+__all__ = [
+    "KINDS",
+    "LOCAL_NAMESPACE",
+    "NAME",
+    "OWN_DISTRIBUTION",
+    "Entry",
+    "Registry",
+    "default_registry",
+    "import_path",
+]

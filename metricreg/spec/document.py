@@ -97,22 +97,34 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         SpecError: a file that cannot be read, is not of its format, or has duplicate keys, NaN or Infinity.
     """
+    return read_text(text_of(path), Path(path).suffix, f"cannot read {path}")
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """The text of a file that `load` reads, without a byte-order mark, its line ends as they are.
+
+    Raises:
+        SpecError: a file of another type, that cannot be read, is too large, or no UTF-8.
+    """
     file = Path(path)
-    readers = dict(zip(SUFFIXES, (_json, _toml, _yaml, _yaml), strict=True))
-    reader = readers.get(file.suffix.lower())
-    if reader is None:
+    if file.suffix.lower() not in SUFFIXES:
         raise SpecError(
-            f"{file}: unknown file type '{file.suffix}'; expected one of {', '.join(readers)}", "cannot read"
+            f"{file}: unknown file type '{file.suffix}'; expected one of {', '.join(SUFFIXES)}", "cannot read"
         )
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise SpecError(_reason(error), f"cannot read {file}") from error
-    return _object(text, reader, f"cannot read {file}")
+
+
+def read_text(text: str, suffix: str, cannot: str = "cannot read the spec") -> dict[str, Any]:
+    """The document that a text is, in the format of files with a suffix; raises `SpecError` titled `cannot`."""
+    readers = dict(zip(SUFFIXES, (_json, _toml, _yaml, _yaml), strict=True))
+    return _object(text, readers[suffix.lower()], cannot)
 
 
 def spec_in(document: dict[str, Any]) -> tuple[Any, str]:

@@ -25,8 +25,8 @@ from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
 from metricreg.spec.document import plain
 from metricreg.spec.trial import is_own, why_never
+from metricreg.spec.versions import check_version
 
-VERSION = 1
 MAX_REQUIRES = 100
 
 
@@ -167,6 +167,7 @@ def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, Re
         raise SpecError(
             [Problem("", 'this is a component; a spec holds it as {"loss": {"name": ...}}', shown(document))]
         )
+    check_version(document)
     requires = document.get("requires")
     stated = requires.items() if isinstance(requires, dict) and len(requires) <= MAX_REQUIRES else ()
     context = Resolution(registry, {name: versions for name, versions in stated if isinstance(versions, str)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError, cut
+from metricreg.pipeline import Pipeline, build
+from metricreg.registry import default_registry
+from metricreg.spec.lock import installed
 from metricreg.training.dataset import Dataset
 from metricreg.training.experiment import TITLE, Experiment
 from metricreg.training.sampler import MPerClassSampler
@@ -34,6 +38,7 @@ class Preparation:
         sampler: over the training rows.
         resolved: the experiment with every default, as `experiment.json` shows it.
         spec: the pipeline's spec with every default.
+        versions: of the distributions that its components, the steps and the training are from.
     """
 
     experiment: Experiment
@@ -48,6 +53,7 @@ class Preparation:
     sampler: MPerClassSampler
     resolved: dict[str, Any]
     spec: dict[str, Any]
+    versions: dict[str, str]
 
     @property
     def title(self) -> str:
@@ -75,6 +81,7 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
     if experiment.data.standardized:
         encoder.fit_scale(rows[train])
     pipeline, spec = _pipeline(experiment)
+    plugins = installed([pipeline.loss, pipeline.miner], default_registry(), all_of_them=False)
     preparation = Preparation(
         experiment=experiment,
         dataset=dataset,
@@ -88,14 +95,13 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
         sampler=sampler,
         resolved=experiment.resolved(spec, folder),
         spec=spec,
+        versions=plugins | {name: version(name) for name in ("torch", "lightning")},
     )
     _try_one_batch(preparation)
     return preparation
 
 
-def _pipeline(experiment: Experiment) -> tuple[nn.Module, dict[str, Any]]:
-    from metricreg.pipeline import build
-
+def _pipeline(experiment: Experiment) -> tuple[Pipeline, dict[str, Any]]:
     try:
         pipeline = build(experiment.pipeline)
         return pipeline, pipeline.to_spec(defaults=True)
