@@ -63,6 +63,7 @@ def _errors(left_out: bool = True, status: int = 1) -> Iterator[None]:
     with warnings.catch_warnings():
         if not left_out:
             warnings.simplefilter("ignore", PluginWarning)
+        warnings.simplefilter("default", RenamedWarning)  # a line, also where warnings are errors
         show = warnings.showwarning
 
         def line(message: Any, category: Any, *rest: Any, **more: Any) -> None:

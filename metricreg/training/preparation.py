@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metricreg.components.renamed import warn_renamed
 from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError, cut
 from metricreg.pipeline import Pipeline, build
 from metricreg.registry import default_registry
 from metricreg.spec.lock import installed
+from metricreg.spec.migrate import renamed, renamings_of
 from metricreg.training.dataset import Dataset
 from metricreg.training.experiment import TITLE, Experiment
 from metricreg.training.sampler import MPerClassSampler
@@ -103,7 +105,9 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
 
 def _pipeline(experiment: Experiment) -> tuple[Pipeline, dict[str, Any]]:
     try:
-        pipeline = build(experiment.pipeline)
+        renamings = renamings_of(experiment.pipeline)
+        warn_renamed((replace(each, pointer=f"/pipeline{each.pointer}") for each in renamings), stacklevel=2)
+        pipeline = build(renamed(experiment.pipeline, renamings))
         return pipeline, pipeline.to_spec(defaults=True)
     except SpecError as error:
         problems = [Problem(f"/pipeline{found.pointer}", found.message, found.given) for found in error.problems]
