@@ -64,9 +64,12 @@ def _errors(left_out: bool = True, status: int = 1) -> Iterator[None]:
         if not left_out:
             warnings.simplefilter("ignore", PluginWarning)
         warnings.simplefilter("default", RenamedWarning)  # a line, also where warnings are errors
-        show = warnings.showwarning
+        show, said = warnings.showwarning, set[str]()
 
         def line(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+            if category is RenamedWarning and str(message) in said:
+                return  # a command may build a spec several times
+            said.add(str(message))
             if category in (PluginWarning, RenamedWarning):
                 Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{escape(str(message))}[/yellow]")
             else:

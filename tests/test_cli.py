@@ -227,7 +227,7 @@ def test_validate_as_json_gives_pointer_message_and_what_was_given(run: Run) -> 
     result = run("validate", "--json", "good.json", "wrong.json")
     assert result.exit_code == 1
     found = json.loads(result.output)
-    assert found["good.json"] == {"problems": [], "unchecked": []}
+    assert found["good.json"] == {"problems": [], "unchecked": [], "renamed": []}
     assert sorted(problem["pointer"] for problem in found["wrong.json"]["problems"]) == PROBLEMS
     (given,) = [p["given"] for p in found["wrong.json"]["problems"] if p["pointer"] == "/loss/distance/p"]
     assert given == "-1"

@@ -46,9 +46,10 @@ class Renaming:
     def message(self) -> str:
         """What it is called now, since when, and what to write."""
         of = f"a {self.of}" if self.what == "component" else f"a parameter of the {self.of}"
-        of += f" of {self.distribution}" if self.distribution else ""
-        since = f"since version {self.since}" if self.since else "now"
-        return f"'{self.former}', {of}, is called '{self.current}' {since}; write {self.write} in place of {self.given}"
+        of = cut(f"{of} of {self.distribution}" if self.distribution else of, 3 * SHOWN)
+        since = f"since version {cut(self.since)}" if self.since else "now"
+        now = f"is called '{cut(self.current)}' {since}; write {self.write} in place of {self.given}"
+        return f"'{cut(self.former)}', {of}, {now}"
 
     def __str__(self) -> str:
         where = f"{cut(self.pointer, 3 * SHOWN)}: " if self.pointer else ""
@@ -114,7 +115,7 @@ def renamed_in_call(created: UnbuiltComponent, parameters: Mapping[str, Any], re
 
 def _as_keyword(renaming: Renaming, given: Mapping[str, Any]) -> Renaming:
     """The same with the lines as Python has them."""
-    value = shown(given[renaming.current])
+    value = _short(given[renaming.current])
     return replace(renaming, given=f"{renaming.former}={value}", write=f"{renaming.current}={value}")
 
 
@@ -160,11 +161,20 @@ def _of_parameters(
             f"{cls.kind} '{name}'",
             _distribution(cls.kind, name, registry),
             formers[former].since,
-            f"{shown(former)}: {shown(given[now])}",
-            f"{shown(now)}: {shown(given[now])}",
+            f"{shown(former)}: {_short(given[now])}",
+            f"{shown(now)}: {_short(given[now])}",
         )
         for now, former in written.items()
     ]
+
+
+def _short(value: Any) -> str:
+    """A value of one line; what holds others may be as large as a whole document."""
+    if isinstance(value, Declared):
+        return f"{type(value).__name__}(...)"
+    if isinstance(value, dict | list | tuple):
+        return "{...}" if isinstance(value, dict) else "[...]"
+    return shown(cut(value) if isinstance(value, str) else value)
 
 
 def _distribution(kind: str, name: str, registry: Registry) -> str:

@@ -159,10 +159,14 @@ def _former_parameters(cls: type[Declared], parameters: Mapping[str, Parameter])
 
 def _wrong_former(former: Any, name: str, parameters: Mapping[str, Parameter]) -> str | None:
     if not isinstance(former, str) or not former.isidentifier() or former == "name":
-        return f"{said(repr(former), 100)} cannot have been the name of a parameter"
+        return f"'{said(former, 100)}' cannot have been the name of a parameter"
     if former in parameters:
-        return f"'{former}' is the name of a parameter now"
-    return None if name in parameters else f"there is no parameter '{said(name, 100)}' that '{former}' is now"
+        return f"'{said(former, 100)}' is the name of a parameter now"
+    return (
+        None
+        if name in parameters
+        else f"there is no parameter '{said(name, 100)}', which '{said(former, 100)}' should be now"
+    )
 
 
 def _check_field(

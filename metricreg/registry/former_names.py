@@ -30,7 +30,7 @@ def former_names(cls: type) -> dict[str, str | None]:
     declared = cls.__dict__.get("former_names", ())  # of its own: a base has another name
     here = f"{cls.__module__}.{cls.__qualname__}.former_names"
     if not isinstance(declared, tuple | list):
-        raise RegistrationError(f'{here} is {said(repr(declared), 100)}; write a tuple: ("clamped_mean",)')
+        raise RegistrationError(f'{here} is {said(declared, 100)}; write a tuple: ("clamped_mean",)')
     found: dict[str, str | None] = {}
     for item in declared:
         name, since = name_and_version(item, here)

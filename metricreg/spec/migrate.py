@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metricreg.components.renamed import Renaming
@@ -34,8 +34,10 @@ def renamings_of(document: Any, registry: Registry | None = None) -> tuple[Renam
     return report.renamed
 
 
-def renamed(document: Any, renamings: Iterable[Renaming]) -> Any:
+def renamed(document: Any, renamings: Sequence[Renaming]) -> Any:
     """A copy of a document with the names of now."""
+    if not renamings:
+        return document
     return _renamed(document, {(each.what, each.pointer): each.current for each in renamings}, ())
 
 

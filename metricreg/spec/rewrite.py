@@ -152,20 +152,23 @@ def _after_space(text: str, at: int) -> int:
 def _into_lines(text: str, inside: tuple[str, ...], key: str, value: Any) -> Iterator[str]:
     """A first line of a YAML block below its key, or lines at the end of the whole."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    for match in re.finditer(rf"""^( *)["']?{re.escape(inside[-1])}["']?:[^\n]*\n""", text, re.M) if inside else ():
-        indent = re.match(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*( *)", text[match.end() :])
-        yield text[: match.end()] + _lines(key, value, indent[1] if indent else "", newline) + text[match.end() :]
-    if not inside:
-        first = re.search(r"^( *)[^\s#%-]", text, re.M)
-        whole = text if text.endswith("\n") else text + newline
-        yield whole + _lines(key, value, first[1] if first else "", newline)
+    for quoted in (str, json.dumps):  # a name such as `on` is text in quotes alone
+        if not inside:
+            first = re.search(r"^( *)[^\s#%-]", text, re.M)
+            whole = text if text.endswith("\n") else text + newline
+            yield whole + _lines(key, value, first[1] if first else "", newline, quoted)
+            continue
+        for match in re.finditer(rf"""^( *)["']?{re.escape(inside[-1])}["']?:[^\n]*\n""", text, re.M):
+            indent = re.match(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*( *)", text[match.end() :])
+            lines = _lines(key, value, indent[1] if indent else "", newline, quoted)
+            yield text[: match.end()] + lines + text[match.end() :]
 
 
-def _lines(key: str, value: Any, indent: str, newline: str) -> str:
+def _lines(key: str, value: Any, indent: str, newline: str, quoted: Callable[[str], str]) -> str:
     if not isinstance(value, dict):
-        return f"{indent}{key}: {json.dumps(value)}{newline}"
-    below = indent + " " * INDENT
-    return f"{indent}{key}:{newline}" + "".join(_lines(name, text, below, newline) for name, text in value.items())
+        return f"{indent}{quoted(key)}: {json.dumps(value)}{newline}"
+    inner = (_lines(name, text, indent + " " * INDENT, newline, quoted) for name, text in value.items())
+    return f"{indent}{key}:{newline}{''.join(inner)}"
 
 
 def _into_toml(text: str, inside: tuple[str, ...], key: str, value: Any) -> Iterator[str]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from metricreg.components.renamed import warn_renamed
 from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError, cut
-from metricreg.pipeline import Pipeline, build
 from metricreg.registry import default_registry
 from metricreg.spec.lock import installed
 from metricreg.spec.migrate import renamed, renamings_of
@@ -83,7 +82,7 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
     if experiment.data.standardized:
         encoder.fit_scale(rows[train])
     pipeline, spec = _pipeline(experiment)
-    plugins = installed([pipeline.loss, pipeline.miner], default_registry(), all_of_them=False)
+    plugins = installed(list(pipeline.children()), default_registry(), all_of_them=False)
     preparation = Preparation(
         experiment=experiment,
         dataset=dataset,
@@ -103,7 +102,9 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
     return preparation
 
 
-def _pipeline(experiment: Experiment) -> tuple[Pipeline, dict[str, Any]]:
+def _pipeline(experiment: Experiment) -> tuple[nn.Module, dict[str, Any]]:
+    from metricreg.pipeline import build
+
     try:
         renamings = renamings_of(experiment.pipeline)
         warn_renamed((replace(each, pointer=f"/pipeline{each.pointer}") for each in renamings), stacklevel=2)

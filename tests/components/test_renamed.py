@@ -379,19 +379,19 @@ def declared(**attributes: Any) -> type[metricreg.Reducer]:
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"former_names": "old"}, r"former_names is 'old'; write a tuple: \(\"clamped_mean\",\)"),
+        ({"former_names": "old"}, r"former_names is old; write a tuple: \(\"clamped_mean\",\)"),
         ({"former_names": ("acme/old",)}, "has 'acme/old'; a name is .*, without a namespace"),
         ({"former_names": ("Old",)}, "has 'Old'; a name is"),
         ({"former_names": ("old", ("old", "1.3"))}, "has 'old' twice"),
         ({"former_names": (3,)}, "has 3; expected a name, or a name and a version"),
         ({"former_names": (("old", "1.3", "x"),)}, "expected a name, or a name and a version"),
         ({"former_parameters": ("limit",)}, "is no mapping of former names to those of now"),
-        ({"former_parameters": {"limit": "cup"}}, "there is no parameter 'cup' that 'limit' is now"),
+        ({"former_parameters": {"limit": "cup"}}, "there is no parameter 'cup', which 'limit' should be now"),
         ({"former_parameters": {"cap": "cap"}}, "'cap' is the name of a parameter now"),
         ({"former_parameters": {"limit": 3}}, "has 3; expected a name, or a name and a version"),
         ({"former_parameters": {"a limit": "cap"}}, "'a limit' cannot have been the name of a parameter"),
         ({"former_parameters": {"name": "cap"}}, "'name' cannot have been the name of a parameter"),
-        ({"former_parameters": {3: "cap"}}, "3 cannot have been the name of a parameter"),
+        ({"former_parameters": {3: "cap"}}, "'3' cannot have been the name of a parameter"),
     ],
 )
 def test_declarations_that_cannot_be_meant_are_refused(attributes: dict[str, Any], message: str) -> None:
