@@ -53,7 +53,19 @@ def write(path: str, document: Any) -> str:
 def test_without_a_command_help_is_printed(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("list", "describe", "validate", "schema", "plugins", "explain", "bench", "train"):
+    for command in (
+        "list",
+        "describe",
+        "validate",
+        "lock",
+        "migrate",
+        "diff",
+        "schema",
+        "plugins",
+        "explain",
+        "bench",
+        "train",
+    ):
         assert command in result.output
 
 

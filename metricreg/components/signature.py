@@ -145,7 +145,11 @@ def _former_parameters(cls: type[Declared], parameters: Mapping[str, Parameter])
     for owner in reversed(cls.__mro__):
         declared = owner.__dict__.get("former_parameters", {})
         here = f"{owner.__module__}.{owner.__qualname__}.former_parameters"
-        if not isinstance(declared, Mapping):
+        try:
+            declared = dict(declared) if isinstance(declared, Mapping) else None
+        except Exception:  # a mapping of a plugin's own may raise anything
+            declared = None
+        if declared is None:
             raise _refusal(cls, f'{here} is no mapping of former names to those of now: {{"limit": "cap"}}')
         for former, stated in declared.items():
             name, since = name_and_version(stated, here)
@@ -162,11 +166,9 @@ def _wrong_former(former: Any, name: str, parameters: Mapping[str, Parameter]) -
         return f"'{said(former, 100)}' cannot have been the name of a parameter"
     if former in parameters:
         return f"'{said(former, 100)}' is the name of a parameter now"
-    return (
-        None
-        if name in parameters
-        else f"there is no parameter '{said(name, 100)}', which '{said(former, 100)}' should be now"
-    )
+    if name not in parameters:
+        return f"there is no parameter '{said(name, 100)}', which '{said(former, 100)}' should be now"
+    return None
 
 
 def _check_field(

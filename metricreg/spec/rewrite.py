@@ -91,10 +91,9 @@ def member(inside: tuple[str, ...], key: str, value: Any, old: Any = None) -> Ca
 
     def candidates(text: str, suffix: str, document: Any) -> Iterator[str]:
         if isinstance(old, str):
-            for quoted in {old, *(form(old) for form in (json.dumps, _single))}:
-                new = json.dumps(value) if quoted != old else str(value)
-                yield from _each(text, re.escape(quoted), new)
-                yield from _each(text, re.escape(quoted), json.dumps(value))
+            yield from _each(text, old, value)  # in the quotes that are there
+            for quoted in (old, json.dumps(old), f"'{old}'"):
+                yield from _each(text, quoted, json.dumps(value))
         elif suffix.lower() == ".toml":
             yield from _into_toml(text, inside, key, value)
         elif suffix.lower() == ".json":
@@ -112,12 +111,8 @@ def anew(text: str, suffix: str, document: Any) -> Iterator[str]:
         yield as_json(document)
 
 
-def _single(text: str) -> str:
-    return f"'{text}'"
-
-
-def _each(text: str, pattern: str, new: str) -> Iterator[str]:
-    for match in re.finditer(pattern, text):
+def _each(text: str, old: str, new: str) -> Iterator[str]:
+    for match in re.finditer(re.escape(old), text):
         yield text[: match.start()] + new + text[match.end() :]
 
 

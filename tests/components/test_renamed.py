@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -153,7 +153,9 @@ def test_problems_of_what_has_a_former_name_are_located(component: Any, pointer:
         metricreg.build(spec, registry=registry())
 
 
-def test_a_component_that_no_batch_satisfies_is_located_by_its_former_name() -> None:
+def test_a_component_that_no_batch_satisfies_is_located_by_its_former_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metricreg.spec.trial.SECONDS", 60)  # also on a busy machine
+
     class Held(metricreg.WrapperLoss):
         """A loss with a miner."""
 
@@ -428,3 +430,21 @@ def test_former_parameters_of_a_base_go_as_far_as_a_class_has_what_they_are_now(
 def test_a_renaming_says_what_it_is_on_one_line() -> None:
     renaming = Renaming("/a\n", "component", "old", "new", "loss", "", None, '"old"', '"new"')
     assert str(renaming) == "/a\\n: 'old', a loss, is called 'new' now; write \"new\" in place of \"old\""
+
+
+def test_a_mapping_of_a_plugins_own_that_raises_is_refused() -> None:
+    with pytest.raises(RegistrationError, match="is no mapping of former names"):
+        metricreg.register(declared(former_parameters=UserMapping()), "declared", registry=Registry())
+
+
+class UserMapping(Mapping):  # type: ignore[type-arg]
+    """Raises whatever it is asked."""
+
+    def __getitem__(self, key: Any) -> Any:
+        raise RuntimeError("no")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("no")
+
+    def __len__(self) -> int:
+        return 1
