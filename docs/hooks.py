@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ast
 import html
+import inspect
 import json
 import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metricreg.registry import KINDS, default_registry
+from metricreg.registry import KINDS, default_registry, hookspecs
 from metricreg.spec.describe import Description, describe
 from metricreg.spec.spec import validate
 
@@ -42,12 +43,22 @@ ROLES = {
 }
 
 
+HOOKS_PAGE = """A plugin is a module, or any object, that an entry point of the group `metricreg` leads to. It
+implements one or more of these hooks as functions marked with `@metricreg.hookimpl`, which take no arguments. Each is
+called once, when the registry is first looked at. It returns a mapping from names, `[a-z][a-z0-9_]*`, to classes of its
+kind, or to the paths of such classes, which are imported when they are first needed. [Writing a plugin](plugins.md)
+makes one from nothing."""
 FOLDER = Path(__file__).parent
 MARKS = {"yes": "✓", "none there": "–"}
-CHECKS = """Which checks each component passes. The table is written by the test run (`pytest --record-checks`), and a
-test asserts that it has a row for every component that ships. A number counts with how many distances or reducers;
-*refused* means that a clear error says so, and is tested too; – that there is nothing to compare with. What is empty
-has a reason in `tests/test_every_component.py`, and mostly a test of its own."""
+CHECKS = """Every component that ships passes the [conformance kit](testing.md#the-checks), as a plugin's should, but
+for the [failures that are expected](#expected). What it is compared with besides is in the tables. A test run writes
+them (`pytest --record-checks`), and a test asserts that they have a row for every component that ships. A number counts
+with how many distances or reducers; *refused* means that a clear error says so, and is tested too; – that there is
+nothing to compare with. What is empty has a reason in `tests/test_every_component.py`, and mostly a test of its own."""
+EXPECTED = (
+    """These checks of the kit fail, for what they look for is by definition otherwise. A test asserts that they do."""
+)
+KIT = "<!-- the checks of the kit -->"
 COMPILE = """`torch.compile(objective, fullgraph=True)` is tested with every loss, without a miner, in value and
 gradient. These cannot be one graph, and compile with breaks in it:"""
 
@@ -66,11 +77,28 @@ def pages() -> dict[str, str]:
     described = {kind: [describe(kind, name) for name in default_registry().names(kind)] for kind in KINDS}
     made = {f"components/{PLURALS[kind]}.md": _page(kind, found) for kind, found in described.items()}
     made |= {"components/index.md": _index(described), "checks.md": _checks()}
+    made["hook-reference.md"] = _hook_reference()
     if str(FOLDER.parent) not in sys.path:
         sys.path.append(str(FOLDER.parent))  # mkdocs is a program of its own, and does not look here
     from benchmarks.page import page
 
     return made | {"speed-and-memory.md": page()}
+
+
+def on_page_markdown(markdown: str, **of: Any) -> str:
+    """Put the list of the kit's checks, made of their docstrings, where a page has the mark of it."""
+    return markdown.replace(KIT, kit()) if KIT in markdown else markdown
+
+
+def kit() -> str:
+    """A table of the checks."""
+    from metricreg.testing import checks
+
+    lines = ["| check | of | promise |", "|---|---|---|"]
+    for check in checks.CHECKS.values():
+        kinds = "all" if check.kinds == KINDS else ", ".join(check.kinds)
+        lines.append(f"| `{check.name}` | {kinds} | {_cell(check.promise)} |")
+    return "\n".join(lines)
 
 
 def spec_of(kind: str, component: Any) -> dict[str, Any]:
@@ -87,9 +115,9 @@ def spec_of(kind: str, component: Any) -> dict[str, Any]:
 
 
 def _checks() -> str:
-    found, meaning, refused = (
+    found, meaning, refused, failures = (
         json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("checks", "checks-meaning", "not-compilable")
+        for name in ("checks", "checks-meaning", "not-compilable", "expected-failures")
     )
     lines = ["# What is tested", "", CHECKS, ""]
     for kind, checks in meaning.items():
@@ -102,6 +130,20 @@ def _checks() -> str:
         lines.append("")
     lines += ["## Compile { #compile }", "", COMPILE, "", "| loss | why not |", "|---|---|"]
     lines += [f"| `{name}` | {_cell(reason)} |" for name, reason in refused.items()]
+    lines += [
+        "",
+        "## Expected failures { #expected }",
+        "",
+        EXPECTED,
+        "",
+        "| component | check | why |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {component} | `{check}` | {_cell(reason)} |"
+        for component, reasons in failures.items()
+        for check, reason in reasons.items()
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -113,6 +155,24 @@ def _index(described: dict[str, list[Description]]) -> str:
             first = " ".join(d.text.split("\n\n")[0].split())
             lines.append(f"| [`{d.name}`]({PLURALS[kind]}.md#{_anchor(d.name)}) | {_cell(first)} |")
         lines.append("")
+    return "\n".join(lines)
+
+
+def _hook_reference() -> str:
+    """The hooks, as their specifications say."""
+    lines = ["# Hooks", "", HOOKS_PAGE, ""]
+    for kind, name in hookspecs.HOOKS.items():
+        hook = getattr(hookspecs, name)
+        returns = str(inspect.signature(hook).return_annotation)
+        lines += [f"## {name} {{ #{name} }}", "", inspect.cleandoc(hook.__doc__), "", ROLES[kind], ""]
+        lines += [f"Returns `{returns}`.", "", "```python", "from metricreg import hookimpl", "", ""]
+        lines += [
+            "@hookimpl",
+            f"def {name}() -> dict[str, str]:",
+            f'    return {{"mine": "acme.{kind}:Mine"}}',
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -146,7 +206,7 @@ rect { fill-opacity: 0.12; stroke-opacity: 0.6; rx: 5px }
 @media (prefers-color-scheme: dark) { svg { color: #c9d1d9 } }
 """
 SORTS = {"program": "commands", "ships": "components that ship", "core": "what everything stands on"}
-PROGRAMS = {"cli", "training", "explanation", "bench"}
+PROGRAMS = {"cli", "training", "explanation", "testing", "bench"}
 WIDTH, EDGE, GAP, LINE, CHARACTER = 960, 20, 10, 14, 5.8
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from metricreg.batch.tuples import Pairs as Pairs
     from metricreg.batch.tuples import Triplets as Triplets
     from metricreg.components import Distance as Distance
+    from metricreg.components import DistanceSlots as DistanceSlots
     from metricreg.components import LearnedNumber as LearnedNumber
     from metricreg.components import Loss as Loss
     from metricreg.components import LossSlots as LossSlots
@@ -93,6 +94,7 @@ _HOMES = {
     "registry.hookspecs": ("hookimpl",),
     "components": (
         "Distance",
+        "DistanceSlots",
         "LearnedNumber",
         "Loss",
         "LossSlots",

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
 from io import TextIOWrapper
@@ -21,8 +21,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from metricreg.bench.command import bench
-from metricreg.errors import MetricregError, PluginWarning, Problem, RenamedWarning, SpecError, cut
+from metricreg.doctor.command import doctor
+from metricreg.errors import MetricregError, PluginWarning, Problem, RenamedWarning, SpecError, cut, printable, said
 from metricreg.explanation.command import explain
+from metricreg.new_plugin.command import new_plugin
+from metricreg.output import kept, say, stream
 from metricreg.registry import KINDS, default_registry
 from metricreg.spec_commands import diff, lock, migrate
 
@@ -37,8 +40,9 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+def _console(width: int) -> Console:
+    out = stream()
+    return Console(file=out, width=None if out.isatty() else width, highlight=False)
 
 
 def _table(*columns: str) -> Table:
@@ -48,37 +52,43 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _complain(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(text)}[/red]")
+def _shown(text: str) -> str:
+    """A text of somebody else's for a console: no control characters, and nothing that looks like markup is."""
+    return "\n".join(escape(printable(line)) for line in text.split("\n"))
+
+
+def _complain(text: str, colour: str = "red") -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[{colour}]{_shown(text)}[/{colour}]")
 
 
 @contextmanager
-def _errors(left_out: bool = True, status: int = 1) -> Iterator[None]:
-    """Load the plugins, and print what a user can mend as a message; exit on errors.
+def _errors(left_out: bool = True, devices: bool = False, status: int = 1) -> Iterator[None]:
+    """Print what a user can mend as a message, and exit on errors. Output is what the command itself prints.
 
     Args:
-        left_out: print a line for each plugin that was left out.
+        left_out: print a line for each plugin that something is wrong with.
+        devices: the command uses devices other than the CPU, and torch has to load the backends that are installed.
         status: the exit code on errors.
     """
-    with warnings.catch_warnings():
+    if not devices:  # both read the entry points of everything that is installed, and fail where one cannot be read
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    with warnings.catch_warnings(), kept():
         if not left_out:
             warnings.simplefilter("ignore", PluginWarning)
         warnings.simplefilter("default", RenamedWarning)  # a line, also where warnings are errors
-        show, said = warnings.showwarning, set[str]()
+        renamed = set[str]()
 
-        def line(message: Any, category: Any, *rest: Any, **more: Any) -> None:
-            if category is RenamedWarning and str(message) in said:
+        def line(message: Any, category: Any, filename: str, lineno: int, *rest: Any, **more: Any) -> None:
+            if category is RenamedWarning and str(message) in renamed:
                 return  # a command may build a spec several times
-            said.add(str(message))
-            if category in (PluginWarning, RenamedWarning):
-                Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{escape(str(message))}[/yellow]")
-            else:
-                show(message, category, *rest, **more)
+            renamed.add(str(message))
+            is_ours = category in (PluginWarning, RenamedWarning)
+            where = "" if is_ours else f"{filename}:{lineno}: {category.__name__}: "
+            _complain(where + said(message, 2000), "yellow")
 
         warnings.showwarning = line
         try:
-            with redirect_stdout(sys.stderr):  # what a plugin prints when it is imported is no output of ours
-                _ = default_registry().reports
             yield
         except MetricregError as error:
             _complain(str(error))
@@ -86,7 +96,7 @@ def _errors(left_out: bool = True, status: int = 1) -> Iterator[None]:
 
 
 def _dump(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2))
+    say(json.dumps(data, indent=2))
 
 
 @app.callback(invoke_without_command=True)
@@ -142,8 +152,8 @@ def list_(
             return
         table = _table("kind", "name", "distribution", "class")
         for e in entries:
-            table.add_row(e.kind, e.name, escape(e.distribution), escape(e.path))
-        _print(table)
+            table.add_row(e.kind, e.name, _shown(e.distribution), _shown(e.path))
+        _console(160).print(table)
 
 
 @app.command()
@@ -160,19 +170,19 @@ def describe(
         if as_json:
             _dump(found.as_json())
             return
-        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-        origin = escape(f"({found.path}, {found.distribution})")
+        console = _console(120)
+        origin = _shown(f"({found.path}, {found.distribution})")
         console.print(f"[bold]{found.kind} {found.name}[/bold]  {origin}\n")
-        console.print(escape(found.text) + "\n")
+        console.print(_shown(found.text) + "\n")
         if found.parameters:
             table = _table("parameter", "type", "default", "")
             for p in found.parameters:
-                table.add_row(p.name, escape(p.type), escape(p.default), escape(p.text))
+                table.add_row(p.name, _shown(p.type), _shown(p.default), _shown(p.text))
             console.print(table)
-        console.print("\n[bold]In a spec[/bold]  " + escape(json.dumps(found.example)))
+        console.print("\n[bold]In a spec[/bold]  " + _shown(json.dumps(found.example)))
         formers = [*found.former_names, *(f"{f} ({p.name})" for p in found.parameters for f in p.former_names)]
         if formers:
-            console.print("[bold]Formerly[/bold]   " + escape(", ".join(formers)))
+            console.print("[bold]Formerly[/bold]   " + _shown(", ".join(formers)))
 
 
 @app.command()
@@ -217,13 +227,13 @@ def validate(
         )
     else:
         for name, problems in found.items():
-            typer.echo(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
+            say(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
             for problem in problems:
-                typer.echo(f"  {problem}")
+                say(f"  {problem}")
             for note in (*notes.get(name, []), *renamed.get(name, [])):
-                typer.echo(f"  note: {note}")
+                say(f"  note: {note}")
             if renamed.get(name):
-                typer.echo(f"  note: metricreg migrate {shlex.quote(name)} writes the names of now")
+                say(f"  note: metricreg migrate {shlex.quote(name)} writes the names of now")
     if any(found.values()):
         raise typer.Exit(1)
 
@@ -238,7 +248,7 @@ def schema(
 
         text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
         if output is None:
-            typer.echo(text, nl=False)
+            say(text, end="")
             return
         try:
             output.write_text(text, encoding="utf-8")
@@ -249,27 +259,50 @@ def schema(
 
 @app.command("plugins")
 def plugins_(as_json: Json = False) -> None:
-    """List the installed plugins: status, version, components, load time, and why one was left out."""
+    """List the installed plugins: status, version, components, load time, and what is wrong. Exits with 1 if it is."""
     with _errors(left_out=False):  # the table says the same
-        reports = default_registry().reports
+        registry = default_registry()
+        reports = registry.reports
         if as_json:
-            fields = ("name", "status", "distribution", "version", "components", "seconds", "problem")
-            _dump([{field: getattr(report, field) for field in fields} for report in reports])
-            return
-        table = _table("plugin", "status", "distribution", "components", "ms", "problem")
-        colours = {"active": "green", "blocked": "dim"}
-        for r in reports:
-            status = f"[{colours.get(r.status, 'red')}]{r.status}[/]"
-            distribution = f"{r.distribution} {r.version}"
-            table.add_row(
-                escape(r.name),
-                status,
-                escape(distribution),
-                str(len(r.components)),
-                f"{1000 * r.seconds:.1f}",
-                escape(r.problem or ""),
+            fields = (
+                "name",
+                "status",
+                "distribution",
+                "version",
+                "components",
+                "seconds",
+                "problem",
+                "mend",
+                "warnings",
             )
-        _print(table)
+            _dump([{field: getattr(report, field) for field in fields} for report in reports])
+        else:
+            table = _table("plugin", "status", "distribution", "components", "ms", "problem")
+            for r in reports:
+                colour = (
+                    "dim" if r.status == "blocked" else "green" if r.ok else "yellow" if r.status == "active" else "red"
+                )
+                table.add_row(
+                    _shown(r.name),
+                    f"[{colour}]{r.status}[/]",
+                    _shown(f"{r.distribution} {r.version}"),
+                    str(len(r.components)),
+                    f"{1000 * r.seconds:.1f}",
+                    _shown(r.complaint),
+                )
+            _console(160).print(table)
+        for note in registry.notes:
+            _complain(note, "yellow")
+        if registry.notes or not all(report.ok for report in reports):
+            raise typer.Exit(1)
+
+
+@app.command("doctor")
+@wraps(doctor)
+def doctor_(*given: Any, **options: Any) -> None:
+    """Like `doctor`, which says what the options are."""
+    with _errors(left_out=False):
+        doctor(*given, **options)
 
 
 @app.command()
@@ -284,10 +317,10 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty the output folder first.")] = False,
 ) -> None:
     """Train an embedding as an experiment file says, and measure retrieval on held-out data before and after."""
-    with _errors():
+    with _errors(devices=True):
         from metricreg.training.run import run
 
-        run(experiment, output, resume=resume, overwrite=overwrite, report=typer.echo)
+        run(experiment, output, resume=resume, overwrite=overwrite, report=say)
 
 
 @app.command("lock")
@@ -318,7 +351,7 @@ def diff_(*given: Any, **options: Any) -> None:
 @wraps(explain)
 def explain_(*given: Any, **options: Any) -> None:
     """Like `explain`, which says what the options are."""
-    with _errors():
+    with _errors(devices=True):
         explain(*given, **options)
 
 
@@ -326,22 +359,33 @@ def explain_(*given: Any, **options: Any) -> None:
 @wraps(bench)
 def bench_(*given: Any, **options: Any) -> None:
     """Like `bench`, which says what the options are."""
-    with _errors():
+    with _errors(devices=True):
         bench(*given, **options)
+
+
+@app.command("new-plugin")
+@wraps(new_plugin)
+def new_plugin_(*given: Any, **options: Any) -> None:
+    """Like `new_plugin`, which says what the options are."""
+    with _errors():
+        new_plugin(*given, **options)
 
 
 def run() -> None:
     """The console script: `app`, on any terminal, and with an error where the output could not be written."""
     if sys.stdout is None:  # closed by the caller, who then wants none
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    for each in (sys.stdout, sys.stderr):
+        if isinstance(each, TextIOWrapper):
+            each.reconfigure(errors="backslashreplace")
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
+            sys.stdout = sys.stderr  # for what a plugin prints when the process ends
+            with suppress(OSError):
+                os.dup2(2, 1)
     except OSError as error:
         _complain(f"the output could not be written: {error.strerror or error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere

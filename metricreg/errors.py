@@ -16,6 +16,8 @@ def cut(text: str, most: int = SHOWN) -> str:
 
 def printable(text: str) -> str:
     """A text with control characters and lone surrogates, which a spec may hold, as escapes: on one line."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -16,7 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from metricreg.components import Regularizer
 from metricreg.components.component import specs_of
 from metricreg.components.renamed import renamings_in, warn_renamed
-from metricreg.components.resolve import Resolution, UnbuiltComponent, cause_of
+from metricreg.components.resolve import Resolution, TooMuchError, UnbuiltComponent, cause_of
 from metricreg.components.validation_errors import nearest, pointer, problems_of
 from metricreg.errors import MetricregError, Problem, SpecError
 from metricreg.registry import Registry, default_registry
@@ -197,6 +197,8 @@ def _resolved(rules: Any, registry: Registry | None) -> list[dict[str, Any]]:
     context = Resolution(registry)
     try:
         parsed = RootModel[list[Rule]].model_validate(document, context=context).root
+    except TooMuchError as error:
+        raise SpecError(str(error), "invalid rules") from None
     except ValidationError as error:
         keys = list(Rule.model_fields)
         known = problems_of(error, document, lambda n: keys if any(n is d for d in document) else context.known_keys(n))

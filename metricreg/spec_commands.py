@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from metricreg.errors import Problem, SpecError
+from metricreg.output import say
 
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="A file to write instead, or - to print; .json whatever FILE is.")
@@ -80,10 +81,10 @@ def diff(
     first, second = (_complete(document, given, experiments) for document, given in zip(documents, (a, b), strict=True))
     found = list(differences(first, second))
     if as_json:
-        typer.echo(json.dumps([vars(each) for each in found], indent=2))
+        say(json.dumps([vars(each) for each in found], indent=2))
     else:
         for each in found:
-            typer.echo(str(each))
+            say(str(each))
     if found:
         raise typer.Exit(1)
 
@@ -135,12 +136,12 @@ class _Source:
             suffixes = " or ".join(dict.fromkeys((self.file.suffix, ".json")))
             raise SpecError(f"give a file with the extension {suffixes}", f"cannot write {target}")
         if output == "-":
-            typer.echo(text, nl=False)
+            say(text, end="")
             return
         if output is not None or self.changes:
             write_whole(target, text)
         for line in lines:
-            typer.echo(f"{target}: {line}")
+            say(f"{target}: {line}")
 
 
 def _document(given: str) -> dict[str, Any]:

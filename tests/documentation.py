@@ -98,6 +98,20 @@ def blocks_of(markdown: str) -> Iterator[Block]:
         at, before = at + 1, ""
 
 
+def modules_of(name: str, markdown: str) -> dict[str, str]:
+    """The Python of a page as files for a type checker, each line where it stands on the page.
+
+    A block with a title is a file of its own. All others are one file, as they share a namespace.
+    """
+    files: dict[str, str] = {}
+    for block in blocks_of(markdown):
+        if block.language == "python" and block.marker != "illustration":
+            file = block.title or f"{name}.py"
+            above = files.get(file, "")
+            files[file] = above + "\n" * (block.line - above.count("\n")) + block.text
+    return files
+
+
 class Page:
     """Runs the blocks of one page, in a folder and with a registry of its own."""
 
@@ -178,7 +192,7 @@ class Page:
                 exec(compile("\n" * block.line + block.text, self.name, "exec"), tests)
                 for name, function in tests.items():
                     if name.startswith("test_"):
-                        function()
+                        _run_test(function)
             elif block.title:
                 importlib.invalidate_caches()
                 name = block.title.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -247,7 +261,7 @@ class Page:
         assert program in known, f"no way to check the command {program}"
         if not variables:
             return known[program](arguments, expected) or ""
-        assert set(variables) <= {"METRICREG_BLOCK", "METRICREG_STRICT"}, variables
+        assert set(variables) <= {"METRICREG_BLOCK", "METRICREG_ONLY", "METRICREG_STRICT"}, variables
         with pytest.MonkeyPatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
@@ -275,7 +289,7 @@ class Page:
                 self._file(argument)
 
     def _interpreter(self, arguments: list[str], expected: int) -> None:
-        if arguments[:2] in (["-m", "benchmarks.run"], ["-m", "benchmarks.on_off"]):
+        if arguments[0] == "-m" and arguments[1].startswith(("benchmarks.", "tests.")):
             try:
                 importlib.import_module(arguments[1]).arguments().parse_args(arguments[2:])
             except SystemExit as error:
@@ -339,6 +353,23 @@ class Page:
         known = project.get("optional-dependencies", {})
         unknown = [extra for extra in extras.split(",") if extra and extra not in known]
         assert not unknown, f"{project['name']} has no extra {unknown}"
+
+
+def _run_test(function: Any) -> None:
+    """Call a test as pytest does: with each of the arguments of `parametrize`, of which some are expected to fail."""
+    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+    if not marks:
+        function()
+    for given in (each for mark in marks for each in mark.args[1]):
+        expected = any(mark.name == "xfail" for mark in given.marks)
+        try:
+            function(*given.values)
+        except pytest.skip.Exception:
+            continue
+        except AssertionError:
+            assert expected, f"{given.id} fails"
+        else:
+            assert not expected, f"{given.id} does not fail"
 
 
 def _chain(words: list[str]) -> list[list[str]]:

@@ -347,15 +347,15 @@ def check(
         assert total.requires_grad, name
         assert total.shape == ()
         assert_close(value_and_gradients(total, leaves), want, tolerance, name)
-    _record(loss, scenario, plans)
+    _record(loss, scenario)
 
 
-def _record(loss: Loss, scenario: Scenario, plans: Any) -> None:
+def _record(loss: Loss, scenario: Scenario) -> None:
     try:
         spec = loss.to_spec()
     except SpecError:  # a test's own loss
         return
-    checks = {"loop": "", "tiles": ""} if len(plans) > 1 else {"loop": ""}
+    checks = {"loop": ""}
     checks |= {"references": ""} if scenario.ref is not None else {}
     checks |= {"tuples": ""} if scenario.tuples is not None else {}
     checks |= {f"{slot}s": str(spec[slot]) for slot in ("distance", "reducer") if slot in spec}

@@ -62,6 +62,7 @@ def test_without_a_command_help_is_printed(run: Run) -> None:
         "diff",
         "schema",
         "plugins",
+        "doctor",
         "explain",
         "bench",
         "train",
@@ -317,7 +318,7 @@ def test_plugins_shows_the_built_in_plugin(run: Run) -> None:
 
 def test_plugins_says_in_a_line_why_one_is_left_out(run: Run) -> None:
     result = run("plugins", installed="import_error")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     (line,) = [line for line in result.output.splitlines() if line.startswith("import_error")]
     assert line.split()[:4] == ["import_error", "error", "acme-import-error", "1.0"]
     assert "ModuleNotFoundError: No module named 'acme_is_not_installed'" in line
@@ -332,6 +333,7 @@ def test_plugins_as_json_holds_the_components_and_the_problem(run: Run) -> None:
     assert "SystemExit" in broken["system_exit"]["problem"]
 
 
+@pytest.mark.without_broken_plugins
 def test_in_strict_mode_a_broken_plugin_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICREG_STRICT", "1")
     result = run("list", installed="import_error")
@@ -441,6 +443,7 @@ def console(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", f"{python} {words}"], env=known, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.without_broken_plugins
 def test_a_closed_output_is_no_error() -> None:
     result = console("list >&-")
     assert (result.returncode, result.stderr) == (0, "")
@@ -472,8 +475,82 @@ def test_what_a_plugin_prints_when_it_is_imported_is_not_in_the_output() -> None
     assert "hello from a plugin" in result.stderr
 
 
+@pytest.mark.parametrize("redirection", ["", "2>&-"])
+def test_what_a_plugin_writes_to_descriptors_is_not_in_the_output(redirection: str) -> None:
+    path = os.pathsep.join([str(DISTS / "writes_fd"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = console(f"list --json {redirection}", PYTHONPATH=path)
+    assert result.returncode == 0
+    assert "writes_fd/half" in [entry["name"] for entry in json.loads(result.stdout)]
+    for words in ("hello from file descriptor 1", "goodbye from a plugin", "goodbye from file descriptor 1"):
+        assert words not in result.stdout
+        assert (words in result.stderr) == (redirection == "")
+
+
 def test_a_plugin_whose_name_looks_like_markup_is_listed(run: Run) -> None:
     result = run("plugins", installed="markup")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert "ab[/x]" in result.output
     assert "acme-markup[/foo]" in result.output
+
+
+# -- a plugin's words -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("default::metricreg.errors.PluginWarning")
+@pytest.mark.parametrize("case", ["evil_strings", "escapes", "huge_message", "str_raises", "init_unspeakable"])
+@pytest.mark.parametrize("words", ["list", "plugins", "describe reducer {}/half", "validate spec.json", "schema"])
+def test_nothing_raw_of_a_plugin_is_printed(run: Run, case: str, words: str) -> None:
+    write("spec.json", {"loss": {"name": "contrastive", "reducer": {"name": f"{case}/half"}}})
+    result = run(*words.format(case).split(), installed=case)
+    assert result.exit_code in (0, 1)
+    assert all(c.isprintable() or c == "\n" for c in result.output), ascii(result.output)
+    assert words == "schema" or len(result.output) < 100_000
+
+
+def test_plugins_exits_with_0_where_nothing_is_wrong_or_is_blocked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_BLOCK", "import_error")
+    result = run("plugins", installed="import_error")
+    assert result.exit_code == 0
+    assert "blocked by METRICREG_BLOCK" in result.output
+
+
+def test_plugins_shows_a_word_that_names_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_BLOCK", "lasy")
+    result = run("plugins", installed="strings")
+    assert result.exit_code == 1
+    assert "METRICREG_BLOCK names 'lasy', and no plugin is called so; did you mean 'lazy'?" in result.output
+
+
+def test_in_strict_mode_plugins_and_doctor_still_show_what_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_STRICT", "1")
+    assert "ModuleNotFoundError" in run("plugins", installed="import_error").output
+    assert run("describe", "loss", "supcon", installed="import_error").exit_code == 1
+
+
+# -- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_nothing_wrong_where_nothing_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_ONLY", "lazy")
+    result = run("doctor", installed="strings")
+    assert result.exit_code == 0, result.output
+    assert f"metricreg: active, metricreg {metricreg.__version__}\n" in result.output
+    assert "lazy: active, acme-lazy 2.1\n" in result.output
+    assert "  components  1, all built\n" in result.output
+    assert result.output.endswith("nothing is wrong\n")
+
+
+def test_doctor_says_what_is_wrong_and_what_mends_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_STRICT", "1")  # the doctor looks all the same
+    monkeypatch.setenv("METRICREG_ONLY", "init_raises")
+    result = run("doctor", "--traceback", installed="init_raises")
+    assert result.exit_code == 1
+    assert "cannot be constructed: KeyError: 'margin' (at " in result.output
+    assert "  mend        pip install -U acme-init-raises\n" in result.output
+    assert '    {}["margin"]' in result.output
+    assert result.output.endswith("1 of these has a problem\n")
+    found = json.loads(run("doctor", "--json", installed="init_raises").output)
+    assert not found["ok"]
+    (plugin,) = [plugin for plugin in found["plugins"] if plugin["name"] == "init_raises"]
+    assert plugin["status"] == "active"
+    assert plugin["components"][0]["problem"] == plugin["problems"][0]

@@ -12,10 +12,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from metricreg.testing.checks import CHECKS
 from tests.documentation import ROOT, Page, blocks_of, tomllib
 
 # Blocks that nothing runs: page and reason, as the marker gives it.
-NOT_RUN: set[tuple[str, str]] = set()
+NOT_RUN: set[tuple[str, str]] = {
+    (
+        "sentence-transformers.md",
+        "needs sentence-transformers and an encoder; the tests of the plugin run it",
+    ),
+}
 
 WRITTEN = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")], key=lambda path: path.as_posix()
@@ -55,6 +61,14 @@ def test_blocks_that_nothing_runs_are_listed_here() -> None:
         if block.marker.startswith("not run")
     }
     assert found == NOT_RUN
+
+
+def test_the_page_about_the_conformance_kit_lists_its_checks() -> None:
+    shown = HOOKS.on_page_markdown((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
+    assert HOOKS.KIT not in shown
+    for check in CHECKS.values():
+        assert f"| `{check.name}` | " in shown
+        assert check.promise.replace("|", "\\|") in shown
 
 
 # -- the README's two commands ----------------------------------------------------------------------------------------

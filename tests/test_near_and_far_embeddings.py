@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metricreg import Distance, Execution, Loss, SpecError, create, default_registry
 from metricreg import distances as D
+from metricreg.functional import euclidean
 from tests.oracle import LOSSES, PAIR_LOSSES
 
 pytestmark = pytest.mark.no_cover
@@ -98,18 +99,54 @@ def test_losses_keep_their_digits(name: str, distance: str) -> None:
         return LOSSES[name](distance=DISTANCES[distance](), **reducer)
 
     for batch, exact in list(BATCHES.items())[1::2]:
-        if any(name == n and b in batch and d in distance for n, b, d in BEYOND):
-            continue
-        x, size = exact.float(), float(exact.norm(dim=1).mean())
-        for plan in PLANS:
-            wanted = result(make, x.double(), plan)
-            # what a change of the inputs by a few roundings makes is not theirs to keep
-            rounded = result(make, x.double() * (1.0 + 4.0 * ULP * noise(3)), plan)
-            found = result(make, x, plan)
-            bounds = (1e-3, 1e-6), (1e-2, 1e-6 / size)
-            for (bound, least), got, want, near in zip(bounds, found, wanted, rounded, strict=True):
-                slack = max(bound * float(want.norm()), 10.0 * float((near - want).norm()), least)
-                assert (got - want).norm() <= slack, (batch, plan.plan, got, want)
+        if not any(name == n and b in batch and d in distance for n, b, d in BEYOND):
+            assert_right(make, exact, batch)
+
+
+def assert_right(make: Callable[[], Loss], exact: Tensor, batch: str) -> None:
+    x, size = exact.float(), float(exact.norm(dim=1).mean())
+    for plan in PLANS:
+        wanted = result(make, x.double(), plan)
+        # what a change of the inputs by a few roundings makes is not theirs to keep
+        rounded = result(make, x.double() * (1.0 + 4.0 * ULP * noise(3)), plan)
+        found = result(make, x, plan)
+        bounds = (1e-3, 1e-6), (1e-2, 1e-6 / size)
+        for (bound, least), got, want, near in zip(bounds, found, wanted, rounded, strict=True):
+            slack = max(bound * float(want.norm()), 10.0 * float((near - want).norm()), least)
+            assert (got - want).norm() <= slack, (batch, plan.plan, got, want)
+
+
+MANY_PAIRS = [("contrastive", {"neg_margin": 8.0}), ("nca", {"softmax_scale": 0.1}), ("lifted_structure", {})]
+
+
+@pytest.mark.parametrize("distance", ["lp", "lp raw", "mahalanobis", "snr"])
+@pytest.mark.parametrize(("name", "parameters"), MANY_PAIRS)
+def test_many_near_rows_keep_their_digits(
+    name: str, parameters: dict[str, float], distance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(euclidean, "DIFFERENCES", 0)  # as in large batches, where they would be too many
+    for batch, exact in BATCHES.items():
+        assert_right(lambda: create("loss", name, distance=DISTANCES[distance](), **parameters), exact, batch)
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=["dense", "tiled"])
+@pytest.mark.parametrize("distance", ["lp raw", "mahalanobis"])
+@pytest.mark.parametrize(("name", "parameters"), MANY_PAIRS)
+def test_a_few_rows_far_from_all_others_keep_their_digits(
+    name: str, parameters: dict[str, float], distance: str, plan: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(euclidean, "DIFFERENCES", 0)
+    few = N // 3  # at the origin, which has digits for them; of the others 1e6 away it has fewer
+    x = noise(1)
+    x[few:] += 1e6 * torch.nn.functional.normalize(noise(2, 1))
+    found = []
+    for rows in (x.float(), x.float().double()):
+        torch.manual_seed(0)
+        loss = create("loss", name, distance=DISTANCES[distance](), **parameters).to(rows.dtype)
+        rows = rows.requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(rows, LABELS, execution=plan), rows)
+        found.append(gradient[:few].double())
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5 * float(found[1].abs().max()))
 
 
 @pytest.mark.parametrize("distance", DISTANCES)

@@ -13,6 +13,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from metricreg.errors import InputError
+from metricreg.output import say
 
 COLUMNS = {
     "spec": "spec",
@@ -85,15 +86,15 @@ def bench(
         growth.append({"spec": text, "time": time, "memory": peak})
     here = machine(device)
     if as_json:
-        typer.echo(json.dumps({"machine": here, "rows": rows, "growth": growth}, indent=2))
+        say(json.dumps({"machine": here, "rows": rows, "growth": growth}, indent=2))
         return
     about = f"D = {dim}, {per_class} per class, {dtype}, torch {here['torch']}, {here['threads']} threads"
-    typer.echo(f"{here['name']}, {about}")
+    say(f"{here['name']}, {about}")
     _show(rows, against)
     for grown in growth:
         powers = [f"{name} as N^{grown[name]:.2f}" for name in ("time", "memory") if grown[name] is not None]
         if powers:
-            typer.echo(f"{grown['spec']} grows: {', '.join(powers)}")
+            say(f"{grown['spec']} grows: {', '.join(powers)}")
 
 
 def _opened(file: Path) -> IO[str]:
@@ -109,11 +110,11 @@ def _show(rows: list[dict[str, Any]], against: str | None) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         name, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-        typer.echo("  ".join([name.strip().ljust(widths[0]), *others]).rstrip())
+        say("  ".join([name.strip().ljust(widths[0]), *others]).rstrip())
     for row in rows:
         for who, why in ((row["spec"], row["stopped"]), (against, row["other_stopped"])):
             if why is not None:
-                typer.echo(f"{who} at N = {row['batch']}: {why}")
+                say(f"{who} at N = {row['batch']}: {why}")
 
 
 def _cell(key: str, value: Any) -> str:

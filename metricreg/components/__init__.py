@@ -5,7 +5,7 @@ between an `__init__` and a component that is built: hints, parameters, problems
 by its name, and for a component's spec. It must not know a component that ships, nor what a document looks like.
 """
 
-from metricreg.components.distance import Distance
+from metricreg.components.distance import Distance, DistanceSlots
 from metricreg.components.learned import LearnedNumber, PositiveNumber
 from metricreg.components.loss import Loss, LossSlots, UnmatchedLossSlots
 from metricreg.components.marks import by_value, symmetric
@@ -17,6 +17,7 @@ from metricreg.components.wrapper_loss import WrapperLoss
 
 __all__ = [
     "Distance",
+    "DistanceSlots",
     "LearnedNumber",
     "Loss",
     "LossSlots",

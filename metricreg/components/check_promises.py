@@ -112,6 +112,13 @@ def _check_terms(loss: Loss, batch: Batch, wide: bool) -> bool:
     number = len(batch)
     bounds = [(0, number), (0, number), (0, number // 2), (number // 2, number)]
     parts = [batch.rows(i, j).with_tensors(_cache=None) for i, j in bounds]
+    if wide:  # first as it is: what a loss makes when it is first asked, it keeps
+        before = parts[0].anchors.nan_to_num()
+        _statistics(loss, parts[0])
+        if not torch.equal(before, parts[0].anchors.nan_to_num()):
+            raise MetricregError(
+                f"{type(loss).__name__}.terms changes the embeddings of its batch in place; make a new tensor of them"
+            )
     try:
         found, drawn = _asked([_as_float64(part) for part in parts] if wide else parts, loss)
     except RuntimeError:  # of a component that mixes types

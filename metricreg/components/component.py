@@ -15,17 +15,20 @@ from pydantic_core import core_schema
 from metricreg.components.renamed import renamed_arguments, renamed_in_call, warn_renamed
 from metricreg.components.resolve import (
     Resolution,
+    TooMuchError,
     cause_of,
     checked,
     construct,
     holds_component,
+    reason,
     resolve,
+    title_of,
 )
 from metricreg.components.signature import call_signature, former_parameters, parameters_model
 from metricreg.components.type_hints import Declared, mentions
 from metricreg.components.validation_errors import nearest, pointer, problems_of
-from metricreg.errors import MetricregError, RegistrationError, SpecError, cut
-from metricreg.registry import KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
+from metricreg.errors import SHOWN, MetricregError, RegistrationError, SpecError, cut, said
+from metricreg.registry import IN_PROCESS, KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
 from metricreg.registry.former_names import beside, check_former_names, former_names
 
 C = TypeVar("C", bound="Component")
@@ -58,7 +61,7 @@ class ComponentMeta(ABCMeta):
         except MetricregError:
             raise
         except ValueError as error:
-            raise SpecError(str(error), f"invalid arguments of {cls.__name__}") from error
+            raise SpecError(said(error, 10 * SHOWN), f"invalid arguments of {cls.__name__}") from error
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -247,8 +250,9 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
     current = registry.current_name(kind, name)
     cls: type[Component] = registry.get(kind, current)
     context = Resolution(registry, check=False)
+    entry = registry.entry(kind, current)
     try:
-        created = checked(cls, parameters, context, name if current != name else None)
+        created = checked(cls, parameters, context, name if current != name else None, entry)
         warn_renamed(renamed_in_call(created, parameters, registry), stacklevel=2)
         return created.construct()
     except SpecError as error:
@@ -257,6 +261,13 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
         context.classes[id(parameters)] = cls
         problems = problems_of(error, parameters, context.known_keys)
         raise SpecError(problems, f"invalid parameters of the {kind} '{name}'") from cause_of(error)
+    except TooMuchError as error:
+        raise SpecError(str(error), f"invalid parameters of the {kind} '{name}'") from None
+    except (MetricregError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a validator in a hint may raise anything
+        text = f"{title_of(cls, entry)} cannot be checked: {reason(error, cls)}"
+        raise SpecError(text, f"invalid parameters of the {kind} '{name}'") from error
 
 
 def register(cls: type[C], name: str | None = None, *, registry: Registry | None = None) -> type[C]:
@@ -282,7 +293,7 @@ def register(cls: type[C], name: str | None = None, *, registry: Registry | None
     if not NAME.fullmatch(name):
         raise RegistrationError(f"'{name}' is no name for a component; a name is [a-z][a-z0-9_]*, without a namespace")
     cls.check_declaration(cls.kind)
-    entry = Entry(cls.kind, f"{LOCAL_NAMESPACE}/{name}", cls, "this process")
+    entry = Entry(cls.kind, f"{LOCAL_NAMESPACE}/{name}", cls, IN_PROCESS)
     same = any(e.kind == cls.kind and e.name == entry.name and e.path == entry.path for e in registry)
     check_former_names([entry, *(e for e in beside(registry, entry.kind, entry.name) if e.name != entry.name)])
     registry.add(entry, replace=same)

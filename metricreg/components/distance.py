@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypedDict
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -22,6 +23,12 @@ ELEMENTWISE_VALUES = 16
 """Values a pair up to which a distance is a formula of each pair, and does not broadcast."""
 
 
+class DistanceSlots(TypedDict, total=False):
+    """What every distance takes besides its own parameters."""
+
+    power: Annotated[float, Field(default=1.0, gt=0)]
+
+
 class Distance(Component):
     """All distances between two sets of embeddings, as a matrix.
 
@@ -30,14 +37,14 @@ class Distance(Component):
     `matrix` with `@metricreg.symmetric`: half of the pairs of a batch are then enough for some losses.
 
     Args:
-        power: exponent that is applied to each entry of the matrix.
+        power: exponent that is applied to each entry of the matrix, greater than 0.
     """
 
     kind: ClassVar[str] = "distance"
     is_inverted: ClassVar[bool] = False
     """Whether larger means closer, as in a similarity."""
 
-    def __init__(self, power: float = 1.0) -> None:
+    def __init__(self, power: Annotated[float, Field(gt=0)] = 1.0) -> None:
         super().__init__()
         self.power = power
 

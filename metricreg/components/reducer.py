@@ -61,8 +61,11 @@ class Reducer(Component):
         """
         raise NotImplementedError(f"{type(self).__name__} has no statistics; it reduces whole terms")
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
-        """The scalar that the total statistics stand for; a pure function of them."""
+    def finalize(self, *statistics: Any, **unused: Any) -> Tensor:  # Any: whatever parameters a subclass names
+        """The scalar that the total statistics stand for; a pure function of them.
+
+        A subclass names what its `statistics` gives, in that order: `finalize(self, total: Tensor, count: Tensor)`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no finalize")
 
     def reduce(self, term: Term) -> Any:

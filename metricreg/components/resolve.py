@@ -14,13 +14,18 @@ from torch.overrides import TorchFunctionMode
 
 from metricreg.components.signature import former_parameters, parameters_model
 from metricreg.components.type_hints import Declared
-from metricreg.components.validation_errors import pointer
-from metricreg.errors import Problem, RegistrationError, SpecError, cut
-from metricreg.registry import Registry
+from metricreg.components.validation_errors import MAX_LINES, lines_of, pointer
+from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, said
+from metricreg.registry import IN_PROCESS, OWN_DISTRIBUTION, Entry, Registry
+from metricreg.registry.fault import fault
 from metricreg.registry.former_names import NowCalled
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
+
+
+class TooMuchError(Exception):  # no ValueError, which pydantic would collect, and go on
+    """A document has too much in it, right or wrong; the rest of it is not looked at."""
 
 
 @dataclass
@@ -31,7 +36,8 @@ class Resolution:
         registry: where names are looked up.
         requires: distributions the spec says it needs; named in the error for an unknown namespace.
         check: construct each component on the meta device, to see that its `__init__` accepts its arguments.
-        components: how many were named so far.
+        components: in how many places one was wanted so far.
+        wrong: how many errors pydantic found in the parameters of components so far.
         classes: the class that an object of the document, by its id, names.
     """
 
@@ -39,6 +45,7 @@ class Resolution:
     requires: Mapping[str, str] = field(default_factory=dict)
     check: bool = True
     components: int = 0
+    wrong: int = 0
     classes: dict[int, type[Declared]] = field(default_factory=dict)
 
     def known_keys(self, node: Any) -> list[str] | None:
@@ -59,6 +66,7 @@ class UnbuiltComponent:
         former_name: the name that the spec has for it, if that is a former one.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
+        entry: its registration.
     """
 
     cls: type[Declared]
@@ -68,6 +76,12 @@ class UnbuiltComponent:
     former_name: str | None = None
     specimen: Declared | None = None
     unchecked: str | None = None
+    entry: Entry | None = None
+
+    @property
+    def title(self) -> str:
+        """Its class and, if a plugin ships it, its name and that distribution."""
+        return title_of(self.cls, self.entry)
 
     def check(self) -> None:
         """Construct on the meta device, which allocates nothing.
@@ -82,10 +96,10 @@ class UnbuiltComponent:
         try:
             with torch.device("meta"), _Undrawn():
                 self.specimen = construct(self.cls, specimens, self.given)
-        except (ValueError, RegistrationError):
+        except (ValueError, RegistrationError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            self.unchecked = f"{self.cls.__name__} cannot be checked without constructing it: {_reason(error)}"
+        except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
+            self.unchecked = f"{self.title} cannot be checked without constructing it: {reason(error, self.cls)}"
 
     def construct(self, path: tuple[str | int, ...] = ()) -> Declared:
         """Construct this component and those inside it.
@@ -96,8 +110,10 @@ class UnbuiltComponent:
         values = {key: _filled(value, (*path, self.written.get(key, key))) for key, value in self.values.items()}
         try:
             return construct(self.cls, values, self.given)
-        except Exception as error:
-            problem = Problem(pointer(path), f"{self.cls.__name__} cannot be constructed: {_reason(error)}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
+            problem = Problem(pointer(path), f"{self.title} cannot be constructed: {reason(error, self.cls)}")
             raise SpecError([problem]) from error
 
 
@@ -113,6 +129,13 @@ class _Undrawn(TorchFunctionMode):
 
 
 _DRAWS = frozenset({"normal_", "uniform_", "random_", "exponential_", "bernoulli_", "cauchy_", "log_normal_"})
+
+
+def title_of(cls: type[Declared], entry: Entry | None) -> str:
+    """A component's class and, if a plugin ships it, its name and that distribution."""
+    if entry is None or entry.distribution in (OWN_DISTRIBUTION, IN_PROCESS):
+        return cls.__name__
+    return f"{cls.__name__} ({entry.name} of {entry.distribution})"
 
 
 def unbuilt_in(
@@ -146,14 +169,28 @@ def _specimens(value: Any) -> Any:
     return type(value)(map(_specimens, value)) if isinstance(value, list | tuple) else value
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException, cls: type) -> str:
+    """What a component's code raised: a rule's message alone, of anything else its type too, and where that was."""
     if isinstance(error, SpecError):
-        return "; ".join(problem.message for problem in error.problems)
-    return str(error) if isinstance(error, ValueError | RegistrationError) else f"{type(error).__name__}: {error}"
+        return said("; ".join(problem.message for problem in error.problems), 10 * SHOWN)
+    is_rule = isinstance(error, ValueError | RegistrationError)
+    return said(error, 10 * SHOWN) if is_rule else fault(error, cls.__module__)
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """An exception that pydantic carries along, and does not make a text of, as it would of the exception itself."""
+
+    error: BaseException | None
+
+    def __str__(self) -> str:
+        return "an exception"
+
+    __repr__ = __str__
 
 
 def _custom(code: str, message: str, cause: BaseException | None = None) -> PydanticCustomError:
-    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": cause})
+    return PydanticCustomError(cast(Any, code), "{message}", {"message": message, "cause": _Cause(cause)})
 
 
 def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
@@ -169,6 +206,11 @@ def resolve(cls: type[Declared], value: Any, info: ValidationInfo) -> Any:
             f"should be a {cls.__name__} instance; names and objects are for specs: "
             f"metricreg.create('{cls.kind}', {_as_arguments(value)})",
         )
+    context.components += 1
+    if context.components > MAX_COMPONENTS:
+        raise TooMuchError(f"a spec names at most {MAX_COMPONENTS:,} components")
+    if context.wrong > MAX_LINES:
+        raise TooMuchError(f"more than {MAX_LINES:,} values in the parameters of components are wrong")
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         name, parameters = value["name"], {k: v for k, v in value.items() if k != "name"}
     elif isinstance(value, str):
@@ -184,9 +226,6 @@ def _unbuilt(
     cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution
 ) -> UnbuiltComponent:
     registry = context.registry
-    context.components += 1
-    if context.components > MAX_COMPONENTS:
-        raise _custom("component_limit", f"a spec names at most {MAX_COMPONENTS:,} components")
     former_name = None
     try:
         if name not in registry.names(cls.kind):
@@ -197,21 +236,26 @@ def _unbuilt(
             name, former_name = now.name, name
         found: type[Declared] = registry.get(cls.kind, name)
     except RegistrationError as error:
-        raise _custom("component_refused", str(error), error) from error
+        raise _custom("component_refused", said(error, 10 * SHOWN), error) from error
     if not issubclass(found, cls):
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
+    entry = registry.entry(cls.kind, name)
     try:
-        unbuilt = checked(found, parameters, context, former_name)
-    except ValidationError:
+        unbuilt = checked(found, parameters, context, former_name, entry)
+    except ValidationError as error:
+        context.wrong += error.error_count()
         raise
-    except Exception as error:  # a validator in a hint may raise anything
-        raise _custom("component_rule", f"{found.__name__} cannot be checked: {_reason(error)}", error) from error
+    except (TooMuchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a validator in a hint may raise anything
+        message = f"{title_of(found, entry)} cannot be checked: {reason(error, found)}"
+        raise _custom("component_rule", message, error) from error
     if context.check:
         try:
             unbuilt.check()
         except (ValueError, RegistrationError) as error:
-            raise _custom("component_rule", _reason(error), error) from error
+            raise _custom("component_rule", reason(error, found), error) from error
     return unbuilt
 
 
@@ -222,16 +266,21 @@ def _as_arguments(value: Any) -> str:
 
 
 def cause_of(error: ValidationError) -> BaseException | None:
-    """The first exception that a component or plugin raised behind a validation error."""
-    contexts = (line.get("ctx") or {} for line in error.errors(include_url=False, include_input=False))
-    return next((ctx["cause"] for ctx in contexts if isinstance(ctx.get("cause"), BaseException)), None)
+    """The first exception that a component or plugin raised behind a validation error; None of too many lines."""
+    contexts = (line.get("ctx") or {} for line in lines_of(error))
+    causes = (context["cause"].error for context in contexts if isinstance(context.get("cause"), _Cause))
+    return next((cause for cause in causes if cause is not None), None)
 
 
 # -- construction ---------------------------------------------------------------------------------------------------
 
 
 def checked(
-    cls: type[Declared], given: Mapping[str, Any], context: Resolution | None, former_name: str | None = None
+    cls: type[Declared],
+    given: Mapping[str, Any],
+    context: Resolution | None,
+    former_name: str | None = None,
+    entry: Entry | None = None,
 ) -> UnbuiltComponent:
     """A component with the arguments given, as the model of its parameters makes them.
 
@@ -240,6 +289,7 @@ def checked(
         given: its arguments, of which some may have a former name.
         context: in which names are resolved; None where components are given as instances.
         former_name: the name by which the spec has it, if that is a former one.
+        entry: its registration.
 
     Raises:
         ValidationError: pydantic's, located in `given`.
@@ -251,7 +301,7 @@ def checked(
         raise ValidationError.from_exception_data(cls.__name__, _twice(given, formers, written))
     parameters = model.__pydantic_validator__.validate_python(dict(given), context=context)
     values = {name: getattr(parameters, name) for name in named}
-    return UnbuiltComponent(cls, values, named, written, former_name)
+    return UnbuiltComponent(cls, values, named, written, former_name, entry=entry)
 
 
 def _twice(

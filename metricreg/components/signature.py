@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import Unpack, is_typeddict
 
 from metricreg.components.type_hints import CONFIG, Declared, keys_of, strict, undeclarable
-from metricreg.errors import RegistrationError, said
+from metricreg.errors import RegistrationError, cut, said, said_by
 from metricreg.registry.former_names import NowCalled, name_and_version
 
 MISSING: Any = inspect.Parameter.empty
@@ -55,7 +55,7 @@ def parameters_of(cls: type[Declared]) -> dict[str, Parameter]:
     try:
         hints = get_type_hints(cls.__init__, include_extras=True)
     except Exception as error:
-        raise _refusal(cls, f"its type hints cannot be evaluated: {type(error).__name__}: {error}") from error
+        raise _refusal(cls, f"its type hints cannot be evaluated: {said_by(error)}") from error
     found: dict[str, Parameter] = {}
     for p in call_signature(cls).parameters.values():
         if p.kind is p.POSITIONAL_ONLY:
@@ -114,7 +114,7 @@ def parameters_model(cls: type[Declared]) -> type[BaseModel]:
                 warnings.simplefilter("ignore")  # that a parameter is named like a method of BaseModel harms nobody
                 model = create_model(cls.__name__, __config__=CONFIG, **fields)
         except Exception as error:
-            raise _refusal(cls, f"{type(error).__name__}: {error}") from error
+            raise _refusal(cls, said_by(error)) from error
         for p in parameters.values():
             _check_field(cls, model, p, former)
         cls._former_parameters = former
@@ -186,9 +186,10 @@ def _check_field(
     try:
         model.__pydantic_validator__.validate_assignment(model.model_construct(), parameter.name, parameter.default)
     except Exception as error:  # a validator in the hint may raise anything
-        message = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        message = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
+        default = cut(repr(parameter.default))
         raise _refusal(
-            cls, f"the default of '{parameter.name}', {parameter.default!r}, does not fit its own hint: {message}"
+            cls, f"the default of '{parameter.name}', {default}, does not fit its own hint: {said(message)}"
         ) from error
 
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import enum
+import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError
 from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
 
+from metricreg.errors import said_by
 from metricreg.registry.former_names import NowCalled
 
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 _ATOMS = (float, int, bool, str, type(None))
 _CONTAINERS = (list, tuple, dict)
+PART = 5000
 NO_GRADIENT = (
     "should be a number; a tensor that wants a gradient would not be learned. Give its value, .item(); or, where the "
     'parameter takes a number that is learned, {"learned": 0.07} with what it is at first'
@@ -73,8 +85,8 @@ def mentions(hint: Any, kind: type[Declared]) -> bool:
     return any(mentions(arg, kind) for arg in args) if args else isinstance(hint, type) and issubclass(hint, kind)
 
 
-def undeclarable(hint: Any) -> str | None:
-    """Why JSON cannot give a value of this hint, or None."""
+def undeclarable(hint: Any, inside: tuple[Any, ...] = ()) -> str | None:
+    """Why JSON cannot give a value of this hint, which stands inside these TypedDicts, or None."""
     problem = _misplaced(hint)
     if problem is not None:
         return problem
@@ -88,11 +100,11 @@ def undeclarable(hint: Any) -> str | None:
         rivals = [m for m in bare if m is str or get_origin(m) in (dict, Literal) or is_typeddict(m) or _is_enum(m)]
         if kinds and rivals:
             return f"in {hint} a name or an object could be meant as {kinds[0].__name__} or as {rivals[0]}"
-        return next((p for m in args if (p := undeclarable(m))), None)
+        return next((p for m in args if (p := undeclarable(m, inside))), None)
     if origin in _CONTAINERS:
         if origin is dict and _bare(args[0]) is not str:
             return "the keys of a JSON object are strings: hint it as dict[str, ...]"
-        return next((p for m in args if m is not Ellipsis and (p := undeclarable(m))), None)
+        return next((p for m in args if m is not Ellipsis and (p := undeclarable(m, inside))), None)
     if origin is Literal:
         return None if all(isinstance(v, _ATOMS) for v in args) else f"{hint} has values that JSON does not have"
     if hint in _ATOMS or hint is None:
@@ -100,7 +112,13 @@ def undeclarable(hint: Any) -> str | None:
     if hint in _CONTAINERS:
         return f"the hint {hint.__name__} does not say what is in it, for example {hint.__name__}[float]"
     if is_typeddict(hint):
-        return next((p for m, _ in keys_of(hint).values() if (p := undeclarable(m))), None)
+        if hint in inside:
+            return f"{hint.__name__} holds itself; a declaration has an end"
+        try:
+            keys = keys_of(hint)
+        except Exception as error:
+            return f"the type hints of {hint.__name__} cannot be evaluated: {said_by(error)}"
+        return next((p for m, _ in keys.values() if (p := undeclarable(m, (*inside, hint)))), None)
     if isinstance(hint, type) and issubclass(hint, Declared):
         return None if hint.kind else f"{hint.__name__} is no kind of component"
     if _is_enum(hint):
@@ -137,8 +155,8 @@ def strict(hint: Any) -> Any:
             rest = [m for m in metadata if not isinstance(m, FieldInfo)]
             rest += [Field(default=m.default) for m in metadata if isinstance(m, FieldInfo) and not m.is_required()]
             return _annotated(strict(base), *rest) if rest else strict(base)
-        scalar = [Strict(), BeforeValidator(_SCALARS[base])] if base in _SCALARS else []
-        return _annotated(base if scalar else strict(base), *metadata, *scalar)
+        bare, *checks = get_args(strict(base)) if get_origin(strict(base)) is Annotated else (strict(base),)
+        return _annotated(bare, *metadata, *checks)  # behind the constraints, which only so reach the JSON Schema
     if hint in _SCALARS:
         return Annotated[hint, Strict(), BeforeValidator(_SCALARS[hint])]
     if origin in (Union, types.UnionType):
@@ -146,7 +164,9 @@ def strict(hint: Any) -> Any:
     if origin is Literal:
         return Annotated[hint, BeforeValidator(one_of(*args))]
     if origin in _CONTAINERS:
-        return origin[tuple(m if m is Ellipsis else strict(m) for m in args)]
+        made = origin[tuple(m if m is Ellipsis else strict(m) for m in args)]
+        is_long = (origin is list or Ellipsis in args) and not mentions(hint, Declared)
+        return Annotated[made, WrapValidator(_in_parts)] if is_long else made
     if is_typeddict(hint):
         keys = {k: (Required if must else NotRequired)[strict(h)] for k, (h, must) in keys_of(hint).items()}
         make: Any = TypedDict
@@ -163,6 +183,21 @@ def _annotated(*parts: Any) -> Any:
     return annotated[parts]
 
 
+def _in_parts(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """A list that is checked up to the part with the first wrong item: of each pydantic keeps half a kilobyte."""
+    ends = range(PART, len(value), PART) if isinstance(value, list | tuple) else ()
+    end = next((end for end in ends if _has_wrong_item(value[end - PART : end], check)), None)
+    return check(value if end is None else value[:end])
+
+
+def _has_wrong_item(part: Any, check: ValidatorFunctionWrapHandler) -> bool:
+    try:
+        check(part)
+    except ValidationError as error:
+        return any(line["loc"] for line in error.errors(include_url=False, include_input=False))  # not for its length
+    return False
+
+
 def _item(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.requires_grad:
         raise PydanticCustomError("no_gradient", NO_GRADIENT)
@@ -175,16 +210,20 @@ def _item(value: Any) -> Any:
 
 
 def one_of(*choices: Any) -> Callable[[Any], Any]:
-    """What looks whether a value may be one of some: 1.0 is 1, and True, though it equals 1, is not."""
+    """What looks whether a value may be one of some: 1.0 is 1, and neither True nor "1" is."""
     numbers = [choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool)]
     flags = [choice for choice in choices if isinstance(choice, bool)]
+    texts = [choice for choice in choices if isinstance(choice, str)]
+    *first, last = map(repr, choices)
+    expected = f"{', '.join(first)} or {last}" if first else last
 
     def check(value: Any) -> Any:
         value = as_int(value)
         if isinstance(value, bool) and value not in flags:
             raise PydanticCustomError("literal_bool", "should not be true or false")
-        if isinstance(value, int | float) and not isinstance(value, bool) and value not in numbers:
-            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, choices))})
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (is_number and value not in numbers) or (isinstance(value, str) and value not in texts):
+            raise PydanticKnownError("literal_error", {"expected": expected})
         return value
 
     return check
@@ -194,7 +233,7 @@ def _as_float(value: Any) -> Any:
     value = _item(value)
     if not isinstance(value, int | float):  # pydantic would take whatever has a __float__, such as a tensor of one
         raise PydanticKnownError("float_type")
-    if type(value) is int and abs(value) > 2**1023:
+    if type(value) is int and abs(value) > sys.float_info.max:
         raise PydanticCustomError("float_range", "should be a number that a float can hold")
     return value
 
@@ -204,7 +243,7 @@ def as_int(value: Any) -> Any:
     value = _item(value)
     if type(value) is float and value.is_integer():
         value = int(value)
-    if type(value) is int and value not in _INT64:
+    if type(value) is int and value not in INT64:
         raise PydanticCustomError("int_range", "should be an integer of at most 64 bits")
     return value
 

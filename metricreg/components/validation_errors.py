@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, cut
+from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, cut, said
 
 MAX_LINES = 20 * MAX_PROBLEMS
 """How many of pydantic's errors are looked at: of a union it gives several for one problem."""
@@ -20,13 +20,30 @@ Branch = tuple[tuple[str | int, ...], int, str | int]
 def shown(value: Any) -> str:
     """A value as JSON, or as Python shows it, cut to 100 characters."""
     try:
-        text = json.dumps(value)
+        return cut(_start_of_json(value))
     except (TypeError, ValueError, RecursionError):
-        try:
-            text = repr(value)
-        except Exception:
-            text = f"<{type(value).__name__}>"
-    return cut(text)
+        pass
+    try:
+        return cut(repr(value))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a class of somebody else's may raise anything
+        return f"<{type_name(value)}>"
+
+
+def _start_of_json(value: Any) -> str:
+    """The first 100 characters, and perhaps more; the rest is not written."""
+    text = ""
+    for part in json.JSONEncoder().iterencode(value[:SHOWN] if type(value) is str else value):
+        text += part
+        if len(text) > SHOWN:
+            break
+    return text
+
+
+def type_name(value: Any) -> str:
+    """The name of a value's class, as Python keeps it, whatever the class says of itself."""
+    return said(vars(type)["__name__"].__get__(type(value)), SHOWN)
 
 
 def pointer(path: Iterable[str | int]) -> str:
@@ -53,8 +70,7 @@ def problems_of(
         document: what was validated, as it was given.
         known: for an object of the document, the keys that may stand in it; None if they are not known.
     """
-    lines = error.errors(include_url=False, include_input=False)[:MAX_LINES]
-    found = [_Located(line, document) for line in lines]
+    found = [_Located(line, document) for line in lines_of(error)]
     # Of a union that failed, pydantic reports every branch. The branch that got furthest is what was meant.
     depth: dict[Branch, int] = {}
     for line in found:
@@ -87,6 +103,20 @@ def _stands_in(step: str | int, node: Any) -> bool:
     if isinstance(node, dict):
         return isinstance(step, str) and step in node
     return isinstance(node, list | tuple) and isinstance(step, int) and step < len(node)
+
+
+def lines_of(error: ValidationError) -> list[Any]:
+    """The first of pydantic's errors; where there are many, without what they carry along."""
+    if error.error_count() <= MAX_LINES:
+        return list(error.errors(include_url=False, include_input=False))
+    text = error.json(include_url=False, include_context=False, include_input=False)  # a tenth of the size of objects
+    lines: list[Any] = []
+    decoder, start = json.JSONDecoder(), 1
+    while len(lines) < MAX_LINES:
+        line, end = decoder.raw_decode(text, start)
+        lines.append(line)
+        start = end + 1  # behind a comma
+    return lines
 
 
 class _Located:

@@ -37,7 +37,7 @@ class ReducerLike(Protocol):
     def statistics(self, term: Term) -> tuple[Tensor, ...]:
         """Tensors that add up over disjoint sets of anchors."""
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, *statistics: Any, **unused: Any) -> Tensor:  # Any: whatever parameters a reducer names
         """The scalar that their totals stand for."""
 
     def reduce(self, term: Term) -> Any:

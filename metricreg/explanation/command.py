@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from metricreg.output import say
+
 
 def explain(
     spec: Annotated[
@@ -36,6 +38,6 @@ def explain(
         dtype=dtype,
     )
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2))
+        say(json.dumps(found.as_json(), indent=2))
     else:
-        typer.echo(str(found))
+        say(str(found))

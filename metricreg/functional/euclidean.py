@@ -16,6 +16,8 @@ from metricreg.functional.torch_internals import needs_plain_operations
 
 NEAR = 1.0 / 3.0
 """Squared distances under the squared norms times the rounding error to this power have lost digits to cancellation."""
+NEARER = 2.0 / 3.0
+"""The same of the slopes of a product, which are those of single distances."""
 DIFFERENCES = 2**20
 """Values that differences of rows may always have; more, as long as they are no more than the distances."""
 NOISE = 16.0
@@ -119,7 +121,8 @@ class EuclideanRows:
     def distances(self, squares: Tensor, sizes: Tensor, own: Tensor | None = None) -> Tensor:
         """Distances, of squared ones from a product: those that cancellation left too few digits of are made anew.
 
-        If they are few, by the differences of their rows; else all in float64, with the slopes of the product.
+        If they are few, by the differences of their rows; else all in float64, with the slopes of the product, as long
+        as those have digits enough.
 
         Args:
             squares: `[..., X, Y]`.
@@ -127,13 +130,14 @@ class EuclideanRows:
             own: `[X]`, the column of the row itself, whose distance is 0, or -1; None if there is none.
         """
         if squares.ndim > 2 or needs_plain_operations(squares):
-            squares, least = self._in_float64()
-            return self._rooted(squares.masked_fill(squares <= least, 0.0))
-        values, exact = squares.detach(), None
-        far, near = _near(values, sizes * torch.finfo(squares.dtype).eps ** NEAR, own)
+            return self._by_wide_product()
+        values, exact, eps = squares.detach(), None, torch.finfo(squares.dtype).eps
+        far, near = _near(values, sizes * eps**NEAR, own)
         if near is not None and len(near[0]) * self.middle.shape[-1] > max(squares.numel(), DIFFERENCES):
-            with torch.no_grad():  # the slopes of a product have the digits that the rows have
+            with torch.no_grad():
                 values, least = self._in_float64()
+            if ((least < values) & (values < sizes * eps**NEARER)).any():
+                return self._by_wide_product()
             far, near = torch.gt(values, least, out=far), None
         if near is not None:
             x, y = self.at(near[1])
@@ -141,6 +145,10 @@ class EuclideanRows:
             exact = self._rooted(exact if self.divisor is None else exact / self.divisor[near[0], 0])
         found: Tensor = _Resolved.apply(squares, values, far, exact, near, self.root)  # type: ignore[no-untyped-call]
         return found
+
+    def _by_wide_product(self) -> Tensor:
+        squares, least = self._in_float64()
+        return self._rooted(squares.masked_fill(squares <= least, 0.0))
 
     def _rooted(self, squares: Tensor) -> Tensor:
         return safe_sqrt(squares) if self.root else squares

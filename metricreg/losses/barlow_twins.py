@@ -57,7 +57,7 @@ class BarlowTwinsLoss(Loss):
         return batch
 
     def batch_terms(self, batch: Batch) -> Terms:
-        """`invariance_loss` of each feature with itself, and `redundancy_loss` of all others."""
+        """Of correlations `[D, D]`, `invariance_loss` of each feature with itself, `redundancy_loss` of all others."""
         features = batch.anchors.shape[1]
         if len(batch) < 2:
             nothing = batch.anchors.new_zeros(())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
@@ -24,7 +25,7 @@ class MultipleLosses(WrapperLoss):
     $$\sum_i w_i L_i$$
 
     Args:
-        losses: a list, or a mapping of names.
+        losses: at least one; a list, or a mapping of names.
         weights: factors, a list or mapping like `losses`; 1 if None.
         miners: one a loss or null, a list like `losses`, or a mapping with some of its names. A loss without one sees
             what the pipeline's miner or the caller selected; one with a miner, what that finds in the whole batch. The
@@ -33,14 +34,12 @@ class MultipleLosses(WrapperLoss):
 
     def __init__(
         self,
-        losses: list[Loss] | dict[str, Loss],
+        losses: Annotated[list[Loss], Field(min_length=1)] | Annotated[dict[str, Loss], Field(min_length=1)],
         weights: list[float] | dict[str, float] | None = None,
         miners: list[Miner | None] | dict[str, Miner] | None = None,
     ) -> None:
         super().__init__()
         named = _named(losses)
-        if not named:
-            raise ValueError("losses is empty; give at least one")
         given = {} if weights is None else _matched("weights", weights, losses, whole=True)
         mining = {} if miners is None else _matched("miners", miners, losses, whole=isinstance(losses, list))
         self.losses = modules_by_name("a loss", named)

@@ -66,5 +66,5 @@ def positives_with_self(batch: Batch) -> tuple[Tensor, Tensor]:
     assert labels is not None  # as of positives without a selection
     assert ref_labels is not None
     itself = batch.self_index.clamp(min=0)
-    alike = (ref_labels[itself] == labels).view(len(batch), -1).all(1) & (batch.self_index >= 0)
+    alike = (ref_labels[itself] == labels).view(len(batch), labels.shape[1:].numel()).all(1) & (batch.self_index >= 0)
     return torch.cat([index, itself[:, None]], 1), torch.cat([valid, alike[:, None]], 1)

@@ -51,7 +51,7 @@ class ThresholdConsistentMarginLoss(Loss):
 
     @symmetric
     def terms(self, batch: Batch) -> Terms:
-        """`pos_loss` and `neg_loss`: the sum of the violations of each margin, and their number."""
+        """`pos_loss` and `neg_loss`: of `[A, M]`, the sum of the violations of each margin, and their number."""
         s = self.distance.between(batch)
         near, among = batch.at_positives(s)
         pull = _violations(self.margin_plus - near, among)

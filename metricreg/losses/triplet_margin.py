@@ -15,7 +15,7 @@ from metricreg.batch.tuples import Triplets
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import LpDistance
-from metricreg.engine.execution import CPU_TILE_VALUES
+from metricreg.engine.execution import tile_values
 from metricreg.functional.logsumexp import softplus
 from metricreg.functional.safe import safe_pow
 from metricreg.reducers import AvgNonZeroReducer
@@ -107,7 +107,7 @@ def random_triplets(batch: Batch, each: int) -> Triplets:
 
     In the memory of a tile of anchors.
     """
-    size = max(1, CPU_TILE_VALUES // max(len(batch.references), 1))
+    size = max(1, tile_values(batch.anchors) // max(len(batch.references), 1))
     parts = [_drawn(batch.rows(i, j), each).offset_anchors(i).columns() for i, j in batch.tiles(size)]
     return Triplets(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 

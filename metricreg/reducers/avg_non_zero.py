@@ -25,7 +25,6 @@ class AvgNonZeroReducer(Reducer):
         total, count = term.per_anchor(low=0.0)
         return total.sum(), count.sum()
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor, count: Tensor) -> Tensor:
         """Sum over count."""
-        total, count = statistics
         return total / count.clamp(min=1)

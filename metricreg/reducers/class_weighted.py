@@ -39,7 +39,6 @@ class ClassWeightedReducer(Reducer):
         check_classes(term.labels, len(self.weights), "class_weighted")
         return (total * self.weights.to(total.dtype)[term.labels.long()]).sum(), count.sum()
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor, count: Tensor) -> Tensor:
         """Sum over count."""
-        total, count = statistics
         return total / count.clamp(min=1)

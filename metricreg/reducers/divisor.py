@@ -29,7 +29,6 @@ class DivisorReducer(Reducer):
             )
         return term.sum(), term.divisor.sum()
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor, divisor: Tensor) -> Tensor:
         """Sum over divisor."""
-        total, divisor = statistics
         return (total / divisor.where(divisor != 0, 1)).where(divisor != 0, total * 0.0)

@@ -24,7 +24,6 @@ class MeanReducer(Reducer):
         """Sum and count."""
         return term.sum(), term.count()
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor, count: Tensor) -> Tensor:
         """Sum over count."""
-        total, count = statistics
         return total / count.clamp(min=1)

@@ -22,6 +22,6 @@ class SumReducer(Reducer):
         """The sum."""
         return (term.sum(),)
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor) -> Tensor:
         """The sum."""
-        return statistics[0]
+        return total

@@ -36,7 +36,6 @@ class ThresholdReducer(Reducer):
         total, count = term.per_anchor(self.low, self.high)
         return total.sum(), count.sum()
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor, count: Tensor) -> Tensor:
         """Sum over count."""
-        total, count = statistics
         return total / count.clamp(min=1)

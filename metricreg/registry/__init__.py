@@ -6,6 +6,7 @@ a class that is registered to check its own declaration.
 """
 
 from metricreg.registry.registry import (
+    IN_PROCESS,
     KINDS,
     LOCAL_NAMESPACE,
     NAME,
@@ -17,6 +18,7 @@ from metricreg.registry.registry import (
 )
 
 __all__ = [
+    "IN_PROCESS",
     "KINDS",
     "LOCAL_NAMESPACE",
     "NAME",

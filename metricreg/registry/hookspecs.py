@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from metricreg.components import Distance, Loss, Match, Miner, Reducer, Regularizer
 
 PROJECT = "metricreg"
+PREFIX = "metricreg_"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from metricreg.errors import RegistrationError, SpecError, cut
+from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said, said_by
 from metricreg.registry.former_names import (
     NowCalled,
     all_former_names,
@@ -22,14 +21,19 @@ from metricreg.registry.former_names import (
     check_one_name_each,
     claimed_twice,
 )
+from metricreg.registry.isolation import warn
+from metricreg.registry.lazy import import_class
 from metricreg.registry.other_names import name_here
+from metricreg.registry.turn import Turn
 
 if TYPE_CHECKING:
-    from metricreg.registry.entry_points import PluginReport
+    from metricreg.registry.report import PluginReport
 
 KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
 OWN_DISTRIBUTION = "metricreg"
 LOCAL_NAMESPACE = "local"
+IN_PROCESS = "this process"
+"""What stands for the distribution of a component that none ships."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 NAMESPACE = re.compile(r"[a-z][a-z0-9_-]*")
@@ -63,6 +67,10 @@ def check_kind(kind: str) -> None:
         raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
 
 
+_LOADING = Turn()
+"""Registries are loaded one at a time: what one imports may look at another."""
+
+
 @dataclass
 class Registry:
     """Maps (kind, name) to a class, or to the path of a class that is imported when it is first needed.
@@ -75,25 +83,69 @@ class Registry:
     loader: Callable[[Registry], None] | None = None
     _entries: dict[tuple[str, str], Entry] = field(default_factory=dict, init=False, repr=False)
     _resolved: dict[tuple[str, str], type] = field(default_factory=dict, init=False, repr=False)
+    _refused: dict[tuple[str, str], RegistrationError] = field(default_factory=dict, init=False, repr=False)
     _names: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
     _reports: list[PluginReport] = field(default_factory=list, init=False, repr=False)
     _former: dict[tuple[str, str], dict[str, list[NowCalled]]] = field(default_factory=dict, init=False, repr=False)
+    _notes: list[str] = field(default_factory=list, init=False, repr=False)
+    _strict: PluginError | None = field(default=None, init=False, repr=False)
+    _is_loading: bool = field(default=False, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
+    @classmethod
+    def from_plugins(
+        cls,
+        plugins: Mapping[str, object] | None = None,
+        *,
+        only: Iterable[str] | None = None,
+        block: Iterable[str] = (),
+        strict: bool = True,
+    ) -> Registry:
+        """A registry of its own, with metricreg's components and those of some plugins; for tests and libraries.
+
+        It is filled at once, shares nothing with the default registry, and the environment has no say in it. It is
+        handed to whatever takes `registry=`.
+
+        Args:
+            plugins: the module that has the hooks, or its name, or an object, by namespace; all installed ones if None.
+            only: the only plugins beside metricreg's own that are loaded: namespaces, or `dist:NAME` for distributions.
+            block: plugins that are not loaded, in the same words.
+            strict: raise if anything is wrong with a plugin; warn if False.
+
+        Raises:
+            PluginError: a plugin cannot be used, or a word names none; see `strict`.
+        """
+        from metricreg.registry import entry_points
+
+        registry = cls(lambda each: entry_points.load_given(each, plugins, only=only, block=block, strict=strict))
+        registry._load()
+        return registry
+
     def _load(self) -> None:
-        with self._lock:  # another thread waits for the whole of it; this one may come back while it loads
-            loader, self.loader = self.loader, None
+        """Fill it the first time; where plugins are to be strict about, raise what is wrong with them each time."""
+        self._fill()
+        if self._strict is not None:
+            raise PluginError(str(self._strict)) from self._strict.__cause__
+
+    def _fill(self) -> None:
+        if self.loader is None and not self._is_loading:
+            return
+        with _LOADING.taken() as mine:
+            loader = self.loader if mine else None
             if loader is None:
                 return
+            self.loader, self._is_loading = None, True
             try:
                 loader(self)
+            except PluginError as error:  # strict: it is filled, and says so each time without loading again
+                self._strict = error
             except BaseException:
-                self.loader = loader  # a strict load that failed is tried again, not taken for an empty registry
-                self._entries.clear()
-                self._resolved.clear()
-                self._names.clear()
-                self._reports.clear()
+                self.loader = loader  # a load that was interrupted is tried again, not taken for an empty registry
+                for kept in (self._entries, self._resolved, self._refused, self._names, self._reports, self._notes):
+                    kept.clear()
                 raise
+            finally:
+                self._is_loading = False
 
     def add(self, *entries: Entry, replace: bool = False) -> None:
         """Register components, all or none. A taken name is an error unless `replace`."""
@@ -127,11 +179,43 @@ class Registry:
         self._former.clear()
         self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
 
+    def snapshot(self) -> dict[tuple[str, str], Entry]:
+        """The registrations of this moment, for `undo`."""
+        with self._lock:
+            return dict(self._entries)
+
+    def undo(self, before: Mapping[tuple[str, str], Entry], *, keep_local: bool) -> list[str]:
+        """Go back to the registrations of a moment, and name each that changed, as `kind 'name'`.
+
+        Args:
+            before: what `snapshot` gave then.
+            keep_local: keep what was added to the namespace `local`, as `metricreg.register` does.
+        """
+        with self._lock:
+            changed = [
+                key
+                for key in {**before, **self._entries}
+                if before.get(key) is not self._entries.get(key)
+                and not (keep_local and key not in before and key[1].startswith(LOCAL_NAMESPACE + "/"))
+            ]
+            if changed:
+                kept = {key: entry for key, entry in self._entries.items() if key not in changed}
+                kept |= {key: before[key] for key in changed if key in before}
+                self._entries.clear()
+                self._names.clear()
+                for key in changed:
+                    self._resolved.pop(key, None)
+                for entry in kept.values():
+                    self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
+                self._entries.update(kept)
+            return [f"{kind} '{name}'" for kind, name in changed]
+
     def names(self, kind: str) -> tuple[str, ...]:
         """The names registered for a kind: metricreg's own first, then each namespace, alphabetically."""
         check_kind(kind)
         self._load()
-        return tuple(sorted((name for k, name in self._entries if k == kind), key=lambda name: ("/" in name, name)))
+        names = (name for k, name in tuple(self._entries) if k == kind)
+        return tuple(sorted(names, key=lambda name: ("/" in name, name)))
 
     def entry(self, kind: str, name: str) -> Entry:
         """The registration of a name, without importing what it points to."""
@@ -152,13 +236,44 @@ class Registry:
         entry = self.entry(kind, name)
         cls = self._resolved.get((kind, name))
         if cls is None:
-            cls = _import(entry) if isinstance(entry.target, str) else entry.target
-            check = getattr(cls, "check_declaration", None)
-            if check is None:
-                raise RegistrationError(f"{kind} '{name}' is {import_path(cls)}, which is not a metricreg component")
-            check(kind)
-            self._check_names(entry, cls)
+            if (kind, name) in self._refused:  # a module that fails is not run again at each use
+                refused = self._refused[kind, name]
+                raise RegistrationError(str(refused)) from refused.__cause__
+            try:
+                cls = self._checked(entry)
+                self._check_names(entry, cls)
+            except RegistrationError as error:
+                self._refused[kind, name] = error
+                raise
             self._resolved[kind, name] = cls
+        return cls
+
+    def _checked(self, entry: Entry) -> type[Any]:
+        """The class of an entry, imported and found to be a component."""
+        if isinstance(entry.target, str):
+            before, changed = self.snapshot(), list[str]()
+            try:
+                cls = import_class(entry, changed)
+            finally:
+                changed += self.undo(before, keep_local=True)
+                if changed:
+                    what = said(", ".join(changed))
+                    warn(f"importing {entry.kind} '{entry.name}' of {entry.distribution} changed {what}, put back now")
+        else:
+            cls = entry.target
+        check = getattr(cls, "check_declaration", None)
+        if check is None:
+            raise RegistrationError(
+                f"{entry.kind} '{entry.name}' is {import_path(cls)}, which is not a metricreg component"
+            )
+        try:
+            check(entry.kind)
+        except (KeyboardInterrupt, RegistrationError):
+            raise
+        except BaseException as error:  # hints, defaults and validators are the plugin's code
+            raise RegistrationError(
+                f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be declared: {said_by(error)}"
+            ) from error
         return cls
 
     def _check_names(self, entry: Entry, cls: type) -> None:
@@ -199,15 +314,27 @@ class Registry:
     def __iter__(self) -> Iterator[Entry]:
         """All registrations, by kind and name."""
         self._load()
-        return (self._entries[kind, name] for kind in KINDS for name in self.names(kind))
+        entries = self.snapshot()
+        order = sorted(entries, key=lambda key: (KINDS.index(key[0]), "/" in key[1], key[1]))
+        return iter([entries[key] for key in order])
 
     # -- what is known about plugins ------------------------------------------------------------------------------
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:
-        """One report an entry point, in the order they were loaded."""
-        self._load()
+        """One report an entry point, in the order they were loaded; also where a strict load failed."""
+        self._fill()
         return tuple(self._reports)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is wrong beside plugins: words that block one and name none."""
+        self._fill()
+        return tuple(self._notes)
+
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Keep what is wrong beside plugins."""
+        self._notes += notes
 
     def add_report(self, report: PluginReport) -> None:
         """Keep what happened to a plugin."""
@@ -227,7 +354,9 @@ class Registry:
         known = self.names(kind)
         left_out = self._left_out(name)
         if left_out:
-            causes = "; ".join(f"{r.name} ({r.distribution} {r.version}) is {r.status}: {r.problem}" for r in left_out)
+            causes = "; ".join(
+                f"{r.name} ({r.distribution} {r.version}) is {r.status}: {r.complaint}" for r in left_out
+            )
             return f"{kind} '{cut(name)}' belongs to a plugin that was left out: {causes}"
         namespace, slash, _ = name.partition("/")
         unknown = f"unknown {kind} '{cut(name)}'"
@@ -284,22 +413,6 @@ def _reexports(target: type | str, cls: type) -> bool:
     """Whether a path leads to a class through another module than the one that defines it. Imports nothing."""
     module, _, name = target.partition(":") if isinstance(target, str) else ("", "", "")
     return name == cls.__qualname__ and getattr(sys.modules.get(module), name, None) is cls
-
-
-def _import(entry: Entry) -> type:
-    module_name, _, class_name = str(entry.target).partition(":")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin's module may raise anything, SystemExit included
-        raise RegistrationError(
-            f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be imported from {entry.target}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(cls, type):
-        raise RegistrationError(f"{entry.kind} '{entry.name}': {entry.target} is {type(cls).__name__}, not a class")
-    return cls
 
 
 _default: Registry = Registry()

@@ -31,7 +31,7 @@ class L1Regularizer(Regularizer):
         self.l1 = l1
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
-        """The weighted sum, a scalar."""
+        """The weighted sum over `[N, D]`, or any other shape, a scalar."""
         return {"loss": Scalar((self.l1 * x.abs().sum(),), lambda total: total)}
 
     def effective_arguments(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class L1L2Regularizer(Regularizer):
         self.l2 = l2
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
-        """The sum of both weighted sums, a scalar."""
+        """The sum of both weighted sums over `[N, D]`, or any other shape, a scalar."""
         total = self.l1 * x.abs().sum() + self.l2 * x.square().sum()
         return {"loss": Scalar((total,), lambda value: value)}
 

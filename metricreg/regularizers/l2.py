@@ -31,7 +31,7 @@ class L2Regularizer(Regularizer):
         self.l2 = l2
 
     def terms(self, x: Tensor) -> Mapping[str, Term | Scalar]:
-        """The weighted sum, a scalar."""
+        """The weighted sum over `[N, D]`, or any other shape, a scalar."""
         return {"loss": Scalar((self.l2 * x.square().sum(),), lambda total: total)}
 
     def effective_arguments(self) -> dict[str, Any]:

@@ -8,15 +8,17 @@ import json
 import re
 import types
 import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from metricreg.components.component import Component, create
 from metricreg.components.signature import MISSING, Parameter, former_parameters, parameter_docs, parameters_of
-from metricreg.registry import Registry, default_registry
+from metricreg.errors import said, said_by
+from metricreg.registry import Registry, default_registry, import_path
 from metricreg.registry.former_names import names_of
 
 
@@ -82,7 +84,9 @@ def describe(kind: str, name: str, registry: Registry | None = None) -> Descript
     docs = parameter_docs(cls)
     declared = parameters_of(cls)
     parameters = tuple(
-        DescribedParameter(p.name, _hint(p.hint), _default(cls, p), docs.get(p.name, ""), _formers(cls, p.name))
+        DescribedParameter(
+            p.name, _hint(p.hint), _default(registry, cls, p), docs.get(p.name, ""), _formers(cls, p.name)
+        )
         for p in declared.values()
     )
     text = re.split(r"\nArgs:\n", inspect.cleandoc(cls.__dict__.get("__doc__") or ""))[0].strip()
@@ -96,31 +100,57 @@ def _formers(cls: Any, name: str) -> tuple[str, ...]:
 
 
 def _example(registry: Registry, kind: str, name: str, parameters: list[Parameter]) -> Any:
-    """A spec with the required parameters and, where a rule across parameters asks for one more, with that."""
-    given = {p.name: _sample(p.hint) for p in parameters if p.required}
-    optional = [{}, *({p.name: _sample(p.hint)} for p in parameters if not p.required)]
-    for further in optional:
+    def is_taken(given: dict[str, Any]) -> bool:
         try:
             with torch.device("meta"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                create(kind, name, registry=registry, **given, **further)
+                create(kind, name, registry=registry, **given)
         except Exception:  # a plugin's __init__ may raise anything
-            continue
-        return {"name": name, **given, **further} if given or further else name
+            return False
+        return True
+
+    given = sample_arguments(parameters, is_taken, registry)
     return {"name": name, **given} if given else name
 
 
-def _default(cls: Any, parameter: Parameter) -> str:
+def sample_arguments(
+    parameters: Iterable[Parameter], is_taken: Callable[[dict[str, Any]], bool], registry: Registry | None = None
+) -> dict[str, Any]:
+    """Values of the required parameters and, where a rule across parameters asks for one more, of that.
+
+    Args:
+        parameters: those that a component declares, without those whose values are known.
+        is_taken: whether the component can be constructed of some.
+        registry: whose components are samples; the default registry if None.
+    """
+    registry = default_registry() if registry is None else registry
+    parameters = list(parameters)
+    given = {p.name: _sample(registry, p.hint) for p in parameters if p.required}
+    optional = [{}, *({p.name: _sample(registry, p.hint)} for p in parameters if not p.required)]
+    return next((given | more for more in optional if is_taken(given | more)), given)
+
+
+def _default(registry: Registry, cls: Any, parameter: Parameter) -> str:
     if parameter.default is MISSING:
         return "required"
     value = parameter.default
     if value is None:  # a class says what stands for None as default_<parameter>, a value or a method
-        value = getattr(cls, f"default_{parameter.name}", None)
-        value = value() if callable(value) else value
+        try:
+            value = getattr(cls, f"default_{parameter.name}", None)
+            value = value() if callable(value) else value
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # it may be a plugin's
+            return said_by(error)
     if isinstance(value, Component):
-        spec = value.to_spec()
+        if registry.name_of(value.kind, type(value)) is None:
+            return import_path(type(value))  # another registry may have a name for it, which is of no use here
+        spec = value.to_spec(registry=registry)
         value = spec["name"] if len(spec) == 1 else spec
-    return json.dumps(getattr(value, "value", value))
+    try:
+        return json.dumps(getattr(value, "value", value))
+    except (TypeError, ValueError):
+        return said(value)
 
 
 def _hint(hint: Any) -> str:
@@ -160,25 +190,27 @@ def _has(part: Any, key: str) -> bool:
     return not isinstance(part, type) and getattr(part, key, None) is not None
 
 
-def _sample(hint: Any) -> Any:
+def _sample(registry: Registry, hint: Any) -> Any:
     """A value that a parameter of this hint takes, for an example."""
     origin, args = get_origin(hint), get_args(hint)
     bare = args[0] if origin is Annotated else hint
     if bare in _SAMPLES:
-        return next((value for value in _SAMPLES[bare] if _takes(hint, value)), _SAMPLES[bare][0])
+        return next((value for value in _SAMPLES[bare] if takes(hint, value)), _SAMPLES[bare][0])
     if origin is Annotated:
-        return _sample(bare)
+        return _sample(registry, bare)
     if origin in (Union, types.UnionType):
-        return _sample(next((member for member in args if member is not type(None)), args[0]))
+        return _sample(registry, next((member for member in args if member is not type(None)), args[0]))
     if origin is Literal:
         return args[0]
     if origin is dict:
-        return {"pos_loss": _sample(args[1])}
+        return {"pos_loss": _sample(registry, args[1])}
     if origin in (list, tuple):
-        return [_sample(member) for member in args if member is not Ellipsis]
+        return [_sample(registry, member) for member in args if member is not Ellipsis]
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return next(iter(hint)).value
-    return _NAMES.get(getattr(hint, "kind", ""))
+    kind = getattr(hint, "kind", "")
+    known = registry.names(kind) if kind in _NAMES else ()
+    return next((name for name in (_NAMES.get(kind), *known) if name in known), None)
 
 
 _NAMES = {
@@ -197,12 +229,15 @@ _SAMPLES: dict[Any, tuple[Any, ...]] = {
 }
 
 
-def _takes(hint: Any, value: Any) -> bool:
+def takes(hint: Any, value: Any) -> bool:
+    """Whether a parameter of a hint takes a value."""
     try:
         TypeAdapter(hint).validate_python(value)
-    except ValidationError:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a validator in the hint may raise anything
         return False
     return True
 
 
-__all__ = ["DescribedParameter", "Description", "describe"]
+__all__ = ["DescribedParameter", "Description", "describe", "sample_arguments", "takes"]

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metricreg.components.validation_errors import pointer, shown
-from metricreg.errors import MAX_PROBLEMS, Problem, SpecError
+from metricreg.components.validation_errors import pointer, shown, type_name
+from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, SpecError, cut, printable
 
-SUFFIXES = (".json", ".toml", ".yaml", ".yml")
-"""Of files that can be read."""
 MAX_DEPTH = 32
 MAX_NODES = 100_000
-MAX_BYTES = 16 * 2**20
-MAX_BITS = 1023
+MAX_MARKS = 2 * MAX_NODES
+"""Commas and opening brackets of a JSON text: at least a value has one, and at most two."""
+MAX_KEYS = 10_000
+"""Of one object."""
+MAX_TEXT = 10_000
+"""Characters of one string or key."""
+MAX_CHARACTERS = 2**20
+"""Of all strings and keys."""
+MAX_BYTES = {"JSON": 2**21, "TOML": 2**15, "YAML": 2**15}
+"""Of a file. Values of TOML and YAML are read some twenty times slower than those of JSON."""
 MAX_DIGITS = 400
-MAX_DOTS = 200
+MAX_DOTS = MAX_DEPTH
 
 _CHAIN = re.compile(rf"""(?<![\w"'-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{MAX_DOTS}}}""")
+_DIGITS = re.compile(rf"(?<![0-9_])[0-9][0-9_]{{{MAX_DIGITS}}}")
 _EXPONENT = re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_TOO_DEEP = f"more than {MAX_DEPTH} nested objects and lists"
+_LARGEST = sys.float_info.max
 
 Path_ = tuple[str | int, ...]
 
@@ -33,71 +44,112 @@ Path_ = tuple[str | int, ...]
 def plain(document: Any) -> Any:
     """A copy made of dicts, lists, strings, numbers, booleans and None only.
 
+    Of an object whose class is derived from dict, list or tuple it copies what that holds, and calls nothing that the
+    class itself defines.
+
     Raises:
-        SpecError: more than 32 nested containers, more than 100,000 nodes, a container inside itself, a type that JSON
-            does not have, NaN, infinity, or a key that is no string.
+        SpecError: more than 32 nested containers, more than 100,000 values, a text of more than 10,000 characters, more
+            than a million characters in all, a container inside itself, a type that JSON does not have, NaN, infinity,
+            or a key that is no string.
     """
-    problems: list[Problem] = []
-    result: list[Any] = [None]
-    # what to copy, where to, under which key, at which path, inside which containers
-    todo: list[tuple[Any, Any, Any, Path_, tuple[int, ...]]] = [(document, result, 0, (), ())]
-    nodes = 1
-    while todo and len(problems) < MAX_PROBLEMS:
-        value, target, key, path, inside = todo.pop()
-        if isinstance(value, dict | list | tuple):
-            if id(value) in inside:
-                problems.append(Problem(pointer(path), "a container that contains itself is no JSON"))
-                continue
-            if len(inside) >= MAX_DEPTH:
-                problems.append(Problem(pointer(path), f"more than {MAX_DEPTH} nested objects and lists"))
-                continue
-            nodes += len(value)  # counted before they are queued: shared containers would queue up without end
-            if nodes > MAX_NODES:
-                raise SpecError(f"the document has more than {MAX_NODES:,} values")
-            inside += (id(value),)
-            if isinstance(value, dict):
-                copy: Any = {k: None for k in value if type(k) is str}
-                strange = [k for k in value if type(k) is not str or not _is_text(k)]
-                problems += [Problem(pointer(path), f"the keys of an object are text; got {k!r:.60}") for k in strange]
-                children = [(k, value[k]) for k in copy]
-            else:
-                copy = [None] * len(value)
-                children = list(enumerate(value))
-            todo += [(child, copy, k, (*path, k), inside) for k, child in reversed(children)]
-            target[key] = copy
-            continue
-        value = value.item() if isinstance(value, np.generic) else value
-        target[key] = value
-        if value is not None and type(value) not in (str, int, float, bool):
+    copy = _Copy()
+    result = copy.of(document, (), ())
+    if copy.problems:
+        raise SpecError(copy.problems)
+    return result
+
+
+class _Copy:
+    """Copies a document, counts what is in it, and notes what is no JSON."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.values, self.characters = 1, 0
+
+    def of(self, value: Any, path: Path_, inside: tuple[int, ...]) -> Any:
+        """The copy of a value that stands at a path, inside containers with these ids."""
+        base: Any = next((base for base in (dict, list, tuple) if issubclass(type(value), base)), None)
+        if base is None:
+            return self._scalar(value, path)
+        if id(value) in inside:
+            return self._refuse(path, "a container that contains itself is no JSON")
+        if len(inside) >= MAX_DEPTH:
+            return self._refuse(path, _TOO_DEEP)
+        self.values += base.__len__(value)  # counted before they are looked at: shared containers would have no end
+        if self.values > MAX_NODES:
+            raise SpecError(f"the document has more than {MAX_NODES:,} values")
+        if base is dict and dict.__len__(value) > MAX_KEYS:
+            return self._refuse(path, f"an object has at most {MAX_KEYS:,} keys; this one has {dict.__len__(value):,}")
+        inside += (id(value),)
+        if base is dict:
+            return {k: self.of(v, (*path, k), inside) for k, v in list(dict.items(value)) if self._is_key(k, path)}
+        return [self.of(v, (*path, i), inside) for i, v in enumerate(base.__iter__(value))]
+
+    def _is_key(self, key: Any, path: Path_) -> bool:
+        problem = self._text_problem(key) if type(key) is str else "a key is a string"
+        if problem:
+            self._refuse(path, f"the keys of an object are text; got {_shown(key) or type_name(key)}: {problem}")
+        return not problem
+
+    def _scalar(self, value: Any, path: Path_) -> Any:
+        if issubclass(type(value), np.generic):
+            value = np.generic.item(value)
+        problem = None
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is str:
+            problem = self._text_problem(value)
+        elif type(value) is float:
+            problem = None if math.isfinite(value) else "numbers are finite"
+        elif type(value) is int:
+            problem = None if -_LARGEST <= value <= _LARGEST else "numbers are at most as large as a float"
+        else:
             allowed = "objects, lists, strings, numbers, true, false and null"
-            message = f"{type(value).__name__} is no JSON type; a spec is made of {allowed}"
-            problems.append(Problem(pointer(path), message, shown(value)))
-        elif type(value) is float and not math.isfinite(value):
-            problems.append(Problem(pointer(path), "numbers are finite", repr(value)))
-        elif type(value) is int and value.bit_length() > MAX_BITS:
-            problems.append(Problem(pointer(path), "numbers are at most as large as a float"))
-        elif type(value) is str and not _is_text(value):
-            problems.append(Problem(pointer(path), "half of a surrogate pair is no text", shown(value)))
-    if problems:
-        raise SpecError(problems)
-    return result[0]
+            problem = f"{type_name(value)} is no JSON type; a spec is made of {allowed}"
+        if problem:
+            self._refuse(path, problem, _shown(value))
+        return value
+
+    def _text_problem(self, text: str) -> str | None:
+        """What is wrong with a string or key."""
+        self.characters += len(text)
+        if self.characters > MAX_CHARACTERS:
+            raise SpecError(f"the strings and keys of the document have more than {MAX_CHARACTERS:,} characters")
+        if len(text) > MAX_TEXT:
+            return f"a text has at most {MAX_TEXT:,} characters; this one has {len(text):,}"
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # JSON can escape it, and UTF-8 cannot write it
+            return "half of a surrogate pair is no text"
+        return None
+
+    def _refuse(self, path: Path_, message: str, given: str | None = None) -> None:
+        self.problems.append(Problem(pointer(path), message, given))
+        if len(self.problems) == MAX_PROBLEMS:
+            raise SpecError(self.problems)
 
 
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can escape and UTF-8 cannot write
-        return False
-    return True
+_SHOWN_TYPES = (str, int, float, bool, type(None), datetime.date, datetime.datetime, datetime.time)
+
+
+def _shown(value: Any) -> str | None:
+    """A scalar as a text; None for what might take long to be shown, or do something."""
+    return shown(value) if type(value) in _SHOWN_TYPES else None
+
+
+SUFFIXES = (".json", ".toml", ".yaml", ".yml")
+"""Of files that can be read."""
+_LANGUAGES = dict(zip(SUFFIXES, ("JSON", "TOML", "YAML", "YAML"), strict=True))
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a spec from a `.json`, `.toml`, `.yaml` or `.yml` file, as data: `build(load(path))`.
 
     Raises:
-        SpecError: a file that cannot be read, is not of its format, or has duplicate keys, NaN or Infinity.
+        SpecError: a file that cannot be read, is not of its format, has more than 2 MiB of JSON or 32 KiB of TOML or
+            YAML, or has duplicate keys, NaN or Infinity.
     """
-    return read_text(text_of(path), Path(path).suffix, f"cannot read {path}")
+    return read_text(text_of(path), Path(path).suffix, f"cannot read {printable(str(path))}")
 
 
 def text_of(path: str | os.PathLike[str]) -> str:
@@ -107,24 +159,25 @@ def text_of(path: str | os.PathLike[str]) -> str:
         SpecError: a file of another type, that cannot be read, is too large, or no UTF-8.
     """
     file = Path(path)
-    if file.suffix.lower() not in SUFFIXES:
+    language = _LANGUAGES.get(file.suffix.lower())
+    if language is None:
         raise SpecError(
             f"{file}: unknown file type '{file.suffix}'; expected one of {', '.join(SUFFIXES)}", "cannot read"
         )
+    cannot = f"cannot read {printable(str(file))}"
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"the file is larger than {MAX_BYTES // 2**20} MiB")
+            data = stream.read(MAX_BYTES[language] + 1)
+        if len(data) > MAX_BYTES[language]:
+            raise ValueError(_too_large(language))
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        raise SpecError(_reason(error), f"cannot read {file}") from error
+        raise SpecError(_reason(error), cannot) from error
 
 
 def read_text(text: str, suffix: str, cannot: str = "cannot read the spec") -> dict[str, Any]:
     """The document that a text is, in the format of files with a suffix; raises `SpecError` titled `cannot`."""
-    readers = dict(zip(SUFFIXES, (_json, _toml, _yaml, _yaml), strict=True))
-    return _object(text, readers[suffix.lower()], cannot)
+    return _read(text.encode(), _LANGUAGES[suffix.lower()], cannot)
 
 
 def spec_in(document: dict[str, Any]) -> tuple[Any, str]:
@@ -142,31 +195,48 @@ def loads(text: str) -> dict[str, Any]:
     """Read a spec from JSON, as `load` does from a file.
 
     Raises:
-        SpecError: text that is no JSON object, or has duplicate keys, NaN or Infinity.
+        SpecError: text that is no JSON object, is larger than 2 MiB, or has duplicate keys, NaN or Infinity.
     """
-    return _object(text, _json, "cannot read the spec")
+    cannot = "cannot read the spec"
+    if len(text) > MAX_BYTES["JSON"]:
+        raise SpecError(_too_large("JSON"), cannot)
+    return _read(text.encode("utf-8", "surrogatepass"), "JSON", cannot)
 
 
-def _object(text: str, reader: Callable[[str], Any], cannot: str) -> dict[str, Any]:
+def _read(data: bytes, language: str, cannot: str) -> dict[str, Any]:
     try:
-        document = plain(reader(text))
+        if len(data) > MAX_BYTES[language]:
+            raise ValueError(_too_large(language))
+        text = data.decode("utf-8-sig")
+        if _DIGITS.search(text):  # of which Python, and YAML's 1:59:59, take the square of the number
+            raise ValueError(f"the document has more than {MAX_DIGITS} digits in a row")
+        document = plain(_READERS[language](text))
     except SpecError as error:
         raise SpecError(error.problems, cannot) from error
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else _reason(error)
-        raise SpecError(reason, cannot) from error
+        raise SpecError(_TOO_DEEP if isinstance(error, RecursionError) else _reason(error), cannot) from error
     if not isinstance(document, dict):
         raise SpecError(f"expected an object, got {shown(document)}", cannot)
     return document
 
 
+def _too_large(language: str) -> str:
+    room = {
+        name: f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB" for name, most in MAX_BYTES.items()
+    }
+    mend = "" if language == "JSON" else f"; write it as JSON, which may have {room['JSON']}"
+    return f"a {language} document is no larger than {room[language]}{mend}"
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else " ".join(str(error).split())
+    return "it is not UTF-8 text" if isinstance(error, UnicodeError) else cut(" ".join(str(error).split()), 3 * SHOWN)
 
 
 def _json(text: str) -> Any:
+    if sum(map(text.count, ",[{")) > MAX_MARKS:  # what is read takes a hundred times the memory of the text
+        raise ValueError(f"the document has more than {MAX_MARKS:,} commas and opening brackets")
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
@@ -203,9 +273,9 @@ def _yaml(text: str) -> Any:
         raise ValueError("YAML files need PyYAML: pip install 'metricreg[yaml]'") from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
-        """Plain data only, of a size that is parsed in seconds, and no key twice."""
+        """Plain data only, and no key twice."""
 
-        nodes = 0
+        depth = 0
 
         def process_directives(self) -> Any:
             parser: Any = super()
@@ -214,10 +284,17 @@ def _yaml(text: str) -> Any:
             return parser.process_directives()
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            self.nodes += index is not None  # None for a key
-            if self.nodes > MAX_NODES:
-                raise ValueError(f"the document has more than {MAX_NODES:,} values")
-            return super().compose_node(parent, index)
+            self.depth += 1
+            if self.depth > MAX_DEPTH + 1:  # a scalar counts too
+                raise ValueError(_TOO_DEEP)
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def flatten_mapping(self, node: Any) -> None:
+            for key, _ in node.value:
+                if key.tag == "tag:yaml.org,2002:merge":  # merged merges grow without bound
+                    raise ValueError(f"merge keys (<<) are not supported; write the values out{key.start_mark}")
 
     def number(loader: Any, node: Any) -> Any:
         if len(str(node.value)) > MAX_DIGITS:  # 1:59:59:... is one number to YAML, and takes the square of its length
@@ -226,10 +303,9 @@ def _yaml(text: str) -> Any:
         return getattr(loader, f"construct_yaml_{kind}")(node)
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        loader.flatten_mapping(node)
         found: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # merged merges grow without bound
-                raise ValueError(f"merge keys (<<) are not supported; write the values out{key_node.start_mark}")
             key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise ValueError(f"the keys of an object are strings; got {key!r:.60}{key_node.start_mark}")
@@ -248,5 +324,8 @@ def _yaml(text: str) -> Any:
     except RecursionError:
         raise
     except Exception as error:  # of a value that does not fit its tag, such as !!int '', PyYAML raises anything
-        said = error if isinstance(error, yaml.YAMLError | ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(str(said)) from error
+        text = str(error) if isinstance(error, yaml.YAMLError | ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(text) from error
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"JSON": _json, "TOML": _toml, "YAML": _yaml}

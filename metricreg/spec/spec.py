@@ -10,24 +10,30 @@ from itertools import islice
 from typing import Annotated, Any, Literal, cast, overload
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import InvalidName, canonicalize_name
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictStr, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from metricreg.components import Loss, Miner
 from metricreg.components.renamed import Renaming, renamings_in
-from metricreg.components.resolve import Resolution, UnbuiltComponent, cause_of, unbuilt_in
+from metricreg.components.resolve import Resolution, TooMuchError, UnbuiltComponent, cause_of, unbuilt_in
 from metricreg.components.type_hints import as_int, one_of
 from metricreg.components.validation_errors import pointer, problems_of, shown
 from metricreg.engine.execution import Execution, PlanName
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
+from metricreg.registry.registry import DISTRIBUTION
 from metricreg.spec.document import plain
 from metricreg.spec.trial import is_own, why_never
 from metricreg.spec.versions import check_version
 
 MAX_REQUIRES = 100
+MAX_SPECIFIER = 200
+
+_CLAUSE = r"\s*(~=|===?|!=|<=?|>=?)\s*[^,\s][^,]*"
+LOOKS_LIKE_SPECIFIER = rf"^({_CLAUSE}|\s*)(,({_CLAUSE}|\s*))*$"
+"""For editors: what any version specifier matches, and some other text too."""
 
 
 class ExecutionSpec(BaseModel):
@@ -46,15 +52,15 @@ class ExecutionSpec(BaseModel):
 
 
 def _requirement(distribution: str, specifier: str) -> str:
+    if not DISTRIBUTION.fullmatch(distribution):
+        return f"'{cut(distribution)}' is no name of a distribution"
     try:
         wanted = SpecifierSet(specifier)
     except InvalidSpecifier:
         return f"'{specifier}' is no version specifier; write for example '>=1.2,<2'"
     mend = f"pip install {shlex.quote(distribution + specifier)}"
     try:
-        found = version(canonicalize_name(distribution, validate=True))
-    except InvalidName:
-        return f"'{cut(distribution)}' is no name of a distribution"
+        found = version(canonicalize_name(distribution))
     except PackageNotFoundError:
         return f"'{distribution}' is not installed; {mend}"
     try:
@@ -75,6 +81,9 @@ def _requirements(given: dict[str, str]) -> dict[str, str]:
     return given
 
 
+_Specifier = Annotated[StrictStr, Field(max_length=MAX_SPECIFIER, json_schema_extra={"pattern": LOOKS_LIKE_SPECIFIER})]
+
+
 class PipelineSpec(BaseModel):
     """A whole objective: `{"version": 1, "loss": ..., "miner": ..., "requires": ..., "execution": ...}`."""
 
@@ -84,8 +93,10 @@ class PipelineSpec(BaseModel):
     version: Annotated[Literal[1], BeforeValidator(one_of(1))] = Field(1, description="the version of this format")
     loss: Loss = Field(description="what is minimised")  # once parsed an UnbuiltComponent, as is miner
     miner: Miner | None = Field(None, description="which pairs or triplets are used; all without one")
-    requires: Annotated[dict[str, StrictStr], Field(max_length=MAX_REQUIRES), AfterValidator(_requirements)] = Field(
-        {}, description='distributions that must be installed, with their versions: {"acme-reducers": ">=1.2,<2"}'
+    requires: Annotated[dict[str, _Specifier], Field(max_length=MAX_REQUIRES), AfterValidator(_requirements)] = Field(
+        {},
+        description='distributions that must be installed, with their versions: {"acme-reducers": ">=1.2,<2"}',
+        json_schema_extra={"propertyNames": {"pattern": f"^{DISTRIBUTION.pattern}$"}},
     )
     execution: ExecutionSpec | None = Field(None, description="how it is evaluated")
 
@@ -173,6 +184,8 @@ def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, Re
     context = Resolution(registry, {name: versions for name, versions in stated if isinstance(versions, str)})
     try:
         parsed = PipelineSpec.model_validate(document, context=context)
+    except TooMuchError as error:
+        raise SpecError(str(error)) from None
     except ValidationError as error:
         problems = problems_of(error, document, lambda node: _known_keys(node, document, context))
         raise SpecError(problems) from cause_of(error)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations, islice
 from typing import Any
 
 import torch
@@ -13,20 +15,26 @@ import torch
 from metricreg.components.resolve import UnbuiltComponent, unbuilt_in
 from metricreg.components.signature import parameters_model
 from metricreg.components.validation_errors import pointer
-from metricreg.errors import Problem, cut
+from metricreg.errors import Problem, said
 
-MOST_VALUES = 2**22
+MOST_COMPONENTS = 64
+"""An objective of more is not tried."""
+MOST_VALUES = 2**21
 """Parameters and buffers up to which an objective is constructed to be tried."""
 DIMENSIONS = 8
 """D of the embeddings, where the spec names none."""
-MOST_DIMENSIONS = 4096
-"""The largest number in a spec that may be that of dimensions or rows: with a larger one nothing is said."""
+LARGEST = 2048
+"""The largest integer in a spec that is tried: some components make tensors of its square."""
+MOST_PRODUCT = 2**19
+"""Two of the integers multiplied."""
+MOST_WORK = 2**22
+"""Values that a component might make of all pairs of a batch: one for each that the largest integer counts."""
 SECONDS = 0.5
 """How long batches are tried; if none was found until then, nothing is said."""
 MOST_SIZES = 8
 USUAL_ROWS = (12, 1)
 ROWS = (*USUAL_ROWS, *range(2, 10))
-MOST_ROWS = 1024
+MOST_ROWS = 128
 LABELS_IN_SET = 3
 
 Path = tuple[str | int, ...]
@@ -40,10 +48,14 @@ def why_never(parts: dict[str, UnbuiltComponent]) -> Problem | None:
     """
     if any(part.specimen is None for part in parts.values()):
         return None
-    held = (t for part in parts.values() for t in (*part.specimen.parameters(), *part.specimen.buffers()))  # type: ignore[union-attr]
+    if any(True for _ in islice(unbuilt_in(parts), MOST_COMPONENTS, None)):
+        return None
+    held = [t for part in parts.values() for t in (*part.specimen.parameters(), *part.specimen.buffers())]  # type: ignore[union-attr]
     if sum(t.numel() for t in held) > MOST_VALUES:
         return None
-    found = _Trial(parts)
+    found = _Trial(parts, max((n for t in held for n in t.shape), default=1))
+    if found.largest > LARGEST or found.product > MOST_PRODUCT:
+        return None
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.device("cpu"), torch.no_grad():
         warnings.simplefilter("ignore")
         first = found.error(parts)
@@ -66,20 +78,26 @@ class _Trial:
 
     Attributes:
         gave_up: whether there were batches that it could not try.
+        largest: the largest integer in the spec, or axis of what it holds.
+        product: that of the two largest integers.
         satisfied: the batch that satisfied the last parts.
     """
 
-    def __init__(self, parts: dict[str, UnbuiltComponent]) -> None:
+    def __init__(self, parts: dict[str, UnbuiltComponent], longest: int) -> None:
         self.until = time.perf_counter() + SECONDS
         self.satisfied: dict[str, Any] = {}
         self.numbers: dict[str, list[int]] = {}
+        self.products: set[int] = set()
         for each, _ in unbuilt_in(parts):
-            for name, value in each.values.items():
-                if type(value) is int and value > 0:
-                    self.numbers.setdefault(name, []).append(value)
+            own = {name: value for name, value in each.values.items() if type(value) is int and value > 0}
+            for name, value in own.items():
+                self.numbers.setdefault(name, []).append(value)
+            counts = [value for name, value in own.items() if name != "embedding_size"]
+            self.products |= {a * b for a, b in combinations(counts, 2)}
         given = [value for some in self.numbers.values() for value in some]
-        self.products = {a * b for a in given for b in given}
-        self.gave_up = max(self.numbers.get("embedding_size", [0])) > MOST_DIMENSIONS
+        self.largest = max([longest, *given])
+        self.product = math.prod(sorted(given)[-2:])
+        self.gave_up = False
 
     def error(self, parts: dict[str, UnbuiltComponent], batch: dict[str, Any] | None = None) -> str | None:
         """What the first batch raises, as a text: an exception would keep tensors; None if some batch satisfies them.
@@ -108,17 +126,18 @@ class _Trial:
             else:
                 self.satisfied = each
                 return None
-        if any(n > MOST_ROWS for n in self.products):  # rows that it could not try
+        if any(n > MOST_ROWS or n * n * self.largest > MOST_WORK for n in self.products):  # rows that it could not try
             self.gave_up = True
         return first
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """The arguments of steps, the usual ones first."""
         given = [value for name, some in self.numbers.items() if name != "embedding_size" for value in some]
-        sizes = [*self.numbers.get("embedding_size", []), DIMENSIONS, *(n for n in given if n <= MOST_DIMENSIONS)]
+        sizes = [*self.numbers.get("embedding_size", []), DIMENSIONS, *given]
         sets = [*self.numbers.get("label_size", []), LABELS_IN_SET][0]
         sizes = list(dict.fromkeys(sizes))[:MOST_SIZES]
-        for rows in dict.fromkeys([*ROWS, *sorted(n for n in self.products if n <= MOST_ROWS)]):
+        rows_tried = dict.fromkeys([*ROWS, *sorted(n for n in self.products if n <= MOST_ROWS)])
+        for rows in (n for n in rows_tried if n * n * self.largest <= MOST_WORK):
             for size in sizes if rows in USUAL_ROWS else sizes[:1]:
                 x, y = torch.randn(rows, size), torch.randn(rows, size)
                 classes, one = torch.arange(rows) // 2 % 2, torch.zeros(rows, dtype=torch.long)
@@ -131,7 +150,7 @@ class _Trial:
 
 
 def _message(error: BaseException) -> str:
-    return f"no batch satisfies this: {cut(str(error), 300) or type(error).__name__}"
+    return f"no batch satisfies this: {said(error) or said(type(error).__name__)}"
 
 
 def _optional(parts: dict[str, UnbuiltComponent]) -> list[Path]:

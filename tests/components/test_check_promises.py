@@ -69,6 +69,12 @@ class ScaledAnchors(Plain):
         return super().terms(batch)
 
 
+class ClampedAnchors(Plain):
+    def terms(self, batch: Batch) -> dict[str, Any]:
+        batch.anchors.data.clamp_(-0.5, 0.5)  # again gives the same
+        return super().terms(batch)
+
+
 class OfMeans(Plain):
     def terms(self, batch: Batch) -> dict[str, Any]:
         d = self.distance.between(batch)
@@ -92,6 +98,7 @@ class MeanAsStatistic(metricreg.Reducer):
         (CountingInto, "when asked again|in place"),
         (InPlace, "in place"),
         (ScaledAnchors, "in place|asked again"),
+        (ClampedAnchors, "in place"),
         (OfMeans, "sums over anchors"),
     ],
 )
@@ -99,6 +106,28 @@ def test_a_loss_that_is_not_pure_is_found(loss: type[Plain], message: str) -> No
     torch.manual_seed(0)
     with pytest.raises((MetricregError, RuntimeError), match=message):
         loss()(rows(24), LABELS, execution=TILED).backward()
+
+
+class Lazy(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", None)
+        self.known: dict[int, Tensor] = {}
+
+    def terms(self, batch: Batch) -> dict[str, Any]:
+        if self.weights is None:
+            self.weights = torch.eye(batch.anchors.shape[1], dtype=batch.anchors.dtype)
+        size = batch.anchors.shape[1]
+        scale = self.known.setdefault(size, torch.ones(size, dtype=batch.anchors.dtype))
+        d = self.distance(batch.anchors @ self.weights * scale, batch.references @ self.weights * scale)
+        return {"loss": Term(d, batch.positives, kind="pos_pair")}
+
+
+def test_what_a_loss_makes_when_it_is_first_asked_has_the_type_of_the_batch() -> None:
+    loss, x = Lazy(), rows(24).detach().float()
+    value = loss(x, LABELS, execution=TILED)
+    assert value.dtype is loss.weights.dtype is loss.known[x.shape[1]].dtype is torch.float32
+    torch.testing.assert_close(value, Lazy()(x, LABELS, execution=Execution("dense")))
 
 
 def test_a_reducer_whose_statistics_are_no_sums_is_found() -> None:

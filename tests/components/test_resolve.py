@@ -199,13 +199,21 @@ def test_of_a_failed_union_the_branch_that_was_meant_is_reported(registry: Regis
 
 def test_a_limit_of_components_is_kept() -> None:
     spec = {"loss": {"name": "multiple", "losses": ["dot"] * 5000}}
-    assert len(validate(spec)) == 100
+    assert [str(p) for p in validate(spec)] == ["(top level): a spec names at most 1,000 components"]
     fits = {"loss": {"name": "multiple", "losses": ["contrastive"] * (MAX_COMPONENTS - 1)}}
     assert not validate(fits)
     fits["loss"]["losses"].append("contrastive")  # type: ignore[index, attr-defined]
-    (problem,) = validate(fits)
-    assert problem.pointer == f"/loss/losses/{MAX_COMPONENTS - 1}"
-    assert "at most 1,000 components" in problem.message
+    assert "at most 1,000 components" in str(validate(fits))
+    with pytest.raises(SpecError, match="invalid parameters of the loss 'multiple': a spec names at most 1,000"):
+        metricreg.create("loss", "multiple", losses=["contrastive"] * 5000)
+    with pytest.raises(SpecError, match="invalid rules: a spec names at most 1,000 components"):
+        metricreg.LayerRegularization(torch.nn.Identity(), [{"pattern": str(i), "kernel": "l2"} for i in range(2000)])
+
+
+def test_after_thousands_of_wrong_values_the_rest_is_not_looked_at() -> None:
+    wrong = {"name": "contrastive", "reducer": {"name": "class_weighted", "weights": ["x"] * 5000}}
+    assert len(validate({"loss": wrong})) == 100
+    assert "more than 2,000 values" in str(validate({"loss": {"name": "multiple", "losses": [wrong] * 5}}))
 
 
 # -- the meta device --------------------------------------------------------------------------------------------------

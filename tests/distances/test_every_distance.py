@@ -105,7 +105,6 @@ def test_many_sets_of_rows_are_differentiated_at_once(name: str) -> None:
         torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.checks("gradcheck", "distance")
 @every
 def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
     if name.startswith("lp p="):
@@ -115,7 +114,6 @@ def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
     assert torch.autograd.gradgradcheck(ours, (rows(3),))
 
 
-@pytest.mark.checks("gradcheck", "distance")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in forward mode
 @every
 def test_backward_over_forward_is_forward_over_backward(name: str) -> None:
@@ -156,7 +154,6 @@ def test_references_may_change_after_the_forward_pass_and_be_made_in_inference_m
     torch.testing.assert_close(torch.autograd.grad(value, x)[0], want)
 
 
-@pytest.mark.checks("zeros and duplicates", "distance")
 @every
 def test_duplicates_have_the_distance_of_a_row_to_itself_and_finite_gradients(name: str) -> None:
     ours, x = MORE[name][0](), rows(3, dtype=torch.float32).detach()
@@ -168,7 +165,6 @@ def test_duplicates_have_the_distance_of_a_row_to_itself_and_finite_gradients(na
         assert part.isfinite().all()
 
 
-@pytest.mark.checks("zeros and duplicates", "distance")
 @every
 def test_zero_rows_are_finite_with_their_gradients(name: str) -> None:
     ours, x = MORE[name][0](), rows(4, dtype=torch.float32).detach()
@@ -178,7 +174,6 @@ def test_zero_rows_are_finite_with_their_gradients(name: str) -> None:
         assert part.isfinite().all()
 
 
-@pytest.mark.checks("batches", "distance")
 @every
 @pytest.mark.parametrize(("x", "y"), [(0, 3), (3, 0), (0, 0)])
 def test_no_rows_have_no_distances(name: str, x: int, y: int) -> None:
@@ -195,7 +190,6 @@ def test_margin_closeness_and_nearest_know_which_way_is_closer(name: str) -> Non
     assert ours.nearest(near, far) == ours.nearest(far, near) == near
 
 
-@pytest.mark.checks("NaN", "distance")
 @every
 def test_a_nan_stays_in_its_row(name: str) -> None:
     x = rows(3).detach()

@@ -91,7 +91,6 @@ def smooth(name: str) -> Any:
     return LOSSES[name](**{"triplet_margin": {"margin": 0.31}, "adaface": {"margin": 0.0}}.get(name, {})).double()
 
 
-@pytest.mark.checks("gradcheck", "loss")
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in NO_DERIVATIVE])
 def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
     loss, x = smooth(name), rows(6, 5)

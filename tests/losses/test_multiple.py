@@ -68,7 +68,7 @@ MINER: Miner = M.BatchHardMiner()
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"losses": []}, "losses is empty"),
+        ({"losses": []}, "at least 1 item"),
         ({"losses": [A, B], "weights": [1.0]}, "weights has 1 entries for 2 losses"),
         ({"losses": [A, B], "weights": {"0": 1.0, "1": 2.0}}, "weights must be a list, as losses is"),
         ({"losses": {"a": A}, "weights": {"a": 1.0, "b": 1.0}}, "weights names 'b', which is no loss"),

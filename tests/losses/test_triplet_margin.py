@@ -28,7 +28,7 @@ def test_random_triplets_are_as_many_as_asked_for_and_right(plan: Execution) -> 
 
 
 def test_random_triplets_are_drawn_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metricreg.losses.triplet_margin.CPU_TILE_VALUES", 80)  # two anchors a tile
+    monkeypatch.setattr("metricreg.engine.execution.CPU_TILE_VALUES", 80)  # two anchors a tile
     labels = torch.arange(40) % 10
     with LargestTensor() as largest:
         selection = TripletMarginLoss(triplets_per_anchor=2).prepare(Batch.of(rows(40), labels)).selection

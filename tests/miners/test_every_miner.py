@@ -107,7 +107,6 @@ def test_works_with_every_distance(name: str, distance: str) -> None:
     assert found(miner(distance=ours())(case.x, case.labels)) == want
 
 
-@pytest.mark.checks("batches", "miner")
 @every
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_batch_is_mined(name: str, scenario: str) -> None:
@@ -119,7 +118,6 @@ def test_every_batch_is_mined(name: str, scenario: str) -> None:
     assert all(column.dtype is torch.int64 for column in selection.columns())
 
 
-@pytest.mark.checks("tiles", "miner")
 @LOOPED
 def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case, miner = batch([0, 1, 0, 1, 2, 0, 1, 2, 0]), ALL[name][0]()
@@ -130,7 +128,6 @@ def test_mining_in_tiles_finds_the_same(name: str, monkeypatch: pytest.MonkeyPat
         assert torch.equal(g, w)
 
 
-@pytest.mark.checks("labels", "miner")
 @every
 def test_what_is_mined_is_right_for_any_labels_and_duplicates(name: str) -> None:
     x = rows(len(LARGE_LABELS)).detach()
@@ -143,7 +140,6 @@ def test_what_is_mined_is_right_for_any_labels_and_duplicates(name: str) -> None
     assert (LARGE_LABELS[anchor2] != LARGE_LABELS[negative]).all()
 
 
-@pytest.mark.checks("half", "miner")
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_mined_in_float32(name: str, dtype: torch.dtype) -> None:
@@ -221,7 +217,6 @@ def test_unsorted_tuples_of_a_miner_are_sorted(mine: bool) -> None:
     assert found.columns()[0].tolist() == [0, 3, 5]
 
 
-@pytest.mark.checks("NaN", "miner")
 @every
 def test_a_nan_is_not_hidden_by_what_is_selected(name: str) -> None:
     for rows_hit in ([3], range(10)):

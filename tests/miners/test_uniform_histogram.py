@@ -41,7 +41,7 @@ def test_each_bin_that_is_not_empty_gives_its_number(
     ):
         of = {pair: place for place, pairs in bins.items() for pair in pairs}
         assert Counter(of[pair] for pair in found) == dict.fromkeys(bins, count)
-    for check in ("loop", "tiles", "distances"):
+    for check in ("loop", "distances"):
         record("miner", "uniform_histogram", check)
 
 

@@ -85,7 +85,6 @@ def test_worked_examples_hold(reducer: Reducer, values: list[float], want: float
     assert float(reducer(term)) == want
 
 
-@pytest.mark.checks("NaN", "reducer")
 @pytest.mark.parametrize("name", ALL)
 def test_a_nan_is_not_hidden(name: str) -> None:
     values = torch.tensor([[torch.nan, 0.2], [0.5, 0.7]])
@@ -93,7 +92,6 @@ def test_a_nan_is_not_hidden(name: str) -> None:
     assert ALL[name][0]()(term).isnan()
 
 
-@pytest.mark.checks("tiles", "reducer")
 @pytest.mark.parametrize("name", ALL)
 def test_statistics_add_up_over_anchors(name: str) -> None:
     reducer = ALL[name][0]().for_term("loss")

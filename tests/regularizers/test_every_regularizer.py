@@ -68,7 +68,6 @@ def test_agrees_with_the_formula(name: str) -> None:
     assert_close(value_and_gradients(ALL[name][0]()(w), [w]), value_and_gradients(ALL[name][1](w), [w]), 1e-10)
 
 
-@pytest.mark.checks("zeros and duplicates", "regularizer")
 @every
 def test_duplicate_and_zero_rows_are_finite(name: str) -> None:
     w = zero_and_duplicate_rows()
@@ -76,7 +75,6 @@ def test_duplicate_and_zero_rows_are_finite(name: str) -> None:
         assert part.isfinite().all()
 
 
-@pytest.mark.checks("batches", "regularizer")
 @pytest.mark.parametrize("name", [name for name in ALL if "sparse" not in name])
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_row_and_one_row_are_finite_with_a_graph(name: str, count: int) -> None:
@@ -88,7 +86,6 @@ def test_no_row_and_one_row_are_finite_with_a_graph(name: str, count: int) -> No
     assert got[1].isfinite().all()
 
 
-@pytest.mark.checks("NaN", "regularizer")
 @every
 def test_a_nan_is_not_hidden(name: str) -> None:
     w = rows(6).detach()
@@ -96,7 +93,6 @@ def test_a_nan_is_not_hidden(name: str) -> None:
     assert ALL[name][0]()(w).isnan()
 
 
-@pytest.mark.checks("half", "regularizer")
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(name: str, dtype: torch.dtype) -> None:
@@ -110,7 +106,6 @@ def test_half_precision_is_computed_in_float32(name: str, dtype: torch.dtype) ->
     torch.testing.assert_close(got[1], want[1].to(dtype))
 
 
-@pytest.mark.checks("gradcheck", "regularizer")
 @pytest.mark.parametrize("name", [name for name in ALL if name not in ("lp", "lp rooted")])
 def test_the_gradient_is_that_of_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(ALL[name][0](), (rows(6),))

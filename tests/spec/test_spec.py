@@ -331,7 +331,7 @@ def test_hostile_documents_are_refused_quickly_with_pointers_that_resolve(case: 
 
 def test_nothing_is_imported_but_the_components_that_the_spec_names(monkeypatch: pytest.MonkeyPatch) -> None:
     imported: list[str] = []
-    monkeypatch.setattr("metricreg.registry.registry.importlib.import_module", lambda name: imported.append(name))
+    monkeypatch.setattr("metricreg.registry.lazy.importlib.import_module", lambda name: imported.append(name))
     for name in ("os:system", "os.path:join", "acme/os:system", "metricreg.losses.ntxent:NTXentLoss", "builtins"):
         assert len(validate({"loss": name})) == 1
         assert len(validate({"loss": {"name": name, "argument": "x"}})) == 1

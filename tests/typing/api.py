@@ -11,11 +11,12 @@ from pydantic import Field
 from typing_extensions import Unpack, assert_type
 
 import metricreg
-from metricreg import Batch, Difference, Pipeline, Problem, Registry, Scalar, Term
+from metricreg import Batch, Difference, Pairs, Pipeline, Problem, Registry, Scalar, Term
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.losses import ArcFaceLoss, ContrastiveLoss, MultipleLosses
 from metricreg.reducers import MeanReducer, MultipleReducers
 from metricreg.spec.spec import Report
+from metricreg.testing import Check, Example, Outcome, check_component, parametrize_with_checks
 
 # -- construction -----------------------------------------------------------------------------------------------------
 
@@ -73,15 +74,18 @@ class ClippedMean(metricreg.Reducer):
         super().__init__()
         self.cap = cap
 
-    def statistics(self, term: Term) -> tuple[torch.Tensor, ...]:
+    @metricreg.by_value
+    def statistics(self, term: Term) -> tuple[torch.Tensor, torch.Tensor]:
         return term.sum(term.values.clamp(max=self.cap)), term.count()
 
-    def finalize(self, *statistics: torch.Tensor) -> torch.Tensor:
-        total, count = statistics
+    def finalize(self, total: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         return total / count.clamp(min=1)
 
 
 assert_type(ClippedMean(cap=2), ClippedMean)
+assert_type(ClippedMean().statistics(Term(x)), tuple[torch.Tensor, torch.Tensor])
+assert_type(ClippedMean().finalize(x, x), torch.Tensor)
+ClippedMean().finalize(x)  # type: ignore[call-arg]
 ClippedMean(cap="2")  # type: ignore[arg-type]
 assert_type(metricreg.register(ClippedMean, "other", registry=Registry()), type[ClippedMean])
 metricreg.register(dict)  # type: ignore[type-var]
@@ -118,6 +122,122 @@ class Right(ClippedMean):
     former_parameters = {"limit": ("cap", "1.3"), "most": "cap"}  # noqa: RUF012
 
 
+class Median(metricreg.Reducer):
+    """The median."""
+
+    def reduce(self, term: Term) -> torch.Tensor:
+        return term.values.median()
+
+
+class Total(metricreg.Reducer):
+    """The sum, as something else than a tensor."""
+
+    def statistics(self, term: Term) -> tuple[torch.Tensor]:
+        return (term.sum(),)
+
+    def finalize(self, total: torch.Tensor) -> float:  # type: ignore[override]
+        return total.item()
+
+
+class Scaled(metricreg.Distance):
+    """Scaled differences, summed."""
+
+    is_inverted = False
+
+    def __init__(self, scale: float = 1.0, **slots: Unpack[metricreg.DistanceSlots]) -> None:
+        super().__init__(**slots)
+        self.scale = scale
+
+    @metricreg.symmetric
+    def matrix(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.scale * (x[..., :, None, :] - y[..., None, :, :]).abs().sum(-1)
+
+
+assert_type(Scaled(2, power=2).matrix(x, x), torch.Tensor)
+Scaled(pwoer=2)  # type: ignore[call-arg]
+
+
+class Tracking(metricreg.Loss):
+    """What all the hooks of a loss look like."""
+
+    default_distance = CosineSimilarity
+    compared_with = "own rows"
+    level: torch.Tensor
+
+    def prepare(self, batch: Batch) -> Batch:
+        return batch.replace(shared={"mean": batch.anchors.mean(0)})
+
+    @metricreg.symmetric
+    def terms(self, batch: Batch) -> dict[str, Term]:
+        assert_type(batch.anchor_labels, torch.Tensor | None)
+        batch.anchor_labels.long()  # type: ignore[union-attr]
+        return {"loss": Term(self.distance.between(batch) * self.level, batch.positives)}
+
+    def batch_terms(self, batch: Batch) -> dict[str, Scalar]:
+        return {"mean_loss": Scalar((batch.shared["mean"].sum(),), lambda total: total)}
+
+    def update_buffers(self, statistics: Mapping[str, tuple[torch.Tensor, ...]]) -> None:
+        (total,) = statistics["mean_loss"]
+        self.level.copy_(total)
+
+
+class Nearest(metricreg.Miner):
+    """Pairs nearer than a distance."""
+
+    def __init__(self, within: float = 0.5, **slots: Unpack[metricreg.MinerSlots]) -> None:
+        super().__init__(**slots)
+        self.within = within
+
+    def select(self, batch: Batch) -> Pairs:
+        near = self.distance.between(batch) < self.within
+        positives, negatives = (batch.positives != 0) & near, (batch.negatives != 0) & near
+        return Pairs(*positives.nonzero(as_tuple=True), *negatives.nonzero(as_tuple=True))
+
+
+class Family(metricreg.Match):
+    """Labels of one family."""
+
+    def positives(self, labels: torch.Tensor, ref_labels: torch.Tensor) -> torch.Tensor:
+        return labels[:, None] // 10 == ref_labels[None] // 10
+
+
+class Variance(metricreg.Regularizer):
+    """Variance of each row."""
+
+    def __init__(self, factor: float = 1.0, **slots: Unpack[metricreg.RegularizerSlots]) -> None:
+        super().__init__(**slots)
+        self.factor = factor
+
+    def terms(self, x: torch.Tensor) -> dict[str, Term]:
+        return {"loss": Term(self.factor * x.var(1))}
+
+
+assert_type(Tracking(match=Family(), distance=Scaled(), embedding_regularizer=Variance(reducer=Median())), Tracking)
+Tracking(match=Nearest())  # type: ignore[arg-type]
+Nearest(match=Family(), reducer=Median())  # type: ignore[call-arg]
+
+
 @metricreg.hookimpl
 def metricreg_losses() -> dict[str, type[metricreg.Loss] | str]:
     return {"linear": Linear, "other": "acme.other:OtherLoss"}
+
+
+@parametrize_with_checks(
+    [Linear, (ClippedMean, {"cap": 2}), ClippedMean(cap=3)], expected_failures={"shows_nan": "why"}
+)
+def test_component(component: Example, check: Check) -> None:
+    assert_type(check(component), None)
+
+
+assert_type(check_component(Linear, scale=2.0), tuple[Outcome, ...])
+parametrize_with_checks(Linear)  # type: ignore[arg-type]
+
+
+@metricreg.hookimpl
+def metricreg_reducers() -> dict[str, str]:
+    return {"total": "acme.total:Total"}
+
+
+@metricreg.hookimpl
+def metricreg_distances() -> Mapping[str, type[metricreg.Distance]]:
+    return {"scaled": Scaled}

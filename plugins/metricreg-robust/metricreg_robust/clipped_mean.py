@@ -31,7 +31,6 @@ class ClippedMeanReducer(metricreg.Reducer):
         """Sum of the clipped values, and count."""
         return term.sum(term.values.clamp(max=self.cap)), term.count()
 
-    def finalize(self, *statistics: Tensor) -> Tensor:
+    def finalize(self, total: Tensor, count: Tensor) -> Tensor:
         """Sum over count."""
-        total, count = statistics
         return total / count.clamp(min=1)

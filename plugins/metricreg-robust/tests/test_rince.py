@@ -6,7 +6,7 @@ import pytest
 import torch
 from metricreg_robust import RINCELoss
 
-from metricreg import Execution, InputError
+from metricreg import InputError
 from metricreg.losses import NTXentLoss
 
 
@@ -20,7 +20,7 @@ def naive(x: torch.Tensor, labels: list[int], q: float, density: float, temperat
             if p != a and other == own:
                 positive = math.exp(s[a][p] / temperature)
                 values.append(((density * (positive + negatives)) ** q - positive**q) / q)
-    return sum(values) / len(values)
+    return math.fsum(values) / len(values)
 
 
 @pytest.fixture(name="x")
@@ -35,13 +35,6 @@ def test_values_are_those_of_the_formula(
 ) -> None:
     got = RINCELoss(q, density, temperature)(x, labels)
     assert got.item() == pytest.approx(naive(x, labels, q, density, temperature), rel=1e-10)
-
-
-def test_gradients_are_right(x: torch.Tensor) -> None:
-    loss, labels = RINCELoss(), torch.tensor([0, 0, 1, 1, 2, 2, 3])
-    for plan in ("dense", "tiled"):
-        execution = Execution(plan, tile=3)  # type: ignore[arg-type]
-        assert torch.autograd.gradcheck(lambda v, e=execution: loss(v, labels, execution=e), x.clone().requires_grad_())
 
 
 def test_towards_q_zero_the_gradient_becomes_that_of_infonce(x: torch.Tensor) -> None:

@@ -5,4 +5,4 @@ import metricreg
 
 @metricreg.hookimpl
 def metricreg_reducers():
-    return {"fine": "acme_lazy_half:Half", "Half-Sum": "acme_lazy_half:Half"}
+    return {"fine": "metricreg.reducers.sum:SumReducer", "Half-Sum": "acme_lazy_half:Half"}

@@ -5,4 +5,4 @@ import metricreg
 
 @metricreg.hookimpl
 def metricreg_reducers():
-    return {"fine": "acme_lazy_half:Half", "half": "os.system(1)"}
+    return {"fine": "metricreg.reducers.sum:SumReducer", "half": "os.system(1)"}

@@ -7,4 +7,4 @@ print("hello from a plugin")
 
 @metricreg.hookimpl
 def metricreg_reducers():
-    return {"half": "acme_chatty_half:Half"}
+    return {"half": "metricreg.reducers.sum:SumReducer"}

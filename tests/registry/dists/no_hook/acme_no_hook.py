@@ -2,4 +2,4 @@
 
 
 def metricreg_reducers():
-    return {"half": "acme_lazy_half:Half"}
+    return {"half": "metricreg.reducers.sum:SumReducer"}

@@ -6,7 +6,7 @@ import metricreg
 @metricreg.hookimpl(wrapper=True)
 def metricreg_reducers():
     others = yield
-    return [dict.fromkeys(mapping, "acme_lazy_half:Half") for mapping in others]
+    return [dict.fromkeys(mapping, "metricreg.reducers.sum:SumReducer") for mapping in others]
 
 
 @metricreg.hookimpl(tryfirst=True)

@@ -1,0 +1,8 @@
+"""A KeyError in a hook."""
+
+import metricreg
+
+
+@metricreg.hookimpl
+def metricreg_losses():
+    return {"half": {}["b"]}

@@ -1,0 +1,3 @@
+"""Must not even be imported."""
+
+raise AssertionError("imported, though incompatible")

@@ -1,0 +1,8 @@
+"""Claims one namespace twice."""
+
+import metricreg
+
+
+@metricreg.hookimpl
+def metricreg_reducers():
+    return {"half": "metricreg.reducers.sum:SumReducer"}
