@@ -277,12 +277,16 @@ class Registry:
         return cls
 
     def _check_names(self, entry: Entry, cls: type) -> None:
-        """Refuse what `load` refuses of classes that are there, of one that a path led to."""
-        others = [e for e in beside(self, entry.kind, entry.name) if e.name != entry.name]
+        """Refuse of a class that a path led to what `load` refuses of one that is given; others' names do not count."""
+        same = [e for e in beside(self, entry.kind, entry.name) if e.distribution == entry.distribution]
         imported = replace(entry, target=cls)
-        check_former_names([imported, *others])
+        check_former_names([imported, *(e for e in same if e.name != entry.name)])
         if not entry.name.startswith(LOCAL_NAMESPACE + "/"):
-            check_one_name_each([e for e in (*others, imported) if e.path == imported.path])
+            keys = list(self._entries)
+            earlier = set(keys[: keys.index((entry.kind, entry.name))])  # the first name of a class is its name
+            before = [e for e in same if (e.kind, e.name) in earlier]
+            alike = [e for e in before if e.path == imported.path or self._resolved.get((e.kind, e.name)) is cls]
+            check_one_name_each([*(replace(e, target=cls) for e in alike), imported])
 
     def current_name(self, kind: str, name: str) -> str:
         """The name itself, or what a component with this former name is called now; see `now_called`."""

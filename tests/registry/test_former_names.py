@@ -183,3 +183,27 @@ def test_who_asks_for_a_former_name_is_told_the_name_of_now(install: Install) ->
     registry, _ = install({"a": "acme_a:A"}, A=("old",))
     with pytest.raises(SpecError, match="unknown reducer 'acme/old'; it is called 'acme/a' now"):
         registry.get("reducer", "acme/old")
+
+
+def test_a_name_that_somebody_else_gives_to_a_class_does_not_make_it_unusable(install: Install) -> None:
+    registry, _ = install({"a": "acme_a:A"}, A=("old",))
+    registry.add(
+        Entry("reducer", "acme/again", "acme_a:A", "somebody else"),
+        Entry("reducer", "total", "metricreg.reducers.sum:SumReducer", "somebody else"),
+    )
+    for name in ("acme/again", "acme/a", "total", "sum"):
+        assert registry.get("reducer", name).__name__ in ("A", "SumReducer")
+
+
+def test_the_first_name_of_a_class_goes_on_working(install: Install) -> None:
+    again = "from acme_half import Half\n"
+    for order in (["half", "halved"], ["halved", "half"]):
+        targets = {"half": "acme_half:Half", "halved": "acme_again:Half"}
+        registry = Registry()
+        if order == ["half", "halved"]:
+            install(targets, Half=(), Again=again)
+        registry.add(*(Entry("reducer", f"acme/{name}", targets[name], "this process") for name in order))
+        first, second = (f"acme/{name}" for name in order)
+        assert registry.get("reducer", first).__name__ == "Half"
+        with pytest.raises(RegistrationError, match="are two names for one reducer"):
+            registry.get("reducer", second)
