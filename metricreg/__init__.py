@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from metricreg.errors import PluginError as PluginError
     from metricreg.errors import Problem as Problem
     from metricreg.errors import RegistrationError as RegistrationError
+    from metricreg.errors import RenamedWarning as RenamedWarning
     from metricreg.errors import SpecError as SpecError
     from metricreg.explanation.explainer import explain as explain
     from metricreg.explanation.explanation import Explanation as Explanation
@@ -61,15 +62,22 @@ if TYPE_CHECKING:
     from metricreg.registry.entry_points import PluginReport as PluginReport
     from metricreg.registry.entry_points import plugin_reports as plugin_reports
     from metricreg.registry.hookspecs import hookimpl as hookimpl
+    from metricreg.spec.diff import Difference as Difference
+    from metricreg.spec.diff import diff as diff
     from metricreg.spec.document import load as load
     from metricreg.spec.json_schema import json_schema as json_schema
+    from metricreg.spec.lock import lock as lock
+    from metricreg.spec.migrate import migrate as migrate
     from metricreg.spec.spec import validate as validate
 
 _FAMILIES = ("distances", "losses", "matches", "miners", "reducers", "regularizers")
 _HOMES = {
     "batch": ("Batch",),
     "components.component": ("create", "register"),
+    "spec.diff": ("Difference", "diff"),
     "spec.document": ("load",),
+    "spec.lock": ("lock",),
+    "spec.migrate": ("migrate",),
     "errors": (
         "InputError",
         "MetricregError",
@@ -77,6 +85,7 @@ _HOMES = {
         "PluginError",
         "Problem",
         "RegistrationError",
+        "RenamedWarning",
         "SpecError",
     ),
     "explanation.explainer": ("explain",),

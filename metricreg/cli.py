@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,11 +22,12 @@ from rich.table import Table
 
 from metricreg.bench.command import bench
 from metricreg.doctor.command import doctor
-from metricreg.errors import MetricregError, PluginWarning, Problem, SpecError, cut, printable, said
+from metricreg.errors import MetricregError, PluginWarning, Problem, RenamedWarning, SpecError, cut, printable, said
 from metricreg.explanation.command import explain
 from metricreg.new_plugin.command import new_plugin
 from metricreg.output import kept, say, stream
 from metricreg.registry import KINDS, default_registry
+from metricreg.spec_commands import diff, lock, migrate
 
 app = typer.Typer(
     help="Deep metric learning objectives from JSON specs.",
@@ -59,12 +62,13 @@ def _complain(text: str, colour: str = "red") -> None:
 
 
 @contextmanager
-def _errors(left_out: bool = True, devices: bool = False) -> Iterator[None]:
-    """Print what a user can mend as a message, and exit with 1 on errors. Output is what the command itself prints.
+def _errors(left_out: bool = True, devices: bool = False, status: int = 1) -> Iterator[None]:
+    """Print what a user can mend as a message, and exit on errors. Output is what the command itself prints.
 
     Args:
         left_out: print a line for each plugin that something is wrong with.
         devices: the command uses devices other than the CPU, and torch has to load the backends that are installed.
+        status: the exit code on errors.
     """
     if not devices:  # both read the entry points of everything that is installed, and fail where one cannot be read
         os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
@@ -72,9 +76,14 @@ def _errors(left_out: bool = True, devices: bool = False) -> Iterator[None]:
     with warnings.catch_warnings(), kept():
         if not left_out:
             warnings.simplefilter("ignore", PluginWarning)
+        warnings.simplefilter("default", RenamedWarning)  # a line, also where warnings are errors
+        renamed = set[str]()
 
         def line(message: Any, category: Any, filename: str, lineno: int, *rest: Any, **more: Any) -> None:
-            is_ours = category is PluginWarning
+            if category is RenamedWarning and str(message) in renamed:
+                return  # a command may build a spec several times
+            renamed.add(str(message))
+            is_ours = category in (PluginWarning, RenamedWarning)
             where = "" if is_ours else f"{filename}:{lineno}: {category.__name__}: "
             _complain(where + said(message, 2000), "yellow")
 
@@ -83,7 +92,7 @@ def _errors(left_out: bool = True, devices: bool = False) -> Iterator[None]:
             yield
         except MetricregError as error:
             _complain(str(error))
-            raise typer.Exit(1) from None
+            raise typer.Exit(status) from None
 
 
 def _dump(data: Any) -> None:
@@ -117,6 +126,7 @@ def _kind_of(name: str) -> tuple[str, str]:
     if kind in KINDS:
         raise SpecError(f"which {kind}? metricreg describe {kind} NAME; metricreg list {kind} lists them", "")
     having = [kind for kind in KINDS if name in registry.names(kind)]
+    having = having or [kind for kind in KINDS if registry.now_called(kind, name)]
     if len(having) == 1:
         return having[0], name
     if having:
@@ -170,6 +180,9 @@ def describe(
                 table.add_row(p.name, _shown(p.type), _shown(p.default), _shown(p.text))
             console.print(table)
         console.print("\n[bold]In a spec[/bold]  " + _shown(json.dumps(found.example)))
+        formers = [*found.former_names, *(f"{f} ({p.name})" for p in found.parameters for f in p.former_names)]
+        if formers:
+            console.print("[bold]Formerly[/bold]   " + _shown(", ".join(formers)))
 
 
 @app.command()
@@ -179,31 +192,35 @@ def validate(
 ) -> None:
     """Check specs, and list every problem with its JSON pointer. Exits with 1 if there is any."""
     with _errors():
-        from metricreg.spec.document import load
+        from metricreg.components.renamed import Renaming
+        from metricreg.spec.document import load, spec_in
         from metricreg.spec.spec import validate as check
 
         found: dict[str, list[Problem]] = {}
         notes: dict[str, list[Problem]] = {}
+        renamed: dict[str, list[Renaming]] = {}
         for file in files:
             try:
                 document = load(file)
-                inside = "/pipeline" if "pipeline" in document and "loss" not in document else ""
+                spec, inside = spec_in(document)
                 if inside:
                     from metricreg.training.experiment import Experiment
 
                     Experiment.parse(document)
-                report = check(document["pipeline"] if inside else document)
+                report = check(spec)
             except SpecError as error:
                 found[str(file)] = list(error.problems)
                 continue
             found[str(file)] = list(report.problems)
             notes[str(file)] = [Problem(inside + p.pointer, p.message, p.given) for p in report.unchecked]
+            renamed[str(file)] = [replace(each, pointer=inside + each.pointer) for each in report.renamed]
     if as_json:
         _dump(
             {
                 file: {
                     "problems": [vars(problem) for problem in problems],
                     "unchecked": [vars(note) for note in notes.get(file, [])],
+                    "renamed": [vars(each) for each in renamed.get(file, [])],
                 }
                 for file, problems in found.items()
             }
@@ -213,8 +230,10 @@ def validate(
             say(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
             for problem in problems:
                 say(f"  {problem}")
-            for note in notes.get(name, []):
+            for note in (*notes.get(name, []), *renamed.get(name, [])):
                 say(f"  note: {note}")
+            if renamed.get(name):
+                say(f"  note: metricreg migrate {shlex.quote(name)} writes the names of now")
     if any(found.values()):
         raise typer.Exit(1)
 
@@ -302,6 +321,30 @@ def train(
         from metricreg.training.run import run
 
         run(experiment, output, resume=resume, overwrite=overwrite, report=say)
+
+
+@app.command("lock")
+@wraps(lock)
+def lock_(*given: Any, **options: Any) -> None:
+    """Like `lock`, which says what the options are."""
+    with _errors():
+        lock(*given, **options)
+
+
+@app.command("migrate")
+@wraps(migrate)
+def migrate_(*given: Any, **options: Any) -> None:
+    """Like `migrate`, which says what the options are."""
+    with _errors():
+        migrate(*given, **options)
+
+
+@app.command("diff")
+@wraps(diff)
+def diff_(*given: Any, **options: Any) -> None:
+    """Like `diff`, which says what the options are."""
+    with _errors(status=2):
+        diff(*given, **options)
 
 
 @app.command("explain")

@@ -92,6 +92,10 @@ class PluginWarning(UserWarning):
     """A plugin was left out; everything else works."""
 
 
+class RenamedWarning(FutureWarning):
+    """A component or a parameter is called by a name that it had formerly; the message shows what to write now."""
+
+
 class NothingToLearnWarning(UserWarning):
     """A pipeline has nothing to learn from: batches without a positive pair, say, or a miner that finds nothing."""
 

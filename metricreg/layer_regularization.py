@@ -15,6 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from metricreg.components import Regularizer
 from metricreg.components.component import specs_of
+from metricreg.components.renamed import renamings_in, warn_renamed
 from metricreg.components.resolve import Resolution, TooMuchError, UnbuiltComponent, cause_of
 from metricreg.components.validation_errors import nearest, pointer, problems_of
 from metricreg.errors import MetricregError, Problem, SpecError
@@ -192,7 +193,8 @@ def _resolved(rules: Any, registry: Registry | None) -> list[dict[str, Any]]:
     given = [dict(rule) for rule in rules]
     ready = [{slot: rule[slot] for slot in SLOTS if _is_penalty(rule.get(slot))} for rule in given]
     document = plain([{k: v for k, v in rule.items() if k not in r} for rule, r in zip(given, ready, strict=True)])
-    context = Resolution(default_registry() if registry is None else registry)
+    registry = default_registry() if registry is None else registry
+    context = Resolution(registry)
     try:
         parsed = RootModel[list[Rule]].model_validate(document, context=context).root
     except TooMuchError as error:
@@ -201,6 +203,8 @@ def _resolved(rules: Any, registry: Registry | None) -> list[dict[str, Any]]:
         keys = list(Rule.model_fields)
         known = problems_of(error, document, lambda n: keys if any(n is d for d in document) else context.known_keys(n))
         raise SpecError(known, "invalid rules") from cause_of(error)
+    unbuilt = [{slot: getattr(rule, slot) for slot in SLOTS} for rule in parsed]
+    warn_renamed(renamings_in(unbuilt, document, registry), stacklevel=3)
     found = []
     for at, (rule, instances) in enumerate(zip(parsed, ready, strict=True)):
         made: dict[str, Any] = {"pattern": rule.pattern}

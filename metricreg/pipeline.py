@@ -12,12 +12,15 @@ from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
+from metricreg.components.renamed import warn_renamed
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
 from metricreg.nothing_to_learn import Watch
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry_points import require_plugins
-from metricreg.spec.spec import VERSION, parse
+from metricreg.spec.lock import installed, requirements
+from metricreg.spec.spec import parse
+from metricreg.spec.versions import VERSION
 
 
 class Pipeline(nn.Module):
@@ -128,21 +131,28 @@ class Pipeline(nn.Module):
             raise InputError(refusal)
         return batch.replace(selection=self.miner.selection(self.loss.with_match(batch)))
 
-    def to_spec(self, *, defaults: bool = False, registry: Registry | None = None) -> dict[str, Any]:
+    def to_spec(
+        self, *, defaults: bool = False, requires: bool = False, registry: Registry | None = None
+    ) -> dict[str, Any]:
         """The spec that builds this pipeline again.
 
         Args:
             defaults: give every parameter, also those left at their defaults.
+            requires: name the distributions of its components, with the versions that are installed and those after
+                them that promise to be compatible, as `metricreg.lock` does; what was stated is kept.
             registry: whose names are used; the default registry if None.
 
         Raises:
-            SpecError: a component that is not registered.
+            SpecError: a component that is not registered; or, with `requires`, of no installed distribution.
         """
         spec: dict[str, Any] = {"version": VERSION}
         parts: dict[str, Component] = {"loss": self.loss} | ({} if self.miner is None else {"miner": self.miner})
         spec |= specs_of(parts, registry, defaults)
-        if self.requires:
-            spec["requires"] = dict(self.requires)
+        stated = self.requires
+        if requires:
+            stated = requirements(stated, installed(parts, default_registry() if registry is None else registry))
+        if stated:
+            spec["requires"] = dict(stated)
         if defaults or self.execution is not None:
             execution = self.execution or Execution()
             spec["execution"] = {"plan": execution.plan} | ({} if execution.tile is None else {"tile": execution.tile})
@@ -165,7 +175,8 @@ def build(spec: Any, *, registry: Registry | None = None, strict: bool | None = 
     registry = default_registry() if registry is None else registry
     if strict:
         require_plugins(registry)
-    parsed, _ = parse(spec, registry)
+    parsed, report = parse(spec, registry)
+    warn_renamed(report.renamed, stacklevel=2)
     unbuilt: Any = parsed
     miner = None if unbuilt.miner is None else unbuilt.miner.construct(("miner",))
     execution = None if parsed.execution is None else parsed.execution.execution()

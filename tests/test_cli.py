@@ -53,7 +53,20 @@ def write(path: str, document: Any) -> str:
 def test_without_a_command_help_is_printed(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("list", "describe", "validate", "schema", "plugins", "doctor", "explain", "bench", "train"):
+    for command in (
+        "list",
+        "describe",
+        "validate",
+        "lock",
+        "migrate",
+        "diff",
+        "schema",
+        "plugins",
+        "doctor",
+        "explain",
+        "bench",
+        "train",
+    ):
         assert command in result.output
 
 
@@ -227,7 +240,7 @@ def test_validate_as_json_gives_pointer_message_and_what_was_given(run: Run) -> 
     result = run("validate", "--json", "good.json", "wrong.json")
     assert result.exit_code == 1
     found = json.loads(result.output)
-    assert found["good.json"] == {"problems": [], "unchecked": []}
+    assert found["good.json"] == {"problems": [], "unchecked": [], "renamed": []}
     assert sorted(problem["pointer"] for problem in found["wrong.json"]["problems"]) == PROBLEMS
     (given,) = [p["given"] for p in found["wrong.json"]["problems"] if p["pointer"] == "/loss/distance/p"]
     assert given == "-1"

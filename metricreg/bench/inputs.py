@@ -12,7 +12,7 @@ from torch import Tensor
 from metricreg import InputError, Pipeline, SpecError, build, default_registry, validate
 from metricreg.components.signature import parameters_of
 from metricreg.spec.describe import describe
-from metricreg.spec.document import MAX_NODES, SUFFIXES, is_written, load, loads
+from metricreg.spec.document import MAX_NODES, SUFFIXES, is_written, load, loads, spec_in
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 LARGEST = 2**24
@@ -150,8 +150,7 @@ def _document(given: Any) -> Any:
             raise SpecError(said, "cannot measure") from None
         example = example if isinstance(example, dict) else {"name": example}
         return {"loss": {key: value for key, value in example.items() if key not in REQUIRED}}
-    experiment = isinstance(given, dict) and "pipeline" in given and "loss" not in given
-    return given["pipeline"] if experiment else given
+    return spec_in(given)[0] if isinstance(given, dict) else given
 
 
 def _with_sizes(loss: Any, inputs: Inputs) -> Any:

@@ -6,28 +6,30 @@ import enum
 import inspect
 import re
 from abc import ABCMeta
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
+from metricreg.components.renamed import renamed_arguments, renamed_in_call, warn_renamed
 from metricreg.components.resolve import (
     Resolution,
     TooMuchError,
-    UnbuiltComponent,
     cause_of,
+    checked,
     construct,
     holds_component,
     reason,
     resolve,
-    validated,
+    title_of,
 )
-from metricreg.components.signature import call_signature, parameters_model
+from metricreg.components.signature import call_signature, former_parameters, parameters_model
 from metricreg.components.type_hints import Declared, mentions
 from metricreg.components.validation_errors import nearest, pointer, problems_of
 from metricreg.errors import SHOWN, MetricregError, RegistrationError, SpecError, cut, said
 from metricreg.registry import IN_PROCESS, KINDS, LOCAL_NAMESPACE, NAME, Entry, Registry, default_registry
+from metricreg.registry.former_names import beside, check_former_names, former_names
 
 C = TypeVar("C", bound="Component")
 KIND_MARK = "x-metricreg-kind"
@@ -49,11 +51,13 @@ class ComponentMeta(ABCMeta):
             return cast(C, ABCMeta.__call__(cls, *args, **kwargs))
         given = _bind(cls, model, args, kwargs)
         try:
-            values = validated(model, given, None)
+            arguments = checked(cls, given, None)
         except ValidationError as error:
             raise SpecError(problems_of(error, given), f"invalid arguments of {cls.__name__}") from None
+        if arguments.written:
+            warn_renamed(renamed_arguments(cls, arguments.written, arguments.given), stacklevel=2)
         try:
-            return construct(cls, values, given)
+            return construct(cls, arguments.values, arguments.given)
         except MetricregError:
             raise
         except ValueError as error:
@@ -68,18 +72,19 @@ class ComponentMeta(ABCMeta):
 def _bind(
     cls: type[Component], model: type[BaseModel], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
+    formers = former_parameters(cls)
+    given, renamed = kwargs, {name: value for name, value in kwargs.items() if name in formers}
     if args:
         try:
-            bound = call_signature(cls).bind(*args, **kwargs)
+            bound = call_signature(cls).bind_partial(*args, **{k: v for k, v in kwargs.items() if k not in renamed})
         except TypeError as error:
             raise TypeError(f"{cls.__name__}: {error}") from None
-        given: dict[str, Any] = {}
+        given = dict(renamed)
         for name, value in bound.arguments.items():
             given |= value if name not in model.model_fields else {name: value}
-    else:
-        given = kwargs
-    unknown = [name for name in given if name not in model.model_fields]
-    missing = [name for name, f in model.model_fields.items() if f.is_required() and name not in given]
+    unknown = [name for name in given if name not in model.model_fields and name not in formers]
+    present = {formers[name].name if name in formers else name for name in given}
+    missing = [name for name, f in model.model_fields.items() if f.is_required() and name not in present]
     if unknown:
         raise TypeError(
             f"{cls.__name__} got an unexpected argument '{unknown[0]}'; {nearest(unknown[0], model.model_fields)}"
@@ -94,6 +99,12 @@ class Component(Declared, metaclass=ComponentMeta):
 
     The parameters' schema, their validation, the JSON Schema, `metricreg describe` and the round trip through
     `to_spec` all come from the signature; nothing is declared twice.
+
+    Attributes:
+        former_names: names that the component had before, without a namespace: specs with them go on working. A pair
+            of a name and a version, `("clamped_mean", "1.3")`, also says since when.
+        former_parameters: names that parameters had before, and what each is called now, or a pair of that and a
+            version: `{"limit": "cap"}`, `{"limit": ("cap", "1.3")}`.
     """
 
     _construction: tuple[type[Declared], dict[str, Any], dict[str, Any]]
@@ -110,6 +121,7 @@ class Component(Declared, metaclass=ComponentMeta):
         if inspect.isabstract(cls):
             absent = ", ".join(sorted(cls.__abstractmethods__))
             raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} is abstract: it does not implement {absent}")
+        former_names(cls)
         parameters_model(cls)
         cls._check_slots()
 
@@ -222,6 +234,17 @@ def specs_of(parts: Mapping[str, Component], registry: Registry | None, defaults
     return {key: describer.value(component, (key,)) for key, component in parts.items()}
 
 
+def components_in(value: Any) -> Iterator[Component]:
+    """The components in a value, and those that they were constructed with, defaults included."""
+    if isinstance(value, Component):
+        yield value
+        _, values, effective = vars(value).get("_construction", (None, {}, {}))
+        value = (values, effective)
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from components_in(item)
+
+
 def create(kind: str, name: str, /, *, registry: Registry | None = None, **parameters: Any) -> Any:
     """Construct one registered component; parameters are values, instances, or specs of components.
 
@@ -233,12 +256,14 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
         RegistrationError: the name stands for something that cannot be imported, or is no component.
     """
     registry = default_registry() if registry is None else registry
-    cls: type[Component] = registry.get(kind, name)
+    current = registry.current_name(kind, name)
+    cls: type[Component] = registry.get(kind, current)
     context = Resolution(registry, check=False)
-    unbuilt = UnbuiltComponent(cls, {}, parameters, entry=registry.entry(kind, name))
+    entry = registry.entry(kind, current)
     try:
-        unbuilt.values = validated(parameters_model(cls), parameters, context)
-        return unbuilt.construct()
+        created = checked(cls, parameters, context, name if current != name else None, entry)
+        warn_renamed(renamed_in_call(created, parameters, registry), stacklevel=2)
+        return created.construct()
     except SpecError as error:
         raise SpecError(error.problems, f"invalid parameters of the {kind} '{name}'") from error.__cause__
     except ValidationError as error:
@@ -250,7 +275,7 @@ def create(kind: str, name: str, /, *, registry: Registry | None = None, **param
     except (MetricregError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a validator in a hint may raise anything
-        text = f"{unbuilt.title} cannot be checked: {reason(error, cls)}"
+        text = f"{title_of(cls, entry)} cannot be checked: {reason(error, cls)}"
         raise SpecError(text, f"invalid parameters of the {kind} '{name}'") from error
 
 
@@ -279,5 +304,6 @@ def register(cls: type[C], name: str | None = None, *, registry: Registry | None
     cls.check_declaration(cls.kind)
     entry = Entry(cls.kind, f"{LOCAL_NAMESPACE}/{name}", cls, IN_PROCESS)
     same = any(e.kind == cls.kind and e.name == entry.name and e.path == entry.path for e in registry)
+    check_former_names([entry, *(e for e in beside(registry, entry.kind, entry.name) if e.name != entry.name)])
     registry.add(entry, replace=same)
     return cls

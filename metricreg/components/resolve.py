@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
-from pydantic import BaseModel, ValidationError, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch.overrides import TorchFunctionMode
 
-from metricreg.components.signature import parameters_model
+from metricreg.components.signature import former_parameters, parameters_model
 from metricreg.components.type_hints import Declared
 from metricreg.components.validation_errors import MAX_LINES, lines_of, pointer
 from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, said
 from metricreg.registry import IN_PROCESS, OWN_DISTRIBUTION, Entry, Registry
 from metricreg.registry.fault import fault
+from metricreg.registry.former_names import NowCalled
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
@@ -60,7 +61,9 @@ class UnbuiltComponent:
     Args:
         cls: its class.
         values: its arguments, with unbuilt ones for the components among them.
-        given: its arguments as the spec has them.
+        given: its arguments as the spec has them, by their names of now.
+        written: for parameters that the spec has by a former name, that name.
+        former_name: the name that the spec has for it, if that is a former one.
         specimen: it, constructed on the meta device; None if that was not tried or not possible.
         unchecked: why it was not possible.
         entry: its registration.
@@ -69,6 +72,8 @@ class UnbuiltComponent:
     cls: type[Declared]
     values: dict[str, Any]
     given: Mapping[str, Any]
+    written: Mapping[str, str] = field(default_factory=dict)
+    former_name: str | None = None
     specimen: Declared | None = None
     unchecked: str | None = None
     entry: Entry | None = None
@@ -76,10 +81,7 @@ class UnbuiltComponent:
     @property
     def title(self) -> str:
         """Its class and, if a plugin ships it, its name and that distribution."""
-        of = self.entry
-        if of is None or of.distribution in (OWN_DISTRIBUTION, IN_PROCESS):
-            return self.cls.__name__
-        return f"{self.cls.__name__} ({of.name} of {of.distribution})"
+        return title_of(self.cls, self.entry)
 
     def check(self) -> None:
         """Construct on the meta device, which allocates nothing.
@@ -93,7 +95,7 @@ class UnbuiltComponent:
             return  # the unchecked one is reported
         try:
             with torch.device("meta"), _Undrawn():
-                self.specimen = construct(self.cls, specimens, {})
+                self.specimen = construct(self.cls, specimens, self.given)
         except (ValueError, RegistrationError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a plugin's `__init__` may raise anything, SystemExit included
@@ -105,7 +107,7 @@ class UnbuiltComponent:
         Raises:
             SpecError: an `__init__` raised; the problem is located and has the exception as its cause.
         """
-        values = _filled(self.values, path)
+        values = {key: _filled(value, (*path, self.written.get(key, key))) for key, value in self.values.items()}
         try:
             return construct(self.cls, values, self.given)
         except KeyboardInterrupt:
@@ -129,13 +131,20 @@ class _Undrawn(TorchFunctionMode):
 _DRAWS = frozenset({"normal_", "uniform_", "random_", "exponential_", "bernoulli_", "cauchy_", "log_normal_"})
 
 
+def title_of(cls: type[Declared], entry: Entry | None) -> str:
+    """A component's class and, if a plugin ships it, its name and that distribution."""
+    if entry is None or entry.distribution in (OWN_DISTRIBUTION, IN_PROCESS):
+        return cls.__name__
+    return f"{cls.__name__} ({entry.name} of {entry.distribution})"
+
+
 def unbuilt_in(
     value: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[UnbuiltComponent, tuple[str | int, ...]]]:
     """The components in a value and in those components, with their paths in the document."""
     if isinstance(value, UnbuiltComponent):
         yield value, path
-        value = value.values
+        value = {value.written.get(key, key): item for key, item in value.values.items()}
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
@@ -217,26 +226,30 @@ def _unbuilt(
     cls: type[Declared], name: str, parameters: dict[str, Any], value: Any, context: Resolution
 ) -> UnbuiltComponent:
     registry = context.registry
-    if name not in registry.names(cls.kind):
-        message = registry.explain_unknown(cls.kind, name, context.requires)
-        raise _custom("component_unknown", message, registry.failure(name))
+    former_name = None
     try:
+        if name not in registry.names(cls.kind):
+            now = registry.now_called(cls.kind, name)
+            if now is None:
+                message = registry.explain_unknown(cls.kind, name, context.requires)
+                raise _custom("component_unknown", message, registry.failure(name))
+            name, former_name = now.name, name
         found: type[Declared] = registry.get(cls.kind, name)
     except RegistrationError as error:
         raise _custom("component_refused", said(error, 10 * SHOWN), error) from error
     if not issubclass(found, cls):
         raise _custom("component_kind", f"should be a {cls.__name__}, and '{name}' is {found.__name__}")
     context.classes[id(value)] = found
-    unbuilt = UnbuiltComponent(found, {}, parameters, entry=registry.entry(cls.kind, name))
+    entry = registry.entry(cls.kind, name)
     try:
-        unbuilt.values = validated(parameters_model(found), parameters, context)
+        unbuilt = checked(found, parameters, context, former_name, entry)
     except ValidationError as error:
         context.wrong += error.error_count()
         raise
     except (TooMuchError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a validator in a hint may raise anything
-        message = f"{unbuilt.title} cannot be checked: {reason(error, found)}"
+        message = f"{title_of(found, entry)} cannot be checked: {reason(error, found)}"
         raise _custom("component_rule", message, error) from error
     if context.check:
         try:
@@ -262,10 +275,47 @@ def cause_of(error: ValidationError) -> BaseException | None:
 # -- construction ---------------------------------------------------------------------------------------------------
 
 
-def validated(model: type[BaseModel], given: Mapping[str, Any], context: Resolution | None) -> dict[str, Any]:
-    """The arguments given, as the model of the parameters makes them; raises pydantic's ValidationError."""
+def checked(
+    cls: type[Declared],
+    given: Mapping[str, Any],
+    context: Resolution | None,
+    former_name: str | None = None,
+    entry: Entry | None = None,
+) -> UnbuiltComponent:
+    """A component with the arguments given, as the model of its parameters makes them.
+
+    Args:
+        cls: its class.
+        given: its arguments, of which some may have a former name.
+        context: in which names are resolved; None where components are given as instances.
+        former_name: the name by which the spec has it, if that is a former one.
+        entry: its registration.
+
+    Raises:
+        ValidationError: pydantic's, located in `given`.
+    """
+    model, formers = parameters_model(cls), former_parameters(cls)
+    written = {formers[name].name: name for name in given if name in formers}
+    named = {formers[name].name if name in formers else name: value for name, value in given.items()}
+    if len(named) < len(given):
+        raise ValidationError.from_exception_data(cls.__name__, _twice(given, formers, written))
     parameters = model.__pydantic_validator__.validate_python(dict(given), context=context)
-    return {name: getattr(parameters, name) for name in given}
+    values = {name: getattr(parameters, name) for name in named}
+    return UnbuiltComponent(cls, values, named, written, former_name, entry=entry)
+
+
+def _twice(
+    given: Mapping[str, Any], formers: Mapping[str, NowCalled], written: Mapping[str, str]
+) -> list[InitErrorDetails]:
+    """A line for each argument that is given by another name too."""
+    lines = []
+    for name in given:
+        now = formers[name].name if name in formers else name
+        other = now if now in given else written.get(now, name)
+        if name in formers and other != name:
+            message = f"'{name}' is called '{now}' now, and '{other}' is given too; give '{now}' alone"
+            lines.append(InitErrorDetails(type=_custom("renamed_twice", message), loc=(name,), input=given[name]))
+    return lines
 
 
 def construct(cls: type[D], values: dict[str, Any], given: Mapping[str, Any]) -> D:

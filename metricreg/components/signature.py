@@ -5,18 +5,19 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from typing_extensions import Unpack, is_typeddict
 
 from metricreg.components.type_hints import CONFIG, Declared, keys_of, strict, undeclarable
 from metricreg.errors import RegistrationError, cut, said, said_by
+from metricreg.registry.former_names import NowCalled, name_and_version
 
 MISSING: Any = inspect.Parameter.empty
 
@@ -106,7 +107,8 @@ def parameters_model(cls: type[Declared]) -> type[BaseModel]:
     model: type[BaseModel] | None = cls.__dict__.get("_parameters_model")
     if model is None:
         parameters = parameters_of(cls)
-        fields: dict[str, Any] = {p.name: (p.hint, ... if p.required else p.default) for p in parameters.values()}
+        former = _former_parameters(cls, parameters)
+        fields: dict[str, Any] = {p.name: (p.hint, _default(p, former)) for p in parameters.values()}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that a parameter is named like a method of BaseModel harms nobody
@@ -114,14 +116,67 @@ def parameters_model(cls: type[Declared]) -> type[BaseModel]:
         except Exception as error:
             raise _refusal(cls, said_by(error)) from error
         for p in parameters.values():
-            _check_field(cls, model, p)
+            _check_field(cls, model, p, former)
+        cls._former_parameters = former
         cls._parameters_model = model
     return model
 
 
-def _check_field(cls: type[Declared], model: type[BaseModel], parameter: Parameter) -> None:
+def former_parameters(cls: type[Declared]) -> dict[str, NowCalled]:
+    """Former names of a component's parameters, and what each is called now."""
+    parameters_model(cls)
+    return cls._former_parameters
+
+
+def _default(parameter: Parameter, former: Mapping[str, NowCalled]) -> Any:
+    """What a field of the model has for its default, and by which names it may be given."""
+    default = ... if parameter.required else parameter.default
+    names = [name for name, now in former.items() if now.name == parameter.name]
+    return Field(default, validation_alias=AliasChoices(parameter.name, *names)) if names else default
+
+
+def _former_parameters(cls: type[Declared], parameters: Mapping[str, Parameter]) -> dict[str, NowCalled]:
+    """What a class and its bases declare, as far as it is about parameters of this class.
+
+    Raises:
+        RegistrationError: the class's own declaration is about others, or not of the form that it should have.
+    """
+    found: dict[str, NowCalled] = {}
+    for owner in reversed(cls.__mro__):
+        declared = owner.__dict__.get("former_parameters", {})
+        here = f"{owner.__module__}.{owner.__qualname__}.former_parameters"
+        try:
+            declared = dict(declared) if isinstance(declared, Mapping) else None
+        except Exception:  # a mapping of a plugin's own may raise anything
+            declared = None
+        if declared is None:
+            raise _refusal(cls, f'{here} is no mapping of former names to those of now: {{"limit": "cap"}}')
+        for former, stated in declared.items():
+            name, since = name_and_version(stated, here)
+            wrong = _wrong_former(former, name, parameters)
+            if wrong is None:
+                found[former] = NowCalled(name, since)
+            elif owner is cls:  # a base may have had parameters that this class does not take
+                raise _refusal(cls, f"{here}: {wrong}")
+    return found
+
+
+def _wrong_former(former: Any, name: str, parameters: Mapping[str, Parameter]) -> str | None:
+    if not isinstance(former, str) or not former.isidentifier() or former == "name":
+        return f"'{said(former, 100)}' cannot have been the name of a parameter"
+    if former in parameters:
+        return f"'{said(former, 100)}' is the name of a parameter now"
+    if name not in parameters:
+        return f"there is no parameter '{said(name, 100)}', which '{said(former, 100)}' should be now"
+    return None
+
+
+def _check_field(
+    cls: type[Declared], model: type[BaseModel], parameter: Parameter, former: Mapping[str, NowCalled]
+) -> None:
     field = model.model_fields[parameter.name]
-    if field.alias or field.validation_alias or field.default_factory:
+    renamed = any(now.name == parameter.name for now in former.values())
+    if field.alias or (field.validation_alias and not renamed) or field.default_factory:
         raise _refusal(
             cls,
             f"parameter '{parameter.name}': Field takes no alias and no default_factory here; the signature decides",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
 
 from metricreg.errors import said_by
+from metricreg.registry.former_names import NowCalled
 
 INT64 = range(-(2**63), 2**63)
 _ATOMS = (float, int, bool, str, type(None))
@@ -41,8 +42,11 @@ class Declared(torch.nn.Module):
     """What a declaration belongs to: the root of `Component`, which knows what to do with it."""
 
     kind: ClassVar[str] = ""
+    former_names: ClassVar[tuple[str | tuple[str, str], ...]] = ()
+    former_parameters: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
     _taken: ClassVar[frozenset[str]] = frozenset()
     _parameters_model: ClassVar[type[BaseModel]]
+    _former_parameters: ClassVar[dict[str, NowCalled]]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Note what the classes of a kind have: names that no parameter of a component may take."""

@@ -12,6 +12,7 @@ import pluggy
 from metricreg.errors import SHOWN, PluginError, RegistrationError, said, said_by
 from metricreg.registry import hookspecs
 from metricreg.registry.fault import definition, fault
+from metricreg.registry.former_names import check_former_names, check_one_name_each
 from metricreg.registry.hookspecs import HOOKS
 from metricreg.registry.installed import Plugin
 from metricreg.registry.registry import NAME, Entry
@@ -50,6 +51,8 @@ def entries_of(plugin: Plugin, loaded: object) -> list[Entry]:
             raise PluginError(f"{said(error, 10 * SHOWN)}{at}") from error
     if not entries:
         raise PluginError(f"it registers nothing: none of {', '.join(HOOKS.values())}, {MARKED}, returned a component")
+    check_one_name_each(entries)
+    check_former_names(entries)
     return entries
 
 

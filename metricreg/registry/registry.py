@@ -8,11 +8,19 @@ import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said, said_by
+from metricreg.registry.former_names import (
+    NowCalled,
+    all_former_names,
+    beside,
+    check_former_names,
+    check_one_name_each,
+    claimed_twice,
+)
 from metricreg.registry.isolation import warn
 from metricreg.registry.lazy import import_class
 from metricreg.registry.other_names import name_here
@@ -78,6 +86,7 @@ class Registry:
     _refused: dict[tuple[str, str], RegistrationError] = field(default_factory=dict, init=False, repr=False)
     _names: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
     _reports: list[PluginReport] = field(default_factory=list, init=False, repr=False)
+    _former: dict[tuple[str, str], dict[str, list[NowCalled]]] = field(default_factory=dict, init=False, repr=False)
     _notes: list[str] = field(default_factory=list, init=False, repr=False)
     _strict: PluginError | None = field(default=None, init=False, repr=False)
     _is_loading: bool = field(default=False, init=False, repr=False)
@@ -167,6 +176,7 @@ class Registry:
             del self._names[entry.kind][taken.path]
         self._entries[key] = entry
         self._resolved.pop(key, None)
+        self._former.clear()
         self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
 
     def snapshot(self) -> dict[tuple[str, str], Entry]:
@@ -231,6 +241,7 @@ class Registry:
                 raise RegistrationError(str(refused)) from refused.__cause__
             try:
                 cls = self._checked(entry)
+                self._check_names(entry, cls)
             except RegistrationError as error:
                 self._refused[kind, name] = error
                 raise
@@ -264,6 +275,39 @@ class Registry:
                 f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be declared: {said_by(error)}"
             ) from error
         return cls
+
+    def _check_names(self, entry: Entry, cls: type) -> None:
+        """Refuse of a class that a path led to what `load` refuses of one that is given; others' names do not count."""
+        same = [e for e in beside(self, entry.kind, entry.name) if e.distribution == entry.distribution]
+        imported = replace(entry, target=cls)
+        check_former_names([imported, *(e for e in same if e.name != entry.name)])
+        if not entry.name.startswith(LOCAL_NAMESPACE + "/"):
+            keys = list(self._entries)
+            earlier = set(keys[: keys.index((entry.kind, entry.name))])  # the first name of a class is its name
+            before = [e for e in same if (e.kind, e.name) in earlier]
+            alike = [e for e in before if e.path == imported.path or self._resolved.get((e.kind, e.name)) is cls]
+            check_one_name_each([*(replace(e, target=cls) for e in alike), imported])
+
+    def current_name(self, kind: str, name: str) -> str:
+        """The name itself, or what a component with this former name is called now; see `now_called`."""
+        now = None if name in self.names(kind) else self.now_called(kind, name)
+        return name if now is None else now.name
+
+    def now_called(self, kind: str, name: str) -> NowCalled | None:
+        """What a component with a former name is called now; None if no class says that it had this name.
+
+        Imports the components of the kind in the namespace, for they say what they were called.
+
+        Raises:
+            RegistrationError: two of them say that they had it.
+        """
+        key = (kind, name.rpartition("/")[0])
+        if key not in self._former:
+            self._former[key] = all_former_names(self, kind, name)
+        found = self._former[key].get(name, [])
+        if len(found) > 1:
+            raise claimed_twice(kind, name, found[0].name, found[1].name)
+        return found[0] if found else None
 
     def name_of(self, kind: str, cls: type) -> str | None:
         """The name a class is registered under, or None."""
@@ -334,6 +378,9 @@ class Registry:
             close = difflib.get_close_matches(namespace, installed, 1, 0.7)
             mend = f"did you mean '{close[0]}'? If not, {install}" if close else install
             return f"{unknown}: no installed plugin has the namespace '{cut(namespace)}'; {mend}"
+        now = self.now_called(kind, name)
+        if now is not None:
+            return f"{unknown}; it is called '{now.name}' now"
         return f"{unknown}; {_suggest(kind, name, known, self)}"
 
 

@@ -16,9 +16,10 @@ import torch
 from pydantic import TypeAdapter
 
 from metricreg.components.component import Component, create
-from metricreg.components.signature import MISSING, Parameter, parameter_docs, parameters_of
+from metricreg.components.signature import MISSING, Parameter, former_parameters, parameter_docs, parameters_of
 from metricreg.errors import said, said_by
 from metricreg.registry import Registry, default_registry, import_path
+from metricreg.registry.former_names import names_of
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class DescribedParameter:
         type: its type and range.
         default: its default as JSON, or `required`.
         text: what the docstring says of it.
+        former_names: names that it had before, which specs may still have.
     """
 
     name: str
     type: str
     default: str
     text: str
+    former_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Description:
         text: the docstring without its `Args:` section.
         parameters: what its signature declares.
         example: a spec of it.
+        former_names: names that it had before, which specs may still have.
     """
 
     kind: str
@@ -59,6 +63,7 @@ class Description:
     text: str
     parameters: tuple[DescribedParameter, ...]
     example: Any
+    former_names: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -66,24 +71,32 @@ class Description:
 
 
 def describe(kind: str, name: str, registry: Registry | None = None) -> Description:
-    """Describe a registered component from its docstring and signature.
+    """Describe a registered component from its docstring and signature; by a former name, it is that of now.
 
     Raises:
         SpecError: an unknown kind or name.
         RegistrationError: a class that cannot be loaded or declared.
     """
     registry = default_registry() if registry is None else registry
+    name = registry.current_name(kind, name)
     cls: Any = registry.get(kind, name)
     entry = registry.entry(kind, name)
     docs = parameter_docs(cls)
     declared = parameters_of(cls)
     parameters = tuple(
-        DescribedParameter(p.name, _hint(p.hint), _default(registry, cls, p), docs.get(p.name, ""))
+        DescribedParameter(
+            p.name, _hint(p.hint), _default(registry, cls, p), docs.get(p.name, ""), _formers(cls, p.name)
+        )
         for p in declared.values()
     )
     text = re.split(r"\nArgs:\n", inspect.cleandoc(cls.__dict__.get("__doc__") or ""))[0].strip()
     example = _example(registry, kind, name, list(declared.values()))
-    return Description(kind, name, entry.path, entry.distribution, text, parameters, example)
+    _, *formers = names_of(registry, kind, name)
+    return Description(kind, name, entry.path, entry.distribution, text, parameters, example, tuple(formers))
+
+
+def _formers(cls: Any, name: str) -> tuple[str, ...]:
+    return tuple(former for former, now in former_parameters(cls).items() if now.name == name)
 
 
 def _example(registry: Registry, kind: str, name: str, parameters: list[Parameter]) -> Any:

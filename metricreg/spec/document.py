@@ -139,6 +139,7 @@ def _shown(value: Any) -> str | None:
 
 SUFFIXES = (".json", ".toml", ".yaml", ".yml")
 """Of files that can be read."""
+_LANGUAGES = dict(zip(SUFFIXES, ("JSON", "TOML", "YAML", "YAML"), strict=True))
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -148,8 +149,17 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         SpecError: a file that cannot be read, is not of its format, has more than 2 MiB of JSON or 32 KiB of TOML or
             YAML, or has duplicate keys, NaN or Infinity.
     """
+    return read_text(text_of(path), Path(path).suffix, f"cannot read {printable(str(path))}")
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """The text of a file that `load` reads, without a byte-order mark, its line ends as they are.
+
+    Raises:
+        SpecError: a file of another type, that cannot be read, is too large, or no UTF-8.
+    """
     file = Path(path)
-    language = dict(zip(SUFFIXES, ("JSON", "TOML", "YAML", "YAML"), strict=True)).get(file.suffix.lower())
+    language = _LANGUAGES.get(file.suffix.lower())
     if language is None:
         raise SpecError(
             f"{file}: unknown file type '{file.suffix}'; expected one of {', '.join(SUFFIXES)}", "cannot read"
@@ -158,9 +168,22 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES[language] + 1)
+        if len(data) > MAX_BYTES[language]:
+            raise ValueError(_too_large(language))
+        return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise SpecError(_reason(error), cannot) from error
-    return _read(data, language, cannot)
+
+
+def read_text(text: str, suffix: str, cannot: str = "cannot read the spec") -> dict[str, Any]:
+    """The document that a text is, in the format of files with a suffix; raises `SpecError` titled `cannot`."""
+    return _read(text.encode(), _LANGUAGES[suffix.lower()], cannot)
+
+
+def spec_in(document: dict[str, Any]) -> tuple[Any, str]:
+    """The spec in a document, and a JSON pointer to it: an experiment has it in `pipeline`."""
+    inside = "pipeline" in document and "loss" not in document
+    return (document["pipeline"], "/pipeline") if inside else (document, "")
 
 
 def is_written(text: str) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from metricreg.components.component import KIND_MARK, Component
-from metricreg.components.signature import parameter_docs, parameters_model, summary
-from metricreg.components.type_hints import INT64
+from metricreg.components.signature import former_parameters, parameter_docs, parameters_model, summary
+from metricreg.components.type_hints import INT64, Declared
 from metricreg.errors import MetricregError, RegistrationError, said
 from metricreg.registry import KINDS, Entry, Registry, default_registry
 from metricreg.registry.fault import fault
+from metricreg.registry.former_names import names_of
 from metricreg.registry.isolation import isolated, warn
 from metricreg.spec.schema_check import DEFINITIONS, misuse
 from metricreg.spec.spec import PipelineSpec
@@ -37,7 +38,7 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     for kind in KINDS:
         made = {entry: _made(registry, entry) for entry in registry if entry.kind == kind}
         found = {entry.name: d[_key(kind, entry.name)] for entry, d in made.items() if d}
-        definitions[kind] = _kind(kind, found)
+        definitions[kind] = _kind(kind, found, {name: names_of(registry, kind, name)[1:] for name in found})
         for each in made.values():
             definitions |= each
     return {"$schema": DIALECT, "title": "metricreg pipeline", **schema, "$defs": definitions}
@@ -47,14 +48,18 @@ def _key(kind: str, name: str) -> str:
     return f"{kind}.{name.replace('/', '.')}"  # a slash would have to be escaped in every reference
 
 
-def _kind(kind: str, components: Definitions) -> dict[str, Any]:
-    simple = [name for name, definition in components.items() if definition["required"] == ["name"]]
+def _kind(kind: str, components: Definitions, former: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    simple = [name for name, definition in components.items() if _is_simple(definition)]
     names = [
         {"const": name, "description": definition.get("description", "")} for name, definition in components.items()
     ]
+    names += [_deprecated({"const": old}, name) for name, olds in former.items() for old in olds]
     rules = [
         {
-            "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
+            "if": {
+                "properties": {"name": {"enum": [name, *former[name]]} if former[name] else {"const": name}},
+                "required": ["name"],
+            },
             "then": {"$ref": TEMPLATE.format(model=_key(kind, name))},
         }
         for name in components
@@ -63,6 +68,7 @@ def _kind(kind: str, components: Definitions) -> dict[str, Any]:
         "title": kind,
         "oneOf": [
             {"enum": simple} if simple else False,
+            *(_deprecated({"const": old}, name) for name in simple for old in former[name]),
             {
                 "type": "object",
                 "required": ["name"],
@@ -81,7 +87,9 @@ def _made(registry: Registry, entry: Entry) -> Definitions:
     module = entry.path.partition(":")[0]
     try:
         with isolated([]):
-            definitions = _definitions(registry.get(entry.kind, entry.name), entry)
+            definitions = _definitions(
+                registry.get(entry.kind, entry.name), entry, names_of(registry, entry.kind, entry.name)
+            )
             written = json.dumps(definitions, allow_nan=False, ensure_ascii=False)
             written.encode()  # refuses half of a surrogate pair
             read: Definitions = json.loads(written)
@@ -97,7 +105,7 @@ def _made(registry: Registry, entry: Entry) -> Definitions:
         return {}
 
 
-def _definitions(cls: type[Any], entry: Entry) -> Definitions:
+def _definitions(cls: type[Any], entry: Entry, names: tuple[str, ...]) -> Definitions:
     """The definition of a component, and those of the types in its hints, under their keys in the whole schema."""
     if not issubclass(cls, Component):
         raise RegistrationError(f"{cls.__module__}.{cls.__qualname__} is no metricreg component")
@@ -111,19 +119,49 @@ def _definitions(cls: type[Any], entry: Entry) -> Definitions:
     key = _key(entry.kind, entry.name)
     own = schema.pop("$defs", {})
     docs = parameter_docs(cls)
-    properties: dict[str, Any] = {"name": {"const": entry.name}}
+    properties: dict[str, Any] = {"name": {"enum": list(names)} if names[1:] else {"const": entry.name}}
     for name, parameter in schema.get("properties", {}).items():
         described = _moved(parameter, own, key) | ({"description": docs[name]} if name in docs else {})
         properties[name] = {keyword: value for keyword, value in described.items() if keyword != "title"}
+    required = ["name", *schema.get("required", [])]
+    choices = _former_parameters(cls, properties, required)
     definition = {
         "title": entry.name,
         "description": summary(cls),
         "type": "object",
         "properties": properties,
-        "required": ["name", *schema.get("required", [])],
+        "required": required,
+        **({"allOf": choices} if choices else {}),
         "additionalProperties": False,
     }
     return {key: definition} | {_own_key(key, name): _moved(each, own, key) for name, each in own.items()}
+
+
+def _former_parameters(cls: type[Declared], properties: dict[str, Any], required: list[str]) -> list[dict[str, Any]]:
+    """Add the former names of parameters; of all names of one, one may be given, and must if it is required."""
+    names: dict[str, list[str]] = {}
+    for former, now in former_parameters(cls).items():
+        properties[former] = _deprecated(properties[now.name], now.name)
+        names.setdefault(now.name, [now.name]).append(former)
+    choices = []
+    for name, each in names.items():
+        one: list[dict[str, Any]] = [{"required": [alias]} for alias in each]
+        if name in required:
+            required.remove(name)
+        else:
+            one.append({"not": {"anyOf": list(one)}})
+        choices.append({"oneOf": one})
+    return choices
+
+
+def _deprecated(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    return schema | {"deprecated": True, "description": f"is called '{name}' now"}
+
+
+def _is_simple(definition: dict[str, Any]) -> bool:
+    """Whether the name of the component alone will do: none of its parameters is required."""
+    choices = definition.get("allOf", [])
+    return definition["required"] == ["name"] and all("not" in choice["oneOf"][-1] for choice in choices)
 
 
 def _own_key(key: str, name: str) -> str:

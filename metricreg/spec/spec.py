@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from typing import Annotated, Any, Literal, overload
+from typing import Annotated, Any, Literal, cast, overload
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from metricreg.components import Loss, Miner
-from metricreg.components.resolve import Resolution, TooMuchError, cause_of, unbuilt_in
+from metricreg.components.renamed import Renaming, renamings_in
+from metricreg.components.resolve import Resolution, TooMuchError, UnbuiltComponent, cause_of, unbuilt_in
 from metricreg.components.type_hints import as_int, one_of
 from metricreg.components.validation_errors import pointer, problems_of, shown
 from metricreg.engine.execution import Execution, PlanName
@@ -25,8 +26,8 @@ from metricreg.registry import Registry, default_registry
 from metricreg.registry.registry import DISTRIBUTION
 from metricreg.spec.document import plain
 from metricreg.spec.trial import is_own, why_never
+from metricreg.spec.versions import check_version
 
-VERSION = 1
 MAX_REQUIRES = 100
 MAX_SPECIFIER = 200
 
@@ -99,6 +100,12 @@ class PipelineSpec(BaseModel):
     )
     execution: ExecutionSpec | None = Field(None, description="how it is evaluated")
 
+    @property
+    def parts(self) -> dict[str, UnbuiltComponent]:
+        """Its components, once parsed."""
+        parts: Any = {"loss": self.loss} | ({} if self.miner is None else {"miner": self.miner})
+        return cast(dict[str, UnbuiltComponent], parts)
+
 
 @dataclass(frozen=True)
 class Report(Sequence[Problem]):
@@ -108,10 +115,12 @@ class Report(Sequence[Problem]):
         problems: what is wrong.
         unchecked: what could not be checked, and may be right: components whose `__init__` could not be tried without
             constructing them for real, and plugins' that no batch satisfied of those that were tried.
+        renamed: what the spec has by a former name, which still works, and what to write now.
     """
 
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
+    renamed: tuple[Renaming, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Problem: ...
@@ -144,19 +153,19 @@ def validate(spec: Any, *, registry: Registry | None = None) -> Report:
         A sequence of problems, each with a JSON pointer; empty if there are none.
     """
     try:
-        parsed, unchecked = parse(spec, registry)
+        parsed, report = parse(spec, registry)
     except SpecError as error:
         return Report(error.problems)
-    unbuilt: Any = {"loss": parsed.loss} | ({} if parsed.miner is None else {"miner": parsed.miner})
-    never = why_never(unbuilt)
+    never = why_never(parsed.parts)
     if never is None:
-        return Report((), unchecked)
-    # a plugin's may want batches of another kind than those tried
-    return Report((never,), unchecked) if is_own(unbuilt) else Report((), (*unchecked, never))
+        return report
+    if is_own(parsed.parts):
+        return replace(report, problems=(never,))
+    return replace(report, unchecked=(*report.unchecked, never))  # it may want batches of another kind than those tried
 
 
-def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, tuple[Problem, ...]]:
-    """Check a spec, giving its parts with components still to be constructed, and what could not be checked.
+def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, Report]:
+    """Check a spec, giving its parts with components still to be constructed, and a report without problems.
 
     Raises:
         SpecError: listing every problem.
@@ -169,6 +178,7 @@ def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, tu
         raise SpecError(
             [Problem("", 'this is a component; a spec holds it as {"loss": {"name": ...}}', shown(document))]
         )
+    check_version(document)
     requires = document.get("requires")
     stated = requires.items() if isinstance(requires, dict) and len(requires) <= MAX_REQUIRES else ()
     context = Resolution(registry, {name: versions for name, versions in stated if isinstance(versions, str)})
@@ -179,8 +189,8 @@ def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, tu
     except ValidationError as error:
         problems = problems_of(error, document, lambda node: _known_keys(node, document, context))
         raise SpecError(problems) from cause_of(error)
-    unbuilt = unbuilt_in({"loss": parsed.loss, "miner": parsed.miner})
-    return parsed, tuple(Problem(pointer(path), each.unchecked) for each, path in unbuilt if each.unchecked)
+    unchecked = (Problem(pointer(path), each.unchecked) for each, path in unbuilt_in(parsed.parts) if each.unchecked)
+    return parsed, Report((), tuple(unchecked), renamings_in(parsed.parts, document, registry))
 
 
 def _known_keys(node: Any, document: Mapping[str, Any], context: Resolution) -> list[str] | None:

@@ -164,7 +164,7 @@ def _optional(parts: dict[str, UnbuiltComponent]) -> list[Path]:
     for each, path in unbuilt_in(parts):
         fields = parameters_model(each.cls).model_fields
         inside = (name for name, value in each.values.items() if any(True for _ in unbuilt_in(value)))
-        found += [(*path, name) for name in inside if not fields[name].is_required()]
+        found += [(*path, each.written.get(name, name)) for name in inside if not fields[name].is_required()]
     return sorted(found, key=len)
 
 
@@ -172,7 +172,8 @@ def _without(value: Any, path: Path) -> Any:
     """The same, without what stands at a path."""
     key, *rest = path
     if isinstance(value, UnbuiltComponent):  # constructed of the values alone
-        return replace(value, values=_without(value.values, path), given={})
+        named = {former: now for now, former in value.written.items()}
+        return replace(value, values=_without(value.values, (named.get(str(key), key), *rest)), given={})
     if isinstance(value, dict):
         kept = {name: item for name, item in value.items() if name != key}
         return kept if not rest else value | {key: _without(value[key], tuple(rest))}

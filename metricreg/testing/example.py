@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.components.component import Component
-from metricreg.components.resolve import Resolution, UnbuiltComponent, validated
-from metricreg.components.signature import parameters_model, parameters_of
+from metricreg.components.resolve import Resolution, checked
+from metricreg.components.signature import parameters_of
 from metricreg.components.validation_errors import shown
 from metricreg.errors import cut, printable, said_by
 from metricreg.registry import KINDS, LOCAL_NAMESPACE, Entry, Registry, default_registry
@@ -110,8 +110,7 @@ class Example:
     def constructed(self, arguments: Mapping[str, Any]) -> Any:
         """A new component of its class."""
         torch.manual_seed(0)
-        values = validated(parameters_model(self.cls), arguments, Resolution(self.registry, check=False))
-        return UnbuiltComponent(self.cls, values, arguments).construct()
+        return checked(self.cls, arguments, Resolution(self.registry, check=False)).construct()
 
     @cached_property
     def _template(self) -> Any:

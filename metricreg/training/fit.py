@@ -53,7 +53,10 @@ class Fit:
                 devices=1,
                 precision=plan.precision,
                 gradient_clip_val=plan.gradient_clip,
-                callbacks=[TrainingProgress(report, plan.log_every, console), CheckpointEveryEpoch(output, identity)],
+                callbacks=[
+                    TrainingProgress(report, plan.log_every, console),
+                    CheckpointEveryEpoch(output, identity, ready.versions),
+                ],
                 default_root_dir=output.path,
                 logger=False,
                 enable_progress_bar=False,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from metricreg.components.renamed import warn_renamed
 from metricreg.errors import ExperimentError, MetricregError, Problem, SpecError, cut
+from metricreg.registry import default_registry
+from metricreg.spec.lock import installed
+from metricreg.spec.migrate import renamed, renamings_of
 from metricreg.training.dataset import Dataset
 from metricreg.training.experiment import TITLE, Experiment
 from metricreg.training.sampler import MPerClassSampler
@@ -34,6 +39,7 @@ class Preparation:
         sampler: over the training rows.
         resolved: the experiment with every default, as `experiment.json` shows it.
         spec: the pipeline's spec with every default.
+        versions: of the distributions that its components, the steps and the training are from.
     """
 
     experiment: Experiment
@@ -48,6 +54,7 @@ class Preparation:
     sampler: MPerClassSampler
     resolved: dict[str, Any]
     spec: dict[str, Any]
+    versions: dict[str, str]
 
     @property
     def title(self) -> str:
@@ -75,6 +82,7 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
     if experiment.data.standardized:
         encoder.fit_scale(rows[train])
     pipeline, spec = _pipeline(experiment)
+    plugins = installed(list(pipeline.children()), default_registry(), all_of_them=False)
     preparation = Preparation(
         experiment=experiment,
         dataset=dataset,
@@ -88,6 +96,7 @@ def prepare(experiment: Experiment, folder: Path) -> Preparation:
         sampler=sampler,
         resolved=experiment.resolved(spec, folder),
         spec=spec,
+        versions=plugins | {name: version(name) for name in ("torch", "lightning")},
     )
     _try_one_batch(preparation)
     return preparation
@@ -97,7 +106,9 @@ def _pipeline(experiment: Experiment) -> tuple[nn.Module, dict[str, Any]]:
     from metricreg.pipeline import build
 
     try:
-        pipeline = build(experiment.pipeline)
+        renamings = renamings_of(experiment.pipeline)
+        warn_renamed((replace(each, pointer=f"/pipeline{each.pointer}") for each in renamings), stacklevel=2)
+        pipeline = build(renamed(experiment.pipeline, renamings))
         return pipeline, pipeline.to_spec(defaults=True)
     except SpecError as error:
         problems = [Problem(f"/pipeline{found.pointer}", found.message, found.given) for found in error.problems]

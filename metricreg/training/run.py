@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,7 @@ def _train(
     digest = ready.dataset.sha256()
     identity = identity_of(ready.resolved, digest)
     fit = Fit(ready, folder, identity, report, console)
-    done = check_checkpoint(folder.checkpoint, identity, epochs) if resume else 0
+    done, notes = check_checkpoint(folder.checkpoint, identity, epochs, ready.versions) if resume else (0, [])
 
     with folder.lock():  # from here on the folder is written to
         folder.check(resume=resume, overwrite=overwrite)  # again: another run may have been there meanwhile
@@ -104,7 +103,7 @@ def _train(
         folder.write_json(LABELS, {"classes": ready.dataset.classes, "training_classes": ready.train_classes})
         folder.write_json("experiment.json", ready.resolved)
         folder.write_json("spec.json", ready.spec)
-        for line in introduction(ready, fit.device, done):
+        for line in [*introduction(ready, fit.device, done), *notes]:
             report(line)
         began = time.perf_counter()
         history = fit.run(resume=resume)
@@ -120,7 +119,7 @@ def _train(
             "data": about_data(ready, digest),
             "training": training,
             "seconds": round(time.perf_counter() - started, 3),
-            "versions": {name: version(name) for name in ("metricreg", "torch", "lightning")},
+            "versions": ready.versions,
         }
         folder.write_json("metrics.json", metrics)
         for line in conclusion(metrics, ready.title, folder.path, console):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import types
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -62,10 +63,14 @@ def test_requirements_that_cannot_be_read_or_do_not_apply_are_passed_over(monkey
 
 
 def test_twenty_thousand_components_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = types.ModuleType("acme_many")
+    made.__dict__.update({f"C{i}": metricreg.reducers.SumReducer for i in range(20_000)})
+    monkeypatch.setitem(sys.modules, "acme_many", made)
+
     class Many:
         @metricreg.hookimpl
         def metricreg_reducers(self):  # type: ignore[no-untyped-def]
-            return {f"c{i}": "metricreg.reducers.sum:SumReducer" for i in range(20_000)}
+            return {f"c{i}": f"acme_many:C{i}" for i in range(20_000)}
 
     assert len(Registry.from_plugins({"many": Many()}).names("reducer")) > 20_000
 

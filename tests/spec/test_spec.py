@@ -67,7 +67,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("/loss/reducer/reducers/neg_loss", "maen", "/loss/reducer/reducers/neg_loss", "did you mean 'mean'?"),
     ("/loss/reducer/reducers", ..., "/loss/reducer", "'reducers' is required and missing"),
     ("/miner/epsilon", None, "/miner/epsilon", "should be a valid number"),
-    ("/version", 2, "/version", "should be 1"),
+    ("/version", 0, "/version", "should be 1"),
     ("/execution/plan", "fast", "/execution/plan", "should be 'auto', 'dense' or 'tiled'"),
     ("/execution/tile", 0, "/execution/tile", "should be greater than or equal to 1"),
     ("/execution/tile", 1.5, "/execution/tile", "should be a valid integer"),

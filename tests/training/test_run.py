@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import metricreg
 from metricreg.errors import ExperimentError
 from metricreg.training.dataset import Dataset
 from metricreg.training.run import run
 from metricreg.training.weights import load_encoder
+from tests.components.renamed import registry
 from tests.training.conftest import silent
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.json"
@@ -237,3 +240,50 @@ def test_importing_the_package_and_the_experiment_needs_no_torch():
         "assert not {'torch', 'lightning', 'matplotlib', 'sklearn', 'pandas'} & sys.modules.keys(), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_versions_of_the_plugins_that_take_part_are_in_metrics_and_checkpoint(
+    write_experiment, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("metricreg.registry.registry._default", registry())
+    monkeypatch.setattr("metricreg.spec.lock.version", lambda name: {"acme-losses": "1.3.2"}.get(name) or version(name))
+    spec = {"loss": {"name": "contrastive", "reducer": {"name": "acme/new", "cap": 2}}}
+    experiment = write_experiment(pipeline=spec, trainer={"epochs": 1})
+    found = run(experiment, tmp_path / "out", report=silent)
+    assert found["versions"] == {
+        "metricreg": version("metricreg"),
+        "acme-losses": "1.3.2",
+        "torch": version("torch"),
+        "lightning": version("lightning"),
+    }
+    checkpoint = torch.load(tmp_path / "out" / "checkpoints/last.ckpt", weights_only=True)
+    assert json.loads(checkpoint["metricreg_versions"]) == found["versions"]
+
+    monkeypatch.setattr("metricreg.spec.lock.version", lambda name: {"acme-losses": "1.4"}.get(name) or version(name))
+    lines: list[str] = []
+    more = run(
+        write_experiment(pipeline=spec, trainer={"epochs": 2}), tmp_path / "out", resume=True, report=lines.append
+    )
+    assert "the checkpoint is of acme-losses 1.3.2, and 1.4 is installed" in lines
+    assert more["versions"]["acme-losses"] == "1.4"
+
+
+def test_a_run_resumes_where_a_plugin_has_renamed_a_parameter_since(write_experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr("metricreg.registry.registry._default", registry())
+    spec = {"loss": {"name": "contrastive", "reducer": {"name": "acme/old", "limit": 2}}}
+    with pytest.warns(metricreg.RenamedWarning) as warned:
+        run(write_experiment(pipeline=spec, trainer={"epochs": 1}), tmp_path / "out", report=silent)
+    assert [str(w.message).partition(":")[0] for w in warned] == [
+        "/pipeline/loss/reducer/name",
+        "/pipeline/loss/reducer/limit",
+    ]
+    path = tmp_path / "out" / "checkpoints/last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    saved = json.loads(checkpoint["metricreg_experiment"])
+    reducer = saved["pipeline"]["loss"]["reducer"]
+    assert reducer == {"name": "acme/new", "cap": 2.0, "inner": None}
+    saved["pipeline"]["loss"]["reducer"] = {"name": "acme/old", "limit": 2.0, "old_inner": None}  # as it was before
+    torch.save(checkpoint | {"metricreg_experiment": json.dumps(saved)}, path)
+    spec["loss"]["reducer"] = {"name": "acme/new", "cap": 2}
+    more = run(write_experiment(pipeline=spec, trainer={"epochs": 2}), tmp_path / "out", resume=True, report=silent)
+    assert more["training"]["resumed_after"] == 1

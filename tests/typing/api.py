@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from typing_extensions import Unpack, assert_type
 
 import metricreg
-from metricreg import Batch, Pairs, Pipeline, Problem, Registry, Scalar, Term
+from metricreg import Batch, Difference, Pairs, Pipeline, Problem, Registry, Scalar, Term
 from metricreg.distances import CosineSimilarity, LpDistance
 from metricreg.losses import ArcFaceLoss, ContrastiveLoss, MultipleLosses
 from metricreg.reducers import MeanReducer, MultipleReducers
@@ -52,6 +52,10 @@ assert_type(metricreg.validate({}), Report)
 assert_type(metricreg.validate({})[0], Problem)
 assert_type(metricreg.validate({})[:1], tuple[Problem, ...])
 assert_type(metricreg.json_schema(), dict[str, Any])
+assert_type(metricreg.lock({}, exact=True), dict[str, Any])
+assert_type(metricreg.migrate({}), dict[str, Any])
+assert_type(metricreg.diff({}, {})[0], Difference)
+assert_type(pipeline.to_spec(requires=True), dict[str, Any])
 assert_type(metricreg.default_registry().names("loss"), tuple[str, ...])
 assert_type(metricreg.create("loss", "contrastive", neg_margin=1), Any)
 
@@ -90,6 +94,9 @@ metricreg.register(dict)  # type: ignore[type-var]
 class Linear(metricreg.Loss):
     """Sum of the distances of positive pairs."""
 
+    former_names = ("straight", ("line", "1.3"))
+    former_parameters: ClassVar[Mapping[str, str]] = {"factor": "scale"}
+
     def __init__(self, scale: float = 1.0, **slots: Unpack[metricreg.LossSlots]) -> None:
         super().__init__(**slots)
         self.scale = scale
@@ -100,6 +107,19 @@ class Linear(metricreg.Loss):
 
 assert_type(Linear(2, reducer=ClippedMean()), Linear)
 Linear(2, ClippedMean())  # type: ignore[call-arg, arg-type]
+
+
+class Wrong(Linear):
+    """Says what it was called in a way that is not the way."""
+
+    former_names = "straight"  # type: ignore[assignment]
+    former_parameters = ("factor",)  # type: ignore[assignment]
+
+
+class Right(ClippedMean):
+    """Without a hint, and with versions."""
+
+    former_parameters = {"limit": ("cap", "1.3"), "most": "cap"}  # noqa: RUF012
 
 
 class Median(metricreg.Reducer):

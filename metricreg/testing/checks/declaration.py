@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from metricreg.components.component import Component
-from metricreg.components.resolve import Resolution, UnbuiltComponent, validated
-from metricreg.components.signature import parameter_docs, parameters_model, parameters_of, summary
+from metricreg.components.resolve import Resolution, checked
+from metricreg.components.signature import parameter_docs, parameters_of, summary
 from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.errors import InputError
 from metricreg.registry import Registry
@@ -41,8 +41,7 @@ def can_be_registered(example: Example) -> None:
 def runs_on_the_meta_device(example: Example) -> None:
     """Its `__init__` runs on the meta device, where `metricreg.validate` tries rules across parameters."""
     example.make()
-    values = validated(parameters_model(example.cls), example.arguments, Resolution(example.registry, check=True))
-    unbuilt = UnbuiltComponent(example.cls, values, example.arguments)
+    unbuilt = checked(example.cls, example.arguments, Resolution(example.registry, check=True))
     unbuilt.check()
     if unbuilt.unchecked is not None:
         fail(unbuilt.unchecked)
