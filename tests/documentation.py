@@ -105,7 +105,7 @@ def modules_of(name: str, markdown: str) -> dict[str, str]:
     """
     files: dict[str, str] = {}
     for block in blocks_of(markdown):
-        if block.language == "python" and block.marker != "illustration":
+        if block.language == "python" and not block.marker.startswith(("illustration", "not run")):
             file = block.title or f"{name}.py"
             above = files.get(file, "")
             files[file] = above + "\n" * (block.line - above.count("\n")) + block.text

@@ -103,7 +103,7 @@ class Exits(Sound):
 
 
 def test_an_exit_is_a_failure_and_ends_nothing() -> None:
-    with pytest.raises(CheckError, match="it cannot be constructed: SystemExit: 3") as raised:
+    with pytest.raises(CheckError, match="cannot be constructed: SystemExit: 3") as raised:
         check_component(Exits)
     assert list(raised.value.failures) == ["can_be_registered"]
 
