@@ -791,7 +791,7 @@ def test_a_promise_is_checked_once() -> None:
         loss.calls = 0
         loss(rows(64), torch.arange(64) // 2, execution=tiles(16))
         calls.append(loss.calls)
-    assert calls[0] == calls[1] + 2 * 4 + 5  # for purity, and for symmetry
+    assert calls[0] == calls[1] + 2 * 5 + 5  # for purity, and for symmetry
 
 
 def test_what_a_class_makes_of_distances_and_margins_is_heeded() -> None:
