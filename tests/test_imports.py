@@ -26,7 +26,7 @@ def imported_by(code: str) -> set[str]:
         "import metricreg",
         "import metricreg.registry.entry_points",
         "import metricreg.builtin",
-        "import metricreg; [metricreg.default_registry().names(k) for k in metricreg.registry.registry.KINDS]",
+        "import metricreg; [metricreg.default_registry().names(k) for k in metricreg.registry.KINDS]",
         "import metricreg; assert metricreg.plugin_reports(); metricreg.hookimpl, metricreg.SpecError, dir(metricreg)",
         "import metricreg; list(metricreg.default_registry()); assert metricreg.__version__",
     ],

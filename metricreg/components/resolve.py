@@ -19,6 +19,7 @@ from metricreg.errors import SHOWN, Problem, RegistrationError, SpecError, cut, 
 from metricreg.registry import IN_PROCESS, OWN_DISTRIBUTION, Entry, Registry
 from metricreg.registry.fault import fault
 from metricreg.registry.former_names import NowCalled
+from metricreg.registry.unknown_name import explain_unknown, failure
 
 D = TypeVar("D", bound=Declared)
 MAX_COMPONENTS = 1000
@@ -231,8 +232,8 @@ def _unbuilt(
         if name not in registry.names(cls.kind):
             now = registry.now_called(cls.kind, name)
             if now is None:
-                message = registry.explain_unknown(cls.kind, name, context.requires)
-                raise _custom("component_unknown", message, registry.failure(name))
+                message = explain_unknown(registry, cls.kind, name, context.requires)
+                raise _custom("component_unknown", message, failure(registry, name))
             name, former_name = now.name, name
         found: type[Declared] = registry.get(cls.kind, name)
     except RegistrationError as error:

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from metricreg.errors import SHOWN, InputError, said
 from metricreg.registry import default_registry
-from metricreg.registry.registry import DISTRIBUTION, LOCAL_NAMESPACE, NAMESPACE, OWN_DISTRIBUTION
+from metricreg.registry.entry import DISTRIBUTION, LOCAL_NAMESPACE, NAMESPACE, OWN_DISTRIBUTION
 
 OWN_FOLDERS = ("build", "dist", "tests")
 """What else stands in the folder of the project."""

@@ -5,17 +5,8 @@ it is first asked for, so that listing components needs no torch. It must not kn
 a class that is registered to check its own declaration.
 """
 
-from metricreg.registry.registry import (
-    IN_PROCESS,
-    KINDS,
-    LOCAL_NAMESPACE,
-    NAME,
-    OWN_DISTRIBUTION,
-    Entry,
-    Registry,
-    default_registry,
-    import_path,
-)
+from metricreg.registry.entry import IN_PROCESS, KINDS, LOCAL_NAMESPACE, NAME, OWN_DISTRIBUTION, Entry, import_path
+from metricreg.registry.registry import Registry, default_registry
 
 __all__ = [
     "IN_PROCESS",

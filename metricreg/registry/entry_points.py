@@ -12,20 +12,12 @@ from typing import Any
 
 from metricreg.errors import SHOWN, MetricregError, said
 from metricreg.registry import lazy
+from metricreg.registry.entry import IN_PROCESS, LOCAL_NAMESPACE, NAMESPACE, OWN_DISTRIBUTION, Entry
 from metricreg.registry.fault import fault
 from metricreg.registry.hook_calls import entries_of
 from metricreg.registry.installed import Plugin, installed_plugins
 from metricreg.registry.isolation import isolated, warn
-from metricreg.registry.registry import (
-    IN_PROCESS,
-    LOCAL_NAMESPACE,
-    NAMESPACE,
-    OWN_DISTRIBUTION,
-    Entry,
-    Registry,
-    default_registry,
-    set_default_loader,
-)
+from metricreg.registry.registry import Registry, default_registry, set_default_loader
 from metricreg.registry.report import PluginReport, Status, require_plugins
 from metricreg.registry.selection import Selection
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from metricreg.errors import RegistrationError, said
+from metricreg.registry.entry import NAME, Entry
 
 if TYPE_CHECKING:
-    from metricreg.registry.registry import Entry, Registry
-
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+    from metricreg.registry.registry import Registry
 
 
 class NowCalled(NamedTuple):

@@ -11,11 +11,11 @@ import pluggy
 
 from metricreg.errors import SHOWN, PluginError, RegistrationError, said, said_by
 from metricreg.registry import hookspecs
+from metricreg.registry.entry import NAME, Entry
 from metricreg.registry.fault import definition, fault
 from metricreg.registry.former_names import check_former_names, check_one_name_each
 from metricreg.registry.hookspecs import HOOKS
 from metricreg.registry.installed import Plugin
-from metricreg.registry.registry import NAME, Entry
 
 MARKED = "marked with @metricreg.hookimpl"
 

@@ -11,7 +11,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from metricreg.errors import SHOWN, said, said_by
-from metricreg.registry.registry import OWN_DISTRIBUTION
+from metricreg.registry.entry import OWN_DISTRIBUTION
 
 GROUP = "metricreg"
 UNKNOWN_DISTRIBUTION, UNKNOWN_VERSION = "(unknown distribution)", "(unknown version)"

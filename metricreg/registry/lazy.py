@@ -12,7 +12,7 @@ from metricreg.registry.fault import fault
 from metricreg.registry.isolation import isolated
 
 if TYPE_CHECKING:
-    from metricreg.registry.registry import Entry
+    from metricreg.registry.entry import Entry
 
 
 def module_spec(name: str) -> ModuleSpec | None:

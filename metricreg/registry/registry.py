@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said, said_by
+from metricreg.registry.entry import IMPORT_PATH, KINDS, LOCAL_NAMESPACE, Entry, check_kind, import_path
 from metricreg.registry.former_names import (
     NowCalled,
     all_former_names,
@@ -23,49 +20,11 @@ from metricreg.registry.former_names import (
 )
 from metricreg.registry.isolation import warn
 from metricreg.registry.lazy import import_class
-from metricreg.registry.other_names import name_here
 from metricreg.registry.turn import Turn
+from metricreg.registry.unknown_name import explain_unknown, failure
 
 if TYPE_CHECKING:
     from metricreg.registry.report import PluginReport
-
-KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
-OWN_DISTRIBUTION = "metricreg"
-LOCAL_NAMESPACE = "local"
-IN_PROCESS = "this process"
-"""What stands for the distribution of a component that none ships."""
-
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-NAMESPACE = re.compile(r"[a-z][a-z0-9_-]*")
-DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A registered component: a class, or the `"package.module:Class"` where it is defined."""
-
-    kind: str
-    name: str
-    target: type | str
-    distribution: str
-
-    @property
-    def path(self) -> str:
-        """The defining module and class, as `package.module:Class`."""
-        return self.target if isinstance(self.target, str) else import_path(self.target)
-
-
-def import_path(cls: type) -> str:
-    """`package.module:Class` of a class."""
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
-def check_kind(kind: str) -> None:
-    """Refuse anything but one of the kinds."""
-    if kind not in KINDS:
-        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
-
 
 _LOADING = Turn()
 """Registries are loaded one at a time: what one imports may look at another."""
@@ -158,7 +117,7 @@ class Registry:
 
     def _check(self, entry: Entry, replace: bool) -> None:
         check_kind(entry.kind)
-        if isinstance(entry.target, str) and not _IMPORT_PATH.fullmatch(entry.target):
+        if isinstance(entry.target, str) and not IMPORT_PATH.fullmatch(entry.target):
             raise RegistrationError(
                 f"{entry.kind} '{entry.name}' is registered as '{cut(entry.target)}'; expected 'package.module:Class'"
             )
@@ -224,7 +183,7 @@ class Registry:
         try:
             return self._entries[kind, name]
         except KeyError:
-            raise SpecError(self.explain_unknown(kind, name), "") from self.failure(name)
+            raise SpecError(explain_unknown(self, kind, name), "") from failure(self, name)
 
     def get(self, kind: str, name: str) -> type[Any]:
         """The class registered under a name, imported now if need be.
@@ -343,74 +302,6 @@ class Registry:
     def add_report(self, report: PluginReport) -> None:
         """Keep what happened to a plugin."""
         self._reports.append(report)
-
-    def failure(self, name: str) -> BaseException | None:
-        """The exception because of which the plugin that owns `name` was left out, if there is one."""
-        return next((r.exception for r in self._left_out(name) if r.exception is not None), None)
-
-    def _left_out(self, name: str) -> list[PluginReport]:
-        namespace, slash, _ = name.partition("/")
-        out = [r for r in self.reports if r.status != "active"]
-        return [r for r in out if (r.name == namespace if slash else r.distribution == r.name == OWN_DISTRIBUTION)]
-
-    def explain_unknown(self, kind: str, name: str, requires: Mapping[str, str] | None = None) -> str:
-        """Why a name is not known, and how to mend it."""
-        known = self.names(kind)
-        left_out = self._left_out(name)
-        if left_out:
-            causes = "; ".join(
-                f"{r.name} ({r.distribution} {r.version}) is {r.status}: {r.complaint}" for r in left_out
-            )
-            return f"{kind} '{cut(name)}' belongs to a plugin that was left out: {causes}"
-        namespace, slash, _ = name.partition("/")
-        unknown = f"unknown {kind} '{cut(name)}'"
-        if slash and namespace == LOCAL_NAMESPACE:
-            return f"{unknown}: 'local/' names exist after metricreg.register(cls) in the same process"
-        if slash and not any(known_name.startswith(namespace + "/") for k in KINDS for known_name in self.names(k)):
-            absent = [d for d in requires or {} if DISTRIBUTION.fullmatch(d) and not _is_installed(d)]
-            candidates = [d for d in absent if namespace in re.split(r"[-_.]+", d.lower())] or absent
-            install = (
-                "pip install " + " ".join(shlex.quote(d + (requires or {})[d]) for d in candidates[:3])
-                if candidates
-                else f"install the distribution that provides the plugin '{cut(namespace)}'"
-            )
-            installed = sorted({e.name.partition("/")[0] for e in self if "/" in e.name})
-            close = difflib.get_close_matches(namespace, installed, 1, 0.7)
-            mend = f"did you mean '{close[0]}'? If not, {install}" if close else install
-            return f"{unknown}: no installed plugin has the namespace '{cut(namespace)}'; {mend}"
-        now = self.now_called(kind, name)
-        if now is not None:
-            return f"{unknown}; it is called '{now.name}' now"
-        return f"{unknown}; {_suggest(kind, name, known, self)}"
-
-
-def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
-    if here := name_here(kind, name, known):
-        return f"what is called so is {here} here"
-    other = [k for k in KINDS if k != kind and name in registry.names(k)]
-    if other:
-        return f"'{cut(name)}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
-    close = difflib.get_close_matches(name, known, 1, 0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known: {_listed(known)}"
-
-
-def _listed(known: tuple[str, ...], most: int = 20) -> str:
-    if not known:
-        return "none (is metricreg's own plugin blocked or metricreg not installed?)"
-    return ", ".join(known[:most]) + (f", ... ({len(known) - most} more: metricreg list)" if len(known) > most else "")
-
-
-@lru_cache(maxsize=256)  # a spec may ask for many names, and each takes a look at the disk
-def _is_installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        version(distribution)
-    except (PackageNotFoundError, ValueError):
-        return False
-    return True
 
 
 def _reexports(target: type | str, cls: type) -> bool:

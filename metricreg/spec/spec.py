@@ -23,7 +23,7 @@ from metricreg.components.validation_errors import pointer, problems_of, shown
 from metricreg.engine.execution import Execution, PlanName
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
-from metricreg.registry.registry import DISTRIBUTION
+from metricreg.registry.entry import DISTRIBUTION
 from metricreg.spec.document import plain
 from metricreg.spec.trial import is_own, why_never
 from metricreg.spec.versions import check_version

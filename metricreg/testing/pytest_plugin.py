@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from metricreg.errors import MetricregError
-from metricreg.registry import KINDS, default_registry
-from metricreg.registry.registry import OWN_DISTRIBUTION
+from metricreg.registry import KINDS, OWN_DISTRIBUTION, default_registry
 
 OPTION = "--metricreg-plugin"
 INI = "metricreg_expected_failures"

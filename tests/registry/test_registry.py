@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from metricreg.errors import RegistrationError, SpecError
 from metricreg.reducers import MeanReducer, SumReducer
 from metricreg.registry import KINDS, Entry, Registry, import_path
 from metricreg.registry.entry_points import PluginReport
+from metricreg.registry.unknown_name import explain_unknown
 
 MEAN = "metricreg.reducers.mean:MeanReducer"
 
@@ -112,34 +114,34 @@ def test_an_unknown_name_is_explained(kind: str, name: str, says: str) -> None:
 def test_a_misspelt_name_of_a_known_namespace_is_suggested() -> None:
     registry = Registry()
     registry.add(entry("acme/clipped_mean"))
-    assert "did you mean 'acme/clipped_mean'?" in registry.explain_unknown("reducer", "acme/cliped_mean")
+    assert "did you mean 'acme/clipped_mean'?" in explain_unknown(registry, "reducer", "acme/cliped_mean")
 
 
 def test_a_name_of_another_kind_is_told_before_a_similar_one() -> None:
     registry = Registry()
     registry.add(entry("acme/rms"), entry("acme/rma", kind="loss"))
-    assert "'acme/rms' is a reducer, not a loss" in registry.explain_unknown("loss", "acme/rms")
+    assert "'acme/rms' is a reducer, not a loss" in explain_unknown(registry, "loss", "acme/rms")
 
 
 def test_a_strangers_broken_plugin_is_not_blamed_for_names_without_a_namespace() -> None:
     registry = Registry()
     registry.add(entry("mean"))
     registry.add_report(PluginReport("metricreg", "error", "stranger", "1", problem="reserved"))
-    assert "did you mean 'mean'?" in registry.explain_unknown("reducer", "meen")
+    assert "did you mean 'mean'?" in explain_unknown(registry, "reducer", "meen")
     registry.add_report(PluginReport("metricreg", "blocked", "metricreg", "1", problem="blocked by METRICREG_BLOCK"))
-    assert "is blocked" in registry.explain_unknown("reducer", "meen")
+    assert "is blocked" in explain_unknown(registry, "reducer", "meen")
 
 
 def test_a_misspelt_namespace_is_suggested_beside_what_to_install() -> None:
     registry = Registry()
     registry.add(entry("acme/clipped_mean"))
-    text = registry.explain_unknown("reducer", "acne/clipped_mean")
+    text = explain_unknown(registry, "reducer", "acne/clipped_mean")
     assert "namespace 'acne'; did you mean 'acme'? If not, install the distribution" in text
-    assert "did you mean" not in registry.explain_unknown("reducer", "other/clipped_mean")
+    assert "did you mean" not in explain_unknown(registry, "reducer", "other/clipped_mean")
 
 
 def test_requirements_tell_which_distribution_to_install() -> None:
-    explain = metricreg.default_registry().explain_unknown
+    explain = partial(explain_unknown, metricreg.default_registry())
     requires = {"torch": ">=2", "acme-reducers": ">=1.2,<2", "acmeology": "==1"}
     assert explain("loss", "acme/x", requires).endswith("pip install 'acme-reducers>=1.2,<2'")
     assert explain("loss", "acne/x", {"other": ">=1"}).endswith("pip install 'other>=1'")
@@ -150,13 +152,13 @@ def test_requirements_tell_which_distribution_to_install() -> None:
 def test_a_long_list_of_names_and_a_long_name_are_cut() -> None:
     registry = Registry()
     registry.add(*(entry(f"name{i}") for i in range(50)))
-    text = registry.explain_unknown("reducer", "q" * 10_000)
+    text = explain_unknown(registry, "reducer", "q" * 10_000)
     assert "(30 more: metricreg list)" in text
     assert len(text) < 500
 
 
 def test_an_empty_registry_says_so() -> None:
-    assert "known: none" in Registry().explain_unknown("loss", "contrastive")
+    assert "known: none" in explain_unknown(Registry(), "loss", "contrastive")
 
 
 def test_the_loader_runs_once_when_first_looked_at() -> None:

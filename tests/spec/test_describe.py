@@ -168,6 +168,6 @@ def test_a_component_that_cannot_be_constructed_is_described_all_the_same(regist
 
 def test_what_cannot_be_loaded_cannot_be_described() -> None:
     registry = Registry()
-    registry.add(metricreg.registry.registry.Entry("loss", "gone", "metricreg_gone:Gone", "acme"))  # type: ignore[attr-defined]
+    registry.add(metricreg.registry.Entry("loss", "gone", "metricreg_gone:Gone", "acme"))  # type: ignore[attr-defined]
     with pytest.raises(RegistrationError, match="cannot be imported"):
         describe("loss", "gone", registry)

@@ -14,8 +14,8 @@ from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss,
 from torch import Tensor, nn
 
 import metricreg
+from metricreg.registry import Entry
 from metricreg.registry.entry_points import load_entry_points
-from metricreg.registry.registry import Entry
 
 ARCFACE = {"version": 1, "loss": {"name": "arcface", "num_classes": 3, "embedding_size": 384}}
 TEXTS = ["a cat", "two very big and very old dogs that bark at the moon", "rain", "it rains", "a car", "the end"]

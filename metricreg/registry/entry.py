@@ -1,0 +1,45 @@
+"""An entry of the registry: a component's kind, its name, and the class that they stand for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from metricreg.errors import SpecError
+
+KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
+OWN_DISTRIBUTION = "metricreg"
+LOCAL_NAMESPACE = "local"
+IN_PROCESS = "this process"
+"""What stands for the distribution of a component that none ships."""
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAMESPACE = re.compile(r"[a-z][a-z0-9_-]*")
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component: a class, or the `"package.module:Class"` where it is defined."""
+
+    kind: str
+    name: str
+    target: type | str
+    distribution: str
+
+    @property
+    def path(self) -> str:
+        """The defining module and class, as `package.module:Class`."""
+        return self.target if isinstance(self.target, str) else import_path(self.target)
+
+
+def import_path(cls: type) -> str:
+    """`package.module:Class` of a class."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def check_kind(kind: str) -> None:
+    """Refuse anything but one of the kinds."""
+    if kind not in KINDS:
+        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
