@@ -206,7 +206,7 @@ rect { fill-opacity: 0.12; stroke-opacity: 0.6; rx: 5px }
 @media (prefers-color-scheme: dark) { svg { color: #c9d1d9 } }
 """
 SORTS = {"program": "commands", "ships": "components that ship", "core": "what everything stands on"}
-PROGRAMS = {"cli", "training", "explanation", "testing", "bench"}
+PROGRAMS = {"cli", "training", "explanation", "doctor", "testing", "new_plugin", "bench"}
 WIDTH, EDGE, GAP, LINE, CHARACTER = 960, 20, 10, 14, 5.8
 
 

@@ -12,10 +12,10 @@ from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
+from metricreg.components.nothing_to_learn import Watch
 from metricreg.components.renamed import warn_renamed
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
-from metricreg.nothing_to_learn import Watch
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry_points import require_plugins
 from metricreg.spec.lock import installed, requirements

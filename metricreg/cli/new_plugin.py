@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from metricreg.cli.output import say
 from metricreg.errors import SHOWN, InputError, said
 from metricreg.registry import KINDS
 
@@ -29,14 +30,14 @@ def new_plugin(
     folder = directory / names.distribution
     write(files(names, wanted, version("metricreg")), folder)
     components = ", ".join(f"{names.namespace}/{STARTERS[kind].name} ({kind})" for kind in wanted)
-    typer.echo(f"Wrote {folder}, a plugin with {components}. Next:\n")
+    say(f"Wrote {folder}, a plugin with {components}. Next:\n")
     for line in (
         f"cd {shlex.quote(str(folder))}",
         "pip install -e '.[test]'",
         "pytest",
         "metricreg validate spec.json",
     ):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def _kinds(given: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -12,8 +11,9 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from metricreg.cli.console import dump
+from metricreg.cli.output import say
 from metricreg.errors import InputError
-from metricreg.output import say
 
 COLUMNS = {
     "spec": "spec",
@@ -86,7 +86,7 @@ def bench(
         growth.append({"spec": text, "time": time, "memory": peak})
     here = machine(device)
     if as_json:
-        say(json.dumps({"machine": here, "rows": rows, "growth": growth}, indent=2))
+        dump({"machine": here, "rows": rows, "growth": growth})
         return
     about = f"D = {dim}, {per_class} per class, {dtype}, torch {here['torch']}, {here['threads']} threads"
     say(f"{here['name']}, {about}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metricreg.output import say
+from metricreg.cli.console import dump
+from metricreg.cli.output import say
 from metricreg.registry.entry_points import load_entry_points
 from metricreg.registry.registry import Registry
 
@@ -53,7 +53,7 @@ def doctor(
             _show(rows[-1])
     wrong = sum(not plugin.ok for plugin in examined) + len(registry.notes)
     if as_json:
-        say(json.dumps({"ok": not wrong, "plugins": rows, "notes": list(registry.notes)}, indent=2))
+        dump({"ok": not wrong, "plugins": rows, "notes": list(registry.notes)})
     else:
         for note in registry.notes:
             say(f"{note}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from metricreg.cli.console import dump
+from metricreg.cli.output import say
 from metricreg.errors import Problem, SpecError
-from metricreg.output import say
 
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="A file to write instead, or - to print; .json whatever FILE is.")
@@ -81,7 +81,7 @@ def diff(
     first, second = (_complete(document, given, experiments) for document, given in zip(documents, (a, b), strict=True))
     found = list(differences(first, second))
     if as_json:
-        say(json.dumps([vars(each) for each in found], indent=2))
+        dump([vars(each) for each in found])
     else:
         for each in found:
             say(str(each))

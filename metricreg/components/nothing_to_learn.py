@@ -7,7 +7,8 @@ import warnings
 import torch
 
 from metricreg.batch import Batch
-from metricreg.components import Loss, WrapperLoss
+from metricreg.components.loss import Loss
+from metricreg.components.wrapper_loss import WrapperLoss
 from metricreg.errors import NothingToLearnWarning
 
 STEPS = 10

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from metricreg.output import say
+from metricreg.cli.console import dump
+from metricreg.cli.output import say
 
 
 def explain(
@@ -38,6 +38,6 @@ def explain(
         dtype=dtype,
     )
     if as_json:
-        say(json.dumps(found.as_json(), indent=2))
+        dump(found.as_json())
     else:
         say(str(found))

@@ -20,8 +20,8 @@ from metricreg.cli import app
 from metricreg.registry import KINDS, Registry
 from metricreg.registry.entry_points import load_entry_points
 
-DISTS = Path(__file__).parent / "registry" / "dists"
-DIGITS = Path(__file__).parent.parent / "examples" / "digits.json"
+DISTS = Path(__file__).parent.parent / "registry" / "dists"
+DIGITS = Path(__file__).parent.parent.parent / "examples" / "digits.json"
 
 Run = Callable[..., Result]
 

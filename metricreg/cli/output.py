@@ -1,7 +1,4 @@
-"""Standard output, kept for what a command prints: what anything else writes there goes to standard error.
-
-Ask it to print, and to keep the output while a command runs. It must not know what is printed.
-"""
+"""Standard output, kept for what a command prints: what anything else writes there goes to standard error."""
 
 from __future__ import annotations
 

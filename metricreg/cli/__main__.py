@@ -1,0 +1,5 @@
+"""`python -m metricreg.cli`: the command line."""
+
+from metricreg.cli import run
+
+run()
