@@ -34,7 +34,7 @@ SECONDS = 0.5
 MOST_SIZES = 8
 USUAL_ROWS = (12, 1)
 ROWS = (*USUAL_ROWS, *range(2, 10))
-MOST_ROWS = 128
+MOST_ROWS = 96
 LABELS_IN_SET = 3
 NEVER = "no batch satisfies this: "
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import stat
@@ -24,6 +25,8 @@ from metricreg.spec.versions import MIGRATIONS
 from tests.components.renamed import CLASSES, spec_with
 
 Run = Callable[..., Result]
+KEPT_APART = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+RUNNER = CliRunner(**KEPT_APART)  # click before 8.2 would put standard error into standard output
 OWN = compatible(metricreg.__version__)
 HOOKS = "".join(
     f"@hookimpl\ndef metricreg_{'matches' if kind == 'match' else kind + ('es' if kind == 'loss' else 's')}():\n"
@@ -50,7 +53,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     def run(*words: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(metricreg.registry.registry, "_default", Registry(load_entry_points))
-            return CliRunner().invoke(app, list(words))
+            return RUNNER.invoke(app, list(words))
 
     yield run
     sys.modules.pop("acme_renamed_hooks", None)

@@ -126,7 +126,9 @@ def test_doctor_knows_which_plugin_imports_torch_and_takes_long() -> None:
     assert done.returncode == 0
     found = {row["name"]: row for row in json.loads(done.stdout)["plugins"]}
     torch = {name: row["imports_torch"] for name, row in found.items()}
-    assert torch == {"metricreg": False, "acme": True, "imports_torch": True, "lazy": False, "slow": False}
+    assert (
+        torch.items() >= {"metricreg": False, "acme": True, "imports_torch": True, "lazy": False, "slow": False}.items()
+    )
     assert "loading takes 1." in found["slow"]["advice"][0]
     assert "torch is imported whenever names are looked at" in found["imports_torch"]["advice"][0]
 

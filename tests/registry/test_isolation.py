@@ -84,10 +84,11 @@ def test_what_a_plugin_changes_of_the_process_is_put_back_and_named(monkeypatch:
     def state() -> list[object]:
         return [os.getcwd(), locale.setlocale(locale.LC_ALL), sys.getrecursionlimit(), sys.excepthook, sys.stdout]
 
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, as in a background job
     before, handler = state(), signal.getsignal(signal.SIGINT)
     registry, (warned,) = filled(monkeypatch, "changes_settings")
     assert state() == before
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.signal(signal.SIGINT, inherited) is handler
     for name in ("the working directory", "the recursion limit", "the handler of SIGINT", "sys.excepthook"):
         assert name in warned
     assert report_of(registry, "changes_settings").status == "active"

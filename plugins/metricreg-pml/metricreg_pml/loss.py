@@ -54,7 +54,7 @@ class PMLLoss(WrapperLoss):
         with state_of_a_step(self.pml, training=False), called(self.pml, batch.anchors):
             return terms_of_call(self.pml, *arguments(self.pml, batch))
 
-    def logits(self, embeddings: Tensor, *, part: str | None = None) -> Tensor:
+    def logits(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
         """What `get_logits` gives, `[N, C]`, with its sign turned where that is larger for farther.
 
         Args:
