@@ -17,7 +17,7 @@ from metricreg.components.renamed import warn_renamed
 from metricreg.engine.execution import Execution
 from metricreg.errors import InputError, SpecError
 from metricreg.registry import Registry, default_registry
-from metricreg.registry.entry_points import require_plugins
+from metricreg.registry.report import require_plugins
 from metricreg.spec.lock import installed, requirements
 from metricreg.spec.spec import parse
 from metricreg.spec.versions import VERSION

@@ -11,7 +11,7 @@ from typing import IO, Annotated, Any
 
 import typer
 
-from metricreg.cli.console import dump
+from metricreg.cli.console import Json, dump
 from metricreg.cli.output import say
 from metricreg.errors import InputError
 
@@ -45,7 +45,7 @@ def bench(
     memory_limit: Annotated[
         float | None, typer.Option(help="GiB a process may hold; 9/10 of what is free if left out.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="A file for the rows.")] = None,
 ) -> None:
     """Measure time and memory of specs: a forward and a backward pass on random embeddings."""

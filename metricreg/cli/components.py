@@ -7,14 +7,9 @@ from typing import Annotated
 
 import typer
 
-from metricreg.cli.console import Json, console_of, dump, shown, table_of
+from metricreg.cli.console import Json, console_of, dump, shown, singular, table_of
 from metricreg.errors import SpecError, cut
 from metricreg.registry import KINDS, default_registry
-
-
-def _singular(kind: str) -> str:
-    """The kind that is meant, if it is given in the plural."""
-    return next((each for each in KINDS if kind in (each + "s", each + "es")), kind)
 
 
 def _kind_of(name: str) -> tuple[str, str]:
@@ -23,7 +18,7 @@ def _kind_of(name: str) -> tuple[str, str]:
     Raises:
         SpecError: no kind has it, or several have.
     """
-    kind, registry = _singular(name), default_registry()
+    kind, registry = singular(name), default_registry()
     if kind in KINDS:
         raise SpecError(f"which {kind}? metricreg describe {kind} NAME; metricreg list {kind} lists them", "")
     having = [kind for kind in KINDS if name in registry.names(kind)]
@@ -42,7 +37,7 @@ def list_components(
 ) -> None:
     """List the installed components. Imports none of them."""
     registry = default_registry()
-    kind = None if kind is None else _singular(kind)
+    kind = None if kind is None else singular(kind)
     if kind is not None:
         registry.names(kind)  # refuses an unknown kind
     entries = [entry for entry in registry if kind in (None, entry.kind)]
@@ -63,7 +58,7 @@ def describe(
     """Describe a component: what it computes, its parameters with types, ranges and defaults, and a spec of it."""
     from metricreg.spec.describe import describe as described
 
-    found = described(*(_kind_of(kind) if name is None else (_singular(kind), name)))
+    found = described(*(_kind_of(kind) if name is None else (singular(kind), name)))
     if as_json:
         dump(found.as_json())
         return

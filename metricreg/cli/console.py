@@ -16,8 +16,14 @@ from rich.table import Table
 
 from metricreg.cli.output import kept, say, stream
 from metricreg.errors import MetricregError, PluginWarning, RenamedWarning, printable, said
+from metricreg.registry import KINDS
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def singular(kind: str) -> str:
+    """The kind that is meant, if it is given in the plural."""
+    return next((each for each in KINDS if kind in (each + "s", each + "es")), kind)
 
 
 def console_of(width: int) -> Console:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metricreg.cli.console import dump
+from metricreg.cli.console import Json, dump
 from metricreg.cli.output import say
 from metricreg.registry.entry_points import load_entry_points
 from metricreg.registry.registry import Registry
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where exceptions were raised.")] = False,
 ) -> None:
     """Examine every installed plugin and component. Exits with 1 if anything is wrong."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from metricreg.cli.console import dump
+from metricreg.cli.console import Json, dump
 from metricreg.cli.output import say
 
 
@@ -22,7 +22,7 @@ def explain(
     references: Annotated[int | None, typer.Option(help="Rows of a separate reference set.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, float64, float16 or bfloat16.")] = "float32",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say how a spec is evaluated for a batch of some size, why so, and what memory and products it takes."""
     from metricreg.explanation.explainer import explain as explained

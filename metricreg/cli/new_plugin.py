@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from metricreg.cli.console import singular
 from metricreg.cli.output import say
 from metricreg.errors import SHOWN, InputError, said
 from metricreg.registry import KINDS
@@ -42,12 +43,11 @@ def new_plugin(
 
 def _kinds(given: str) -> list[str]:
     """The kinds that are listed with commas, singular or plural, each once."""
-    plural = {f"{kind}{ending}": kind for kind in KINDS for ending in ("", "s", "es")}
-    words = [word.strip() for word in given.split(",")]
-    unknown = [word for word in words if word not in plural]
+    kinds = [singular(word.strip()) for word in given.split(",")]
+    unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise InputError(
             f"--with takes kinds of components, separated by commas: {', '.join(KINDS)}; got "
             f"'{said(unknown[0], SHOWN)}'"
         )
-    return list(dict.fromkeys(plural[word] for word in words))
+    return list(dict.fromkeys(kinds))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metricreg.cli.console import dump
+from metricreg.cli.console import Json, dump
 from metricreg.cli.output import say
 from metricreg.errors import Problem, SpecError
 
@@ -70,7 +70,7 @@ def migrate(file: File, output: Output = None) -> None:
 def diff(
     a: Annotated[str, typer.Argument(help="A file (.json, .toml, .yaml), JSON, or the name of a loss.")],
     b: Annotated[str, typer.Argument(help="Another.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what differs between two specs, every default written out. Exits with 1 if anything does, 2 on errors."""
     from metricreg.spec.diff import differences

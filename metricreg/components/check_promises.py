@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from metricreg.components.logsumexp_loss import LogSumExpLoss
     from metricreg.components.loss import Loss
 
+T = TypeVar("T")
 SAMPLES = 16
 """Samples whose pairs are looked at, in float64,"""
 EACH = 4
@@ -41,28 +42,15 @@ def check_statistics(loss: Loss, batch: Batch) -> None:
     if (known is not None and known[0] is loss.distance and known[1] is loss.reducer) or len(batch) < 2:
         return
     check_distance(loss.distance, batch)
-    try:
-        found = _check_statistics(loss, _some_of(batch, torch.float64))
-    except RuntimeError:  # of a component that mixes types
-        found = _check_statistics(loss, _some_of(batch, batch.anchors.dtype))
-    if found:
+    if _of_few(lambda some: _check_statistics(loss, some), batch):
         loss.__dict__["_checked_with"] = loss.distance, loss.reducer
 
 
 def _check_statistics(loss: Loss, some: Batch) -> bool:
     """The same of a few samples; whether there was anything to compare."""
     first, second = slice(0, len(some) // 2), slice(len(some) // 2, len(some))
-    with torch.no_grad():
-        whole, a, b, one, other = (
-            _statistics(loss, part)
-            for part in (
-                some,
-                some.block(first, first),
-                some.block(second, second),
-                some.block(first, second),
-                some.block(second, first),
-            )
-        )
+    places = ((first, first), (second, second), (first, second), (second, first))
+    whole, a, b, one, other = (_statistics(loss, part) for part in (some, *(some.block(i, j) for i, j in places)))
     for name in whole:
         for k, total in enumerate(whole[name]):
             halves = a[name][k] + b[name][k]
@@ -195,7 +183,7 @@ def check_distance(distance: Distance, batch: Batch) -> None:
     """
     if distance.__dict__.get("_was_checked") or len(batch) < 2:
         return
-    found = _pairs_of_few(distance.between, batch)
+    found = _of_few(distance.between, batch)
     if not _is_symmetric(found):
         raise MetricregError(
             f"{type(distance).__name__}.matrix is marked @symmetric, and makes of some pairs other distances with "
@@ -220,7 +208,7 @@ def check_exponents(loss: LogSumExpLoss, batch: Batch) -> None:
     check_distance(loss.distance, batch)
     if loss.__dict__.get("_exponents_were_checked") or len(batch) < 2:
         return
-    if not _is_symmetric(_pairs_of_few(lambda few: loss.scaled_exponents(loss.distance.between(few)), batch)):
+    if not _is_symmetric(_of_few(lambda few: loss.scaled_exponents(loss.distance.between(few)), batch)):
         raise MetricregError(
             f"{type(loss).__name__}.exponents makes of some pairs other exponents with their samples exchanged; it has "
             "to make each of one distance by itself"
@@ -228,13 +216,14 @@ def check_exponents(loss: LogSumExpLoss, batch: Batch) -> None:
     loss.__dict__["_exponents_were_checked"] = True
 
 
-def _pairs_of_few(function: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
-    """A function of the pairs of a few samples, `[S, S]`."""
+def _of_few(function: Callable[[Batch], T], batch: Batch) -> T:
+    """A function of a few samples in float64, if the device has it."""
+    dtype = batch.anchors.dtype
     with torch.no_grad():
         try:
-            return function(_some_of(batch, torch.float64))
+            return function(_some_of(batch, dtype if batch.anchors.device.type == "mps" else torch.float64))
         except RuntimeError:  # of a component that mixes types
-            return function(_some_of(batch, batch.anchors.dtype))
+            return function(_some_of(batch, dtype))
 
 
 def _is_symmetric(found: Tensor) -> bool:

@@ -66,6 +66,8 @@ def renamings_in(parts: Any, document: Any, registry: Registry) -> tuple[Renamin
     """
     found: list[Renaming] = []
     for each, path in unbuilt_in(parts):
+        if each.former_name is None and not each.written:
+            continue
         name = registry.name_of(each.cls.kind, each.cls) or each.cls.__name__
         if each.former_name is not None:
             found.append(_of_name(each, name, path, _node(document, path), registry))
@@ -178,7 +180,7 @@ def _short(value: Any) -> str:
 
 
 def _distribution(kind: str, name: str, registry: Registry) -> str:
-    return registry.entry(kind, name).distribution if name in registry.names(kind) else ""
+    return registry.entry(kind, name).distribution if registry.has(kind, name) else ""
 
 
 def _node(document: Any, path: tuple[str | int, ...]) -> Any:

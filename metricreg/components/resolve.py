@@ -229,7 +229,7 @@ def _unbuilt(
     registry = context.registry
     former_name = None
     try:
-        if name not in registry.names(cls.kind):
+        if not registry.has(cls.kind, name):
             now = registry.now_called(cls.kind, name)
             if now is None:
                 message = explain_unknown(registry, cls.kind, name, context.requires)

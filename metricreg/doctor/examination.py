@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,9 @@ from packaging.version import InvalidVersion
 
 from metricreg.components.component import create
 from metricreg.doctor.alone import Alone, load_alone
-from metricreg.errors import SHOWN, MetricregError, printable, said
+from metricreg.errors import SHOWN, printable, said
 from metricreg.registry import OWN_DISTRIBUTION, Registry
-from metricreg.registry.fault import fault
+from metricreg.registry.fault import complaint
 from metricreg.registry.isolation import isolated
 from metricreg.registry.report import PluginReport
 from metricreg.spec.describe import describe
@@ -110,8 +111,7 @@ def _component(registry: Registry, kind: str, name: str) -> ExaminedComponent:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything
-        known = isinstance(error, MetricregError)
-        problem = said(error, 10 * SHOWN) if known else fault(error, path.partition(":")[0])
+        problem = complaint(error, path.partition(":")[0])
         problem = problem if name in problem else f"{kind} '{name}': {problem}"
         return ExaminedComponent(kind, name, path, problem, error)
     problem = f"building {kind} '{name}' changes {', '.join(changed)}, which was put back" if changed else None
@@ -145,7 +145,7 @@ def _unmet(distribution: str) -> list[str]:
         needed = requires(distribution) or []
     except Exception:  # not installed, or damaged
         return []
-    return [f"pip install '{said(text)}'" for text in needed if _is_unmet(text)]
+    return [f"pip install {shlex.quote(said(text))}" for text in needed if _is_unmet(text)]
 
 
 def _is_unmet(text: str) -> bool:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from metricreg.errors import SHOWN, MetricregError, said
+from metricreg.errors import said
 from metricreg.registry import lazy
 from metricreg.registry.entry import IN_PROCESS, LOCAL_NAMESPACE, NAMESPACE, OWN_DISTRIBUTION, Entry
-from metricreg.registry.fault import fault
+from metricreg.registry.fault import complaint
 from metricreg.registry.hook_calls import entries_of
 from metricreg.registry.installed import Plugin, installed_plugins
 from metricreg.registry.isolation import isolated, warn
@@ -86,13 +86,14 @@ def load(
     for plugin in ordered:
         if selection.why_not(plugin) is None:
             claims.setdefault(plugin.name, []).append(plugin)
-    already = len(registry._reports)
+    reports = []
     for plugin in ordered:
-        registry.add_report(_load_one(registry, plugin, selection, claims))
+        reports.append(_load_one(registry, plugin, selection, claims))
+        registry.add_report(reports[-1])
     registry.add_notes(selection.unknown(ordered))
     if strict:
         require_plugins(registry)
-    for report in registry.reports[already:]:
+    for report in reports:
         if not report.ok:
             warn(str(report))
     for note in registry.notes:
@@ -119,7 +120,7 @@ def _load_one(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything at import, SystemExit included
-        problem = said(error, 10 * SHOWN) if isinstance(error, MetricregError) else fault(error, plugin.module)
+        problem = complaint(error, plugin.module)
         undone = registry.undo(before, keep_local=False)
         wrong = tuple(_about_changes(changed, undone))
         mend = None

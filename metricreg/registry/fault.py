@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import FunctionType, TracebackType
 
-from metricreg.errors import said, said_by
+from metricreg.errors import SHOWN, MetricregError, said, said_by
 
 
 def fault(error: BaseException, module: str) -> str:
@@ -16,6 +16,11 @@ def fault(error: BaseException, module: str) -> str:
     """
     at = place(error, module)
     return f"{said_by(error)} (at {at})" if at else said_by(error)
+
+
+def complaint(error: BaseException, module: str) -> str:
+    """What one of metricreg's errors says, which names the place itself; of any other, `fault`."""
+    return said(error, 10 * SHOWN) if isinstance(error, MetricregError) else fault(error, module)
 
 
 def place(error: BaseException, module: str) -> str | None:

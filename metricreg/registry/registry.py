@@ -100,7 +100,8 @@ class Registry:
                 self._strict = error
             except BaseException:
                 self.loader = loader  # a load that was interrupted is tried again, not taken for an empty registry
-                for kept in (self._entries, self._resolved, self._refused, self._names, self._reports, self._notes):
+                found = (self._entries, self._resolved, self._refused, self._names, self._former)
+                for kept in (*found, self._reports, self._notes):
                     kept.clear()
                 raise
             finally:
@@ -134,9 +135,14 @@ class Registry:
         if taken is not None and self._names[entry.kind].get(taken.path) == entry.name:
             del self._names[entry.kind][taken.path]
         self._entries[key] = entry
-        self._resolved.pop(key, None)
-        self._former.clear()
+        self._forget(key)
         self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        """What was found out about a name that now stands for something else."""
+        self._resolved.pop(key, None)
+        self._refused.pop(key, None)
+        self._former.clear()
 
     def snapshot(self) -> dict[tuple[str, str], Entry]:
         """The registrations of this moment, for `undo`."""
@@ -160,13 +166,12 @@ class Registry:
             if changed:
                 kept = {key: entry for key, entry in self._entries.items() if key not in changed}
                 kept |= {key: before[key] for key in changed if key in before}
-                self._entries.clear()
-                self._names.clear()
-                for key in changed:
-                    self._resolved.pop(key, None)
+                names: dict[str, dict[str, str]] = {}
                 for entry in kept.values():
-                    self._names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
-                self._entries.update(kept)
+                    names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
+                self._entries, self._names = kept, names  # whole, for threads that look without the lock
+                for key in changed:
+                    self._forget(key)
             return [f"{kind} '{name}'" for kind, name in changed]
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -175,6 +180,12 @@ class Registry:
         self._load()
         names = (name for k, name in tuple(self._entries) if k == kind)
         return tuple(sorted(names, key=lambda name: ("/" in name, name)))
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether a name is registered for a kind."""
+        check_kind(kind)
+        self._load()
+        return (kind, name) in self._entries
 
     def entry(self, kind: str, name: str) -> Entry:
         """The registration of a name, without importing what it points to."""
@@ -249,7 +260,7 @@ class Registry:
 
     def current_name(self, kind: str, name: str) -> str:
         """The name itself, or what a component with this former name is called now; see `now_called`."""
-        now = None if name in self.names(kind) else self.now_called(kind, name)
+        now = None if self.has(kind, name) else self.now_called(kind, name)
         return name if now is None else now.name
 
     def now_called(self, kind: str, name: str) -> NowCalled | None:

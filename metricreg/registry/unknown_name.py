@@ -61,7 +61,7 @@ def explain_unknown(registry: Registry, kind: str, name: str, requires: Mapping[
 def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
     if here := name_here(kind, name, known):
         return f"what is called so is {here} here"
-    other = [k for k in KINDS if k != kind and name in registry.names(k)]
+    other = [k for k in KINDS if k != kind and registry.has(k, name)]
     if other:
         return f"'{cut(name)}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
     close = difflib.get_close_matches(name, known, 1, 0.6)

@@ -64,7 +64,9 @@ def with_defaults(spec: Any, registry: Registry | None = None) -> dict[str, Any]
     """
     registry = default_registry() if registry is None else registry
     parsed, _ = parse(spec, registry)
-    parts: Any = {name: part.specimen or part.construct((name,)) for name, part in parsed.parts.items()}
+    parts: Any = {
+        name: part.construct((name,)) if part.specimen is None else part.specimen for name, part in parsed.parts.items()
+    }
     execution = parsed.execution or ExecutionSpec(plan="auto", tile=None)
     return {
         "version": VERSION,

@@ -9,9 +9,9 @@ from typing import Any, cast
 from metricreg.components.component import KIND_MARK, Component
 from metricreg.components.signature import former_parameters, parameter_docs, parameters_model, summary
 from metricreg.components.type_hints import INT64, Declared
-from metricreg.errors import MetricregError, RegistrationError, said
+from metricreg.errors import RegistrationError, said
 from metricreg.registry import KINDS, Entry, Registry, default_registry
-from metricreg.registry.fault import fault
+from metricreg.registry.fault import complaint
 from metricreg.registry.former_names import names_of
 from metricreg.registry.isolation import isolated, warn
 from metricreg.spec.schema_check import DEFINITIONS, misuse
@@ -100,7 +100,7 @@ def _made(registry: Registry, entry: Entry) -> Definitions:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's `json_schema_extra` may raise anything
-        says = str(error) if isinstance(error, MetricregError) else fault(error, module)
+        says = complaint(error, module)
         warn(f"the JSON Schema leaves out the {entry.kind} '{entry.name}' of {entry.distribution}: {says}")
         return {}
 

@@ -107,13 +107,14 @@ def _version(distribution: str) -> str | None:
 
 def _entries(parts: Any, registry: Registry) -> Iterator[tuple[Entry, tuple[str | int, ...]]]:
     """What components are registered as, those of their defaults included, and where they stand."""
-    stated = [(each.cls, path) for each, path in unbuilt_in(parts)]
-    made = _made(parts)
-    constructed = [(vars(each).get("_construction", (type(each),))[0], ("loss",)) for each in components_in(made)]
-    for cls, path in [*stated, *constructed]:
+    for each, path in unbuilt_in(parts):
+        if each.entry is not None:
+            yield each.entry, path
+    for made in components_in(_made(parts)):
+        cls = vars(made).get("_construction", (type(made),))[0]
         name = registry.name_of(cls.kind, cls)
         if name is not None:
-            yield registry.entry(cls.kind, name), path
+            yield registry.entry(cls.kind, name), ("loss",)
 
 
 def _made(parts: Any) -> Any:

@@ -16,6 +16,7 @@ from metricreg.components.resolve import UnbuiltComponent, unbuilt_in
 from metricreg.components.signature import parameters_model
 from metricreg.components.validation_errors import pointer
 from metricreg.errors import Problem, said
+from metricreg.registry import OWN_DISTRIBUTION
 
 MOST_COMPONENTS = 64
 """An objective of more is not tried."""
@@ -75,7 +76,7 @@ def why_never(parts: dict[str, UnbuiltComponent]) -> Problem | None:
 
 def is_own(parts: dict[str, UnbuiltComponent]) -> bool:
     """Whether all components ship with metricreg, so that the batches tried are of all kinds that they take."""
-    return all(each.cls.__module__.split(".")[0] == "metricreg" for each, _ in unbuilt_in(parts))
+    return all(each.entry is not None and each.entry.distribution == OWN_DISTRIBUTION for each, _ in unbuilt_in(parts))
 
 
 class _Trial:

@@ -207,3 +207,16 @@ def test_a_thread_waits_for_another_ones_loading() -> None:
     started.wait()
     assert registry.names("reducer") == ("mean",)
     first.join()
+
+
+def test_a_name_that_failed_works_once_it_stands_for_something_else() -> None:
+    registry = Registry()
+    registry.add(Entry("reducer", "x/a", "nowhere:Foo", "d"))
+    before = registry.snapshot()
+    with pytest.raises(RegistrationError, match="No module named 'nowhere'"):
+        registry.get("reducer", "x/a")
+    registry.add(Entry("reducer", "x/a", SumReducer, "d"), replace=True)
+    assert registry.get("reducer", "x/a") is SumReducer
+    assert registry.undo(before, keep_local=False) == ["reducer 'x/a'"]
+    with pytest.raises(RegistrationError, match="No module named 'nowhere'"):
+        registry.get("reducer", "x/a")
