@@ -318,6 +318,7 @@ def value_and_gradients(total: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]
 
 def assert_close(got: Sequence[Tensor], want: Sequence[Tensor], tolerance: float, what: str = "") -> None:
     """Each tensor equal to within a part of the largest entry of what is wanted (of 1 if that is smaller by far)."""
+    assert len(got) == len(want), what
     for name, g, w in zip(["value", *(f"gradient {i}" for i in range(len(want)))], got, want, strict=False):
         assert g.isfinite().all(), f"{what}: {name} is not finite"
         scale = max(float(w.abs().max()) if w.numel() else 0.0, 1e-4)

@@ -170,7 +170,8 @@ class EuclideanRows:
 def _near(squares: Tensor, least: Tensor, own: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
     """Squares above a bound as 1, else 0, in their type; and rows and columns of the others but the own, if any."""
     far = torch.gt(squares, least, out=torch.empty_like(squares))
-    if int(far.sum(1).long().sum()) == far.numel() - (0 if own is None else int((own >= 0).sum())):
+    known = far.sum(1).long().sum()
+    if int(known if own is None else known + (own >= 0).sum()) == far.numel():
         return far, None
     rows, columns = (far == 0.0).nonzero(as_tuple=True)
     if own is not None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from metricreg.components.component import Component
+from metricreg.components.component import Component, components_in
 from metricreg.components.resolve import Resolution, checked
 from metricreg.components.signature import parameters_of
 from metricreg.components.validation_errors import shown
 from metricreg.errors import cut, printable, said_by
-from metricreg.registry import KINDS, LOCAL_NAMESPACE, Entry, Registry, default_registry
+from metricreg.registry import IN_PROCESS, KINDS, LOCAL_NAMESPACE, Entry, Registry, default_registry
 from metricreg.spec.describe import sample_arguments, takes
 from metricreg.testing.inputs import Inputs, candidates
 from metricreg.testing.results import call
@@ -79,15 +79,11 @@ class Example:
         """What is installed, and this component and those in it under `local/` names, if they are in none."""
         found = Registry()
         found.add(*default_registry())
-        self.add_to(found)
+        classes = [self.cls, *(type(part) for part in components_in([self.parameters, self._instance]))]
+        for number, cls in enumerate(dict.fromkeys(classes)):
+            if found.name_of(cls.kind, cls) is None:
+                found.add(Entry(cls.kind, f"{LOCAL_NAMESPACE}/kit_{number}", cls, IN_PROCESS))
         return found
-
-    def add_to(self, registry: Registry) -> None:
-        """Register this component, and those in it, in a registry that lacks them."""
-        values = [self.cls, *(type(part) for part in _components_in([self.parameters, self._instance]))]
-        for number, cls in enumerate(dict.fromkeys(values)):
-            if registry.name_of(cls.kind, cls) is None:
-                registry.add(Entry(cls.kind, f"{LOCAL_NAMESPACE}/kit_{number}", cls, "this process"))
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
@@ -172,10 +168,6 @@ class Example:
         found, first = self._found
         return None if found is not None else first
 
-    def holds(self, kind: type) -> bool:
-        """Whether the component, or one in it, is of a class."""
-        return any(isinstance(part, kind) for part in self._template.modules())
-
 
 def _larger(value: Any, hint: Any) -> Any:
     """In the place of a number or a list that serves to show a hint, one that there is more to see of."""
@@ -190,16 +182,6 @@ def state_of(component: nn.Module) -> dict[str, Tensor]:
     """Copies of parameters and buffers, those that are not persistent too."""
     held = [*component.named_parameters(), *component.named_buffers()]
     return {name: tensor.detach().clone() for name, tensor in held}
-
-
-def _components_in(value: Any) -> list[Component]:
-    if isinstance(value, Component):
-        return [part for part in cast(nn.Module, value).modules() if isinstance(part, Component)]
-    if isinstance(value, dict | list | tuple):
-        return [
-            found for item in (value.values() if isinstance(value, dict) else value) for found in _components_in(item)
-        ]
-    return []
 
 
 def _shown(value: Any) -> str:

@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="check every component that the installed plugin of this namespace registers; may be given several times",
     )
     parser.addini(
-        INI, type="linelist", help=f"of {OPTION}, lines `COMPONENT CHECK: reason`: checks that are expected to fail"
+        INI, type="linelist", help=f"of {OPTION}, lines `KIND NAME CHECK: reason`: checks that are expected to fail"
     )
 
 
@@ -62,8 +62,9 @@ class PluginChecks(pytest.Collector):
         for kind, name in _components(self.name):
             for check, run, path in _checks(kind, name):
                 item = CheckItem.from_parent(self, name=f"{kind} {name}::{check}", run=run, source=path)
-                if (name, check) in reasons:
-                    item.add_marker(pytest.mark.xfail(reason=reasons[name, check], strict=True, raises=AssertionError))
+                reason = reasons.get((kind, name, check))
+                if reason is not None:
+                    item.add_marker(pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError))
                 made.append(item)
         return made
 
@@ -140,15 +141,17 @@ def _checks(kind: str, name: str) -> Iterator[tuple[str, Callable[[], None], Pat
         yield check.name, partial(PytestCheck(**vars(check)), example), source
 
 
-def _expected(config: pytest.Config) -> dict[tuple[str, str], str]:
-    """Component and check → why it is expected to fail."""
+def _expected(config: pytest.Config) -> dict[tuple[str, str, str], str]:
+    """Kind, name and check → why it is expected to fail."""
     from metricreg.testing.checks import CHECKS
 
     found = {}
     for line in config.getini(INI):
         place, _, reason = line.partition(":")
-        name, _, check = place.partition(" ")
-        if check.strip() not in CHECKS or not reason.strip():
-            raise pytest.UsageError(f"{INI} has '{line}'; a line is `COMPONENT CHECK: reason`, with a check of the kit")
-        found[name, check.strip()] = reason.strip()
+        kind, name, check = [*place.split(), "", "", ""][:3]
+        if kind not in KINDS or check not in CHECKS or not reason.strip():
+            raise pytest.UsageError(f"{INI} has '{line}'; a line is `KIND NAME CHECK: reason`, with a check of the kit")
+        if not default_registry().has(kind, name):
+            raise pytest.UsageError(f"{INI} has '{line}', and no {kind} is called '{name}'")
+        found[kind, name, check] = reason.strip()
     return found

@@ -15,11 +15,6 @@ from metricreg.spec.describe import describe
 MEMORY = {"name": "cross_batch_memory", "loss": "contrastive", "embedding_size": 4, "memory_size": 32}
 NEVER: dict[str, tuple[dict[str, Any], str, str]] = {
     "a miner beside a memory": ({"loss": MEMORY, "miner": "multi_similarity"}, "/miner", "takes no tuples"),
-    "a miner beside views": (
-        {"loss": {"name": "self_supervised", "loss": "ntxent"}, "miner": "multi_similarity"},
-        "/miner",
-        "",
-    ),
     "a miner beside two views of a loss": (
         {"loss": {"name": "self_supervised", "loss": "ntxent"}, "miner": "multi_similarity"},
         "/miner",
@@ -36,8 +31,8 @@ NEVER: dict[str, tuple[dict[str, Any], str, str]] = {
         "/miner",
         "takes no miner",
     ),
-    "a miner beside vicreg": ({"loss": "vicreg", "miner": "multi_similarity"}, "/miner", ""),
-    "a miner beside barlow_twins": ({"loss": "barlow_twins", "miner": "multi_similarity"}, "/miner", ""),
+    "a miner beside vicreg": ({"loss": "vicreg", "miner": "multi_similarity"}, "/miner", "two views"),
+    "a miner beside barlow_twins": ({"loss": "barlow_twins", "miner": "multi_similarity"}, "/miner", "two views"),
     "a divisor that is not there": (
         {"loss": {"name": "contrastive", "reducer": "divisor"}},
         "/loss/reducer",

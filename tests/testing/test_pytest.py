@@ -110,7 +110,7 @@ def run(folder: Path, *options: str) -> str:
 
 
 def test_the_option_checks_a_plugin_with_no_test_written(tmp_path: Path) -> None:
-    expected = "acme/sum bears_few_rows: it wants rows\n acme/sum shows_nan: it wants numbers"
+    expected = "reducer acme/sum bears_few_rows: it wants rows\n reducer acme/sum shows_nan: it wants numbers"
     found = run(tmp_path, "--metricreg-plugin", "acme", "-v", "-o", f"metricreg_expected_failures={expected}")
     number = len(checks_of("reducer"))
     assert found.count("\nmetricreg:acme::reducer acme/sum::") == found.count("\ntests/test_sum.py::") == number, found
@@ -133,7 +133,8 @@ def test_the_option_checks_a_plugin_with_no_test_written(tmp_path: Path) -> None
             "no plugin of this namespace has components; those that are active: metricreg, acme",
         ),
         ("--metricreg-plugin", "acme-kit", "this is a distribution; the namespace of its plugin is 'acme'"),
-        ("-o", "metricreg_expected_failures=acme/sum adds: no", "a line is `COMPONENT CHECK: reason`"),
+        ("-o", "metricreg_expected_failures=reducer acme/sum adds: no", "a line is `KIND NAME CHECK: reason`"),
+        ("-o", "metricreg_expected_failures=loss acme/sum shows_nan: no", "and no loss is called 'acme/sum'"),
     ],
 )
 def test_what_is_not_there_is_an_error_of_usage(tmp_path: Path, option: str, value: str, message: str) -> None:

@@ -71,13 +71,15 @@ def _judged_pairs(compared_with: set[str], columns: Sequence[Tensor], labels: Te
             f"labels go with one column of texts, as classes, or with two, as 0 and 1; got {len(columns)} columns. "
             "Without labels, the second column holds positives and further columns hold negatives"
         )
-    judged = labels.flatten()
+    judged = labels.flatten().cpu()  # looked at several times, of which each would wait for a GPU
     if len(judged) != len(columns[0]):
         raise InputError(f"pairs have one label each, 0 or 1; got labels {list(labels.shape)} of {len(columns[0])}")
     other = judged[(judged != 0) & (judged != 1)]
     if len(other):
         raise InputError(f"labels of pairs are 1, they belong together, or 0; got {other[0].item()}. {INSTEAD}")
-    positives, negatives = (judged == 1).nonzero()[:, 0], (judged == 0).nonzero()[:, 0]
+    positives, negatives = (
+        (judged == each).nonzero()[:, 0].to(columns[0].device, non_blocking=True) for each in (1, 0)
+    )
     return {
         "embeddings": columns[0],
         "ref_embeddings": columns[1],
