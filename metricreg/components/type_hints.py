@@ -43,7 +43,7 @@ class Declared(torch.nn.Module):
 
     kind: ClassVar[str] = ""
     former_names: ClassVar[tuple[str | tuple[str, str], ...]] = ()
-    former_parameters: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
+    former_parameters: ClassVar[Mapping[str, Any]] = {}
     _taken: ClassVar[frozenset[str]] = frozenset()
     _parameters_model: ClassVar[type[BaseModel]]
     _former_parameters: ClassVar[dict[str, NowCalled]]
