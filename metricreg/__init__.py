@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from metricreg.errors import InputError as InputError
     from metricreg.errors import MetricregError as MetricregError
     from metricreg.errors import NothingToLearnWarning as NothingToLearnWarning
+    from metricreg.errors import PerRankWarning as PerRankWarning
     from metricreg.errors import PluginError as PluginError
     from metricreg.errors import Problem as Problem
     from metricreg.errors import RegistrationError as RegistrationError
@@ -82,6 +83,7 @@ _HOMES = {
         "InputError",
         "MetricregError",
         "NothingToLearnWarning",
+        "PerRankWarning",
         "PluginError",
         "Problem",
         "RegistrationError",

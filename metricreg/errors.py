@@ -100,6 +100,10 @@ class NothingToLearnWarning(UserWarning):
     """A pipeline has nothing to learn from: batches without a positive pair, say, or a miner that finds nothing."""
 
 
+class PerRankWarning(UserWarning):
+    """torch.distributed has several ranks, and the loss is of the rows of each alone."""
+
+
 class RecomputedError(MetricregError, RuntimeError):
     """A loss whose state changed in the forward pass is computed again in the backward pass, as checkpoints do."""
 

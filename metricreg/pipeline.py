@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
@@ -14,13 +18,19 @@ from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
 from metricreg.components.nothing_to_learn import Watch
 from metricreg.components.renamed import warn_renamed
+from metricreg.distributed.ranks import is_shared, ranks_of, shared_by, warn_per_rank
+from metricreg.distributed.step import gathered, one_step, outline, take_values_of_first
 from metricreg.engine.execution import Execution
+from metricreg.engine.module_state import held_by
 from metricreg.errors import InputError, SpecError
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.report import require_plugins
 from metricreg.spec.lock import installed, requirements
 from metricreg.spec.spec import parse
 from metricreg.spec.versions import VERSION
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 class Pipeline(nn.Module):
@@ -53,6 +63,7 @@ class Pipeline(nn.Module):
         self.execution = execution
         self.requires = dict(requires or {})
         self._watch = Watch()
+        self._group = _Group()
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""
@@ -68,7 +79,7 @@ class Pipeline(nn.Module):
         ref_embeddings: Tensor | None = None,
         ref_labels: Any = None,
     ) -> Tensor:
-        """The objective of a batch.
+        """The objective of a batch; where torch.distributed has several ranks, of that of all of them.
 
         Args:
             embeddings: `[N, D]`, floating point; half precision is computed in float32.
@@ -85,11 +96,73 @@ class Pipeline(nn.Module):
         Raises:
             InputError: arguments that do not fit together.
         """
-        batch = self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels)
+        if not is_shared(self._group.group):
+            return self._value(self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels))
+        read = partial(
+            Batch.of, embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels
+        )
+        if self.execution is None or self.execution.distributed == "auto":
+            shared: Tensor = self._value_over_ranks(read)
+            return shared
+        if self.training:
+            warn_per_rank(self, "this pipeline, built with distributed 'off', computes")
+        with shared_by(None):
+            return self._value(self._mined(read()))
+
+    def distributed(self, group: ProcessGroup | None = None) -> Pipeline:
+        """Share each step with the ranks of a group of torch.distributed. Without this call, those are all processes.
+
+        Args:
+            group: in which this process is; all processes if None.
+
+        Returns:
+            This pipeline.
+        """
+        if group is not None and not (dist.is_available() and isinstance(group, dist.ProcessGroup)):
+            raise InputError(
+                f"distributed takes a group of torch.distributed that this process is in, as new_group gives it, or "
+                f"None; got {type(group).__name__}. To leave other ranks out, build with "
+                '"execution": {"distributed": "off"}'
+            )
+        self._group = _Group(group)
+        return self
+
+    def _value(self, batch: Batch) -> Tensor:
         if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             self._watch.look(batch, self.loss, mined=self.miner is not None)
         value: Tensor = self.loss(batch, execution=self.execution)
         return value
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _value_over_ranks(self, read: Callable[[], Batch]) -> Tensor:
+        """The value of the batch of all ranks, by what each of them reads of its own."""
+        execution, ranks, held = self.execution or Execution(), ranks_of(self._group.group), held_by(self)
+        facts = {
+            "the names, shapes and types of parameters and buffers": outline(held),
+            "the components": [type(part).__name__ for part in self.modules()],
+            "whether it is in training mode": self.training,
+            "whether gradients are recorded": torch.is_grad_enabled(),
+            "execution": asdict(execution),
+        }
+        factor = float(ranks.size) if execution.gradient == "ddp" else 1.0
+        new = not self._group.has_same_state
+        given, some_are_new = gathered(ranks, lambda: self._paired(read()), factor, facts, new)
+        if some_are_new:
+            take_values_of_first(ranks, held.values())
+            self._group.has_same_state = True
+        with one_step(ranks, given["embeddings"].device):
+            return self._value(self._batch(**given))
+
+    def _paired(self, batch: Batch) -> Batch:
+        """A rank's batch; of two views it holds both of each row, or those of others would belong together."""
+        for part in self.loss.modules():
+            paired = isinstance(part, Loss) and part.compared_with in ("paired references", "own labels")
+            if paired and len(batch) != len(batch.references):
+                raise InputError(
+                    f"{type(part).__name__} compares row i of embeddings with row i of ref_embeddings; there are "
+                    f"{len(batch)} and {len(batch.references)}"
+                )
+        return batch
 
     def terms(
         self,
@@ -100,7 +173,7 @@ class Pipeline(nn.Module):
         ref_embeddings: Tensor | None = None,
         ref_labels: Any = None,
     ) -> dict[str, Term | Scalar]:
-        """The unreduced values by name, made dense; the arguments are those of a call."""
+        """The unreduced values by name, made dense, of this process's rows; the arguments are those of a call."""
         return self.loss.all_terms(self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels))
 
     def logits(self, embeddings: Tensor, *, part: str | int | None = None) -> Tensor:
@@ -120,12 +193,21 @@ class Pipeline(nn.Module):
         return self.loss.predict(embeddings, part=part)
 
     def _batch(
-        self, embeddings: Tensor, labels: Any, tuples: Any, ref_embeddings: Tensor | None, ref_labels: Any
+        self,
+        embeddings: Tensor,
+        labels: Any = None,
+        tuples: Any = None,
+        ref_embeddings: Tensor | None = None,
+        ref_labels: Any = None,
     ) -> Batch:
-        batch = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        read = Batch.of(embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        return self._mined(read)
+
+    def _mined(self, batch: Batch) -> Batch:
+        """The batch with what the miner selects, if there is one."""
         if self.miner is None:
             return batch
-        if tuples is not None:
+        if batch.selection is not None:
             raise InputError("this pipeline has a miner, which chooses the tuples; leave one of the two out")
         if refusal := self.loss.refusal_of_a_miner():
             raise InputError(refusal)
@@ -154,9 +236,33 @@ class Pipeline(nn.Module):
         if stated:
             spec["requires"] = dict(stated)
         if defaults or self.execution is not None:
-            execution = self.execution or Execution()
-            spec["execution"] = {"plan": execution.plan} | ({} if execution.tile is None else {"tile": execution.tile})
+            spec["execution"] = _execution_spec(self.execution or Execution(), defaults)
         return spec
+
+
+def _execution_spec(execution: Execution, defaults: bool) -> dict[str, Any]:
+    """The plan, and what is not the default, unless all is wanted."""
+    default = asdict(Execution())
+    given = asdict(execution).items()
+    return {k: v for k, v in given if k == "plan" or (v is not None and (defaults or v != default[k]))}
+
+
+class _Group:
+    """The processes that share the steps of a pipeline, which no copy takes along.
+
+    Args:
+        group: of torch.distributed; all processes if None.
+    """
+
+    def __init__(self, group: Any = None) -> None:
+        self.group = group
+        self.has_same_state = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Group:
+        return _Group(self.group)
+
+    def __reduce__(self) -> tuple[type[_Group], tuple[()]]:
+        return _Group, ()
 
 
 def build(spec: Any, *, registry: Registry | None = None, strict: bool | None = None) -> Pipeline:

@@ -23,6 +23,7 @@ from metricreg.components.reducer import Reducer
 from metricreg.components.regularizer import Regularizer, penalty
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import mentions
+from metricreg.distributed.ranks import is_decided, is_shared, shared_by, warn_per_rank
 from metricreg.engine.evaluate import (
     StepContext,
     TermValues,
@@ -33,7 +34,7 @@ from metricreg.engine.evaluate import (
 )
 from metricreg.engine.evaluate import Terms as Terms
 from metricreg.engine.execution import Execution
-from metricreg.engine.tiled import clone_buffers
+from metricreg.engine.module_state import clone_buffers
 from metricreg.errors import InputError, MetricregError, RecomputedError, RegistrationError
 from metricreg.functional.precision import full_precision
 from metricreg.functional.torch_internals import is_recomputing
@@ -166,6 +167,8 @@ class Loss(Component):
         batch = embeddings
         if not isinstance(batch, Batch):
             batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        if self.training and not torch.compiler.is_compiling() and not is_decided() and is_shared():
+            warn_per_rank(self, f"{type(self).__name__} is called outside of a pipeline, and so computes")
         known = self.__dict__.get("_changes_state")
         if known and self.training and is_recomputing():
             raise RecomputedError(
@@ -195,9 +198,10 @@ class Loss(Component):
             tile = self._tile(prepared, execution, self.width)
             halves = of_pairs and has_mark(self.terms, symmetric) and self.reducer.is_by_value
             if tile is not None:
-                check_terms(self, prepared, tile)
-                if halves and prepared.is_symmetric_comparison:
-                    check_statistics(self, prepared)
+                with shared_by(None):  # ranks may have looked at it before or not
+                    check_terms(self, prepared, tile)
+                    if halves and prepared.is_symmetric_comparison:
+                        check_statistics(self, prepared)
             found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=halves)
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}

@@ -15,9 +15,14 @@ from metricreg.batch.tuples import Pairs, Selection, Triplets, checked_selection
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.match import Match
+from metricreg.distributed.ranks import Ranks, current, shared_by
 from metricreg.engine.evaluate import type_and_shape
 from metricreg.engine.execution import tile_values
 from metricreg.errors import MetricregError, RegistrationError
+from metricreg.functional.random_state import DrawsByRow
+
+MINED_AT_A_TIME = 512
+"""Anchors that `select` is asked for at a time, at most, so that ranks can share them."""
 
 
 class OwnDistanceMinerSlots(TypedDict, total=False):
@@ -65,17 +70,34 @@ class Miner(Component):
         raise NotImplementedError(f"{type(self).__name__} implements neither select nor mine")
 
     def mine(self, batch: Batch) -> Selection:
-        """Pairs or triplets of all anchors: `select` of each tile, put together."""
+        """Pairs or triplets of all anchors: `select` of each tile, put together.
+
+        What a tile draws depends on the state of the generator and on where it starts, and not on who selects it: of
+        ranks that share a step, each has some tiles.
+        """
+        ranks, draws = current(), DrawsByRow(batch.anchors.device)
+        mine = None if ranks is None else ranks.run_of(sum(1 for _ in self.tiles(batch)))
         parts: list[Selection] = []
-        for first, part in self.tiles(batch):
-            parts.append(self._selected(part).offset_anchors(first))
-            while len(parts) > 1 and _alike(parts[-2], parts[-1]):  # many small tensors would break up the heap
-                parts[-2:] = [_joined(parts[-2:])]
-        if len({type(part) for part in parts}) > 1:
+        try:
+            with shared_by(None):
+                for number, (first, part) in enumerate(self.tiles(batch)):
+                    if mine is not None and number not in mine:
+                        continue
+                    with draws.at(first):
+                        parts.append(self._selected(part).offset_anchors(first))
+                    while len(parts) > 1 and _alike(parts[-2], parts[-1]):  # many small tensors would break up the heap
+                        parts[-2:] = [_joined(parts[-2:])]
+            kinds = {type(part).__name__ for part in parts}
+            found = _joined(parts) if len(kinds) == 1 else None
+            if ranks is not None:
+                kinds, found, draws.drawn = _over_ranks(ranks, kinds, found, draws.drawn, batch.anchors.device)
+        finally:
+            draws.end()
+        if found is None:
             raise MetricregError(
                 f"{type(self).__name__}.select returned Pairs for some anchors and Triplets for others"
             )
-        return _joined(parts)
+        return found
 
     def width(self, batch: Batch) -> int:
         """How many values an anchor needs at a time in `select`; what its tiles are sized by."""
@@ -84,7 +106,7 @@ class Miner(Component):
     def tiles(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Runs of anchors sized by `width`, each with the row it starts at; one empty run of an empty batch."""
         made = len(batch.references) * self.distance.values_per_pair(batch.anchors)
-        size = max(1, tile_values(batch.anchors) // max(self.width(batch), made, 1))
+        size = max(1, min(MINED_AT_A_TIME, tile_values(batch.anchors) // max(self.width(batch), made, 1)))
         return ((i, batch.rows(i, j)) for i, j in batch.tiles(size))
 
     def _selected(self, batch: Batch) -> Selection:
@@ -139,6 +161,26 @@ def _alike(a: Selection, b: Selection) -> bool:
     """Whether two selections are of one sort, and the first is not far larger."""
     sizes = [sum(map(len, each.columns())) for each in (a, b)]
     return type(a) is type(b) and sizes[0] <= 2 * sizes[1]
+
+
+def _over_ranks(
+    ranks: Ranks, kinds: set[str], mine: Selection | None, drawn: list[bool], device: torch.device
+) -> tuple[set[str], Selection | None, list[bool]]:
+    """The same of all ranks, each of which has some of the anchors, in order: kinds, selection, what was drawn."""
+    lists = [] if mine is None else [len(column) for column in mine.columns()]
+    message = [sorted(kinds), lists, isinstance(mine, Pairs) and mine.repeats, drawn]
+    everyone = ranks.exchange("what a miner selects", message)
+    kinds = {kind for each in everyone for kind in each[0]}
+    drawn = [any(some) for some in zip(*(each[3] for each in everyone), strict=True)]
+    if len(kinds) != 1:
+        return kinds, None, drawn
+    count = 4 if kinds == {"Pairs"} else 3
+    sizes = [each[1] or [0] * count for each in everyone]
+    own = [torch.zeros(0, dtype=torch.long, device=device)] * count if mine is None else mine.columns()
+    columns = [ranks.gather(column, [size[k] for size in sizes]) for k, column in enumerate(own)]
+    if count == 3:
+        return kinds, Triplets(*columns), drawn
+    return kinds, Pairs(*columns, repeats=any(each[2] for each in everyone)), drawn
 
 
 def _joined(parts: list[Selection]) -> Selection:

@@ -255,7 +255,8 @@ def _tiled_statistics(
         infos[:] = now
         return outputs
 
-    totals = Sweep(statistics, tile, module, symmetric=symmetric).outputs(batch)
+    described = lambda: [[each.name, each.maker, list(map(list, each.shapes))] for each in infos]  # noqa: E731
+    totals = Sweep(statistics, tile, module, symmetric=symmetric, described=described).outputs(batch)
     return infos, totals
 
 

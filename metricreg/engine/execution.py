@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.distributed.ranks import current
 from metricreg.errors import SpecError
 
 PlanName = Literal["auto", "dense", "tiled"]
+Distributed = Literal["auto", "off"]
+Gradient = Literal["ddp", "sum"]
 
 CPU_TILE_VALUES = 2**20
 """Values of one [tile, M] matrix: few enough to stay near the cache of a CPU."""
@@ -44,12 +47,20 @@ class Execution:
     Args:
         plan: `dense` (all anchors at once, plain autograd), `tiled`, or `auto` (tiled where dense would be large).
         tile: anchors a tile, for `tiled` and `auto`; chosen from shapes and device if None.
+        distributed: `auto` (a pipeline makes the loss of the rows of all ranks, where torch.distributed has more than
+            one), or `off` (of this process's rows alone).
+        gradient: of several ranks, what the embeddings of one get: `ddp` (the gradient of the loss times the number of
+            ranks, as DDP and FSDP average over ranks) or `sum` (the gradient of the loss).
     """
 
     plan: PlanName = "auto"
     tile: int | None = None
+    distributed: Distributed = "auto"
+    gradient: Gradient = "ddp"
 
     def __post_init__(self) -> None:
+        if self.distributed not in ("auto", "off") or self.gradient not in ("ddp", "sum"):
+            raise SpecError(f"distributed is 'auto' or 'off', and gradient 'ddp' or 'sum'; got {self}")
         if self.plan not in ("auto", "dense", "tiled") or (self.tile is not None and self.tile < 1):
             raise SpecError(f"plan is 'auto', 'dense' or 'tiled', and tile None or at least 1; got {self}")
 
@@ -65,7 +76,7 @@ class Execution:
             return None
         limit = tile_values(batch.anchors)
         made = len(batch.references) * values_per_pair
-        if self.plan == "auto" and len(batch) * max(width, made) <= limit:
+        if self.plan == "auto" and current() is None and len(batch) * max(width, made) <= limit:
             return None
         fewest = min(MIN_TILE_ANCHORS, MAX_TILE_GROWTH * limit // max(width, 1))
         size = max(1, limit // max(width, 1), fewest)

@@ -5,24 +5,26 @@ kept. Where one output carries the gradient, or all but one are of few values, g
 as if that of the output were 1, and scaled in the backward pass: three matrix products. Else, and for outputs that are
 rows, the gradients of the outputs are known only in the backward pass, which goes over the tiles once more: four
 products, whatever the number of outputs, and none of them for a loss that is never differentiated.
+
+Where ranks share a step, each goes over some of the tiles, and their outputs and gradients are summed up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from threading import RLock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.func import functional_call
 
 from metricreg.batch import Batch
+from metricreg.distributed.ranks import Ranks, current, shared_by
 from metricreg.engine.accumulate import ALL, ALL_OUTPUTS, REFERENCES, Leaves
 from metricreg.engine.execution import SEPARATE_GRADIENT_RATIO, sampled_tiles
+from metricreg.engine.module_state import held_by, with_state
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
 from metricreg.functional.torch_internals import has_hooks, has_tangent
@@ -50,6 +52,16 @@ class Block:
     references: slice | None = None
     multiplicity: int = 1
 
+    def work(self, references: int) -> int:
+        """How many pairs it has, of so many references."""
+        rows: int = self.anchors.stop - self.anchors.start
+        columns: int = references if self.references is None else self.references.stop - self.references.start
+        return rows * columns
+
+
+RUNS_A_RANK = 4
+"""Runs of anchors of a symmetric comparison, whose blocks are of different sizes, for each rank."""
+
 
 class Sweep:
     """A function of every tile of a batch, whose outputs are summed over the tiles, or are rows of its anchors.
@@ -66,6 +78,7 @@ class Sweep:
         symmetric: whether the function is of pairs, and the same with the samples of a pair exchanged. Of a symmetric
             batch only what is on and above the diagonal is then evaluated.
         what: what is made, if it is not the terms of a loss, for those who watch.
+        described: what the function made of the last tile, as JSON has it, for ranks to compare.
     """
 
     def __init__(
@@ -77,13 +90,16 @@ class Sweep:
         by_row: bool = False,
         symmetric: bool = False,
         what: str = "",
+        described: Callable[[], Any] = lambda: None,
     ) -> None:
         self.function, self.tile, self.module = function, tile, module
         self.by_row, self.symmetric, self.what = by_row, symmetric, what
+        self.described = described
+        self.ranks: Ranks | None = None
 
     def outputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """The sums, or the rows, differentiable with respect to the tensors of the batch and the parameters."""
-        tensors, held = batch.tensors(), _held(self.module)
+        tensors, held = batch.tensors(), held_by(self.module)
         self.names, self.held_names = list(tensors), list(held)
         self.rebuild = batch.rebuilder()
         every = [*tensors.values(), *held.values()]
@@ -92,6 +108,9 @@ class Sweep:
         grad = torch.is_grad_enabled()
         self.wanted = [k for k, tensor in enumerate(every) if grad and tensor.requires_grad]
         self.anchor_shapes = {k: every[k].shape for k in self.wanted if every[k] is batch.anchors}
+        self.wanted_like = [(every[k].shape, every[k].dtype) for k in self.wanted]
+        ranks = current()
+        self.ranks = ranks if ranks is not None and len(list(self._shared_blocks(batch, ranks))) >= ranks.size else None
         if self.wanted:
             return _Tiled.apply(self, *every)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
@@ -120,12 +139,12 @@ class Sweep:
             name: t.detach().requires_grad_() if t.requires_grad and has_hooks(t) else t for name, t in held.items()
         }
         leaves = Leaves(tensors, names, [t for t in held.values() if t.requires_grad] if self.wanted else [], grad)
-        call = _with_state(self.module, held)
+        call = with_state(self.module, held)
         outputs: list[Tensor] = []
         sizes: dict[int, int] = {}  # of outputs with a gradient; of all tiles, as one may be without positives, say
         versions = _versions(every)
         for block in self.blocks(batch):
-            with torch.set_grad_enabled(grad):
+            with torch.set_grad_enabled(grad), shared_by(None):  # other ranks have other blocks
                 found = call(self.function, _part(batch, leaves, block))
                 if self.by_row and block.multiplicity == 1:  # what it gives of references is of the same rows
                     found = found[:1]
@@ -151,18 +170,56 @@ class Sweep:
                     f"terms changed {what} in place; it is pure, as it sees any anchors any number of times: change "
                     "state in update_buffers"
                 )
+        if self.ranks is not None and output_gradients is None:
+            outputs, sizes, grad = self._summed(self.ranks, outputs, sizes, grad)
         done = [ALL_OUTPUTS] if output_gradients is not None else list(sizes) if grad else []
         return outputs, {output_index: leaves.gradients(output_index) for output_index in done}
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
-        """What is evaluated at a time; of a symmetric comparison, what is on and above the diagonal."""
-        if not self.symmetric:
-            yield from (Block(slice(i, j)) for i, j in sampled_tiles(batch.tiles(self.tile), self.what))
+        """What is evaluated at a time, by this rank; of a symmetric comparison, what is on and above the diagonal."""
+        if self.ranks is None:
+            runs = _triangle(len(batch), self.tile) if self.symmetric else batch.tiles(self.tile)
+            yield from self._blocks(len(batch), sampled_tiles(runs, self.what))
             return
-        for i, j in sampled_tiles(_triangle(len(batch), self.tile), self.what):
+        every = list(self._shared_blocks(batch, self.ranks))
+        yield from (every[k] for k in self.ranks.share([block.work(len(batch.references)) for block in every]))
+
+    def _shared_blocks(self, batch: Batch, ranks: Ranks) -> Iterator[Block]:
+        """Those of all ranks, small enough that each can have as much to do."""
+        number = len(batch)
+        if self.symmetric:
+            small = max(1, number // (RUNS_A_RANK * ranks.size))
+            return self._blocks(number, _triangle(number, min(self.tile, small)))
+        return self._blocks(number, _even_runs(number, ranks.size * max(1, -(-number // (ranks.size * self.tile)))))
+
+    def _blocks(self, number: int, runs: Iterator[tuple[int, int]]) -> Iterator[Block]:
+        if not self.symmetric:
+            yield from (Block(slice(i, j)) for i, j in runs)
+            return
+        for i, j in runs:
             yield Block(slice(i, j), slice(i, j))
-            if j < len(batch):
-                yield Block(slice(i, j), slice(j, len(batch)), multiplicity=2)
+            if j < number:
+                yield Block(slice(i, j), slice(j, number), multiplicity=2)
+
+    def _summed(
+        self, ranks: Ranks, outputs: list[Tensor], sizes: dict[int, int], grad: bool
+    ) -> tuple[list[Tensor], dict[int, int], bool]:
+        """The outputs of all ranks, their sizes, and whether all ranks have made gradients."""
+        shapes = [[list(t.shape), str(t.dtype)] for t in outputs]
+        mine = {"made": [self.described(), shapes], "sizes": list(sizes.items()), "grad": grad}
+        everyone = ranks.exchange(f"the sums of {self.what or 'terms'}", mine)
+        for rank, each in enumerate(everyone):
+            if each["made"] != everyone[0]["made"]:
+                raise MetricregError(
+                    f"the anchors of rank 0 give {everyone[0]['made']}, and those of rank {rank} {each['made']}: "
+                    "statistics are sums over anchors, and every term is there every time, with a weight of zeros "
+                    "where it has nothing"
+                )
+        largest: dict[int, int] = {}
+        for k, size in sorted(item for each in everyone for item in each["sizes"]):
+            largest[k] = max(size, largest.get(k, 0))
+        separable = all(each["grad"] for each in everyone) and _are_separable([(t, 0) for t in outputs], largest)
+        return ranks.sum(outputs), largest, grad and separable
 
     def _output_gradient(self, output_gradients: Sequence[Tensor], k: int, block: Block) -> Tensor:
         if not self.by_row:
@@ -186,6 +243,15 @@ class Sweep:
 def _versions(tensors: Sequence[Tensor]) -> list[int]:
     """How often each was changed in place; 0 in inference mode, where nobody counts."""
     return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
+def _even_runs(number: int, runs: int) -> Iterator[tuple[int, int]]:
+    """Anchors in runs whose lengths differ by one at most."""
+    return (
+        (number * k // runs, number * (k + 1) // runs)
+        for k in range(runs)
+        if number * (k + 1) // runs > number * k // runs
+    )
 
 
 def _triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
@@ -235,59 +301,6 @@ def _are_separable(found: Sequence[Output], sizes: dict[int, int]) -> bool:
     return len(ordered) < 2 or ordered[-2] * SEPARATE_GRADIENT_RATIO <= ordered[-1]
 
 
-# -- the module as it was ---------------------------------------------------------------------------------------------
-
-
-def _held(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers of a module."""
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
-
-
-def _with_state(module: nn.Module, held: dict[str, Tensor]) -> Callable[..., Any]:
-    """How to call a function while a module holds given tensors.
-
-    The backward pass calls it again, when buffers may have moved on, and `torch.func.functional_call` put parameters
-    back. The tensors are exchanged only if they are others, for meanwhile other threads see them.
-    """
-    now = _held(module)
-    others = {f"module.{name}": tensor for name, tensor in held.items() if tensor is not now.get(name)}
-    if not others:
-        return _call
-    caller, lock = _Caller(module), _LOCKS.setdefault(module, RLock())
-
-    def call(*given: Any) -> Any:
-        with lock:  # or each would put back what it found, which may be what another had put there
-            return functional_call(caller, others, given)
-
-    return call
-
-
-_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
-
-
-def _call(function: Callable[[Batch], Any], part: Batch) -> Any:
-    return function(part)
-
-
-class _Caller(nn.Module):
-    """A module that calls a function while another holds other tensors."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, function: Callable[[Batch], Any], part: Batch) -> Any:
-        return function(part)
-
-
-def clone_buffers(module: nn.Module) -> None:
-    """Leave a module with copies of its buffers, which may change, so that what others hold of it does not."""
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        setattr(module, name, buffer.clone())
-    for part in module.children():
-        clone_buffers(part)
-
-
 # -- autograd ---------------------------------------------------------------------------------------------------------
 
 
@@ -307,23 +320,41 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
-        saved, wanted = _saved(ctx), ctx.sweep.wanted
-        if ctx.output_indices:
-            count = len(wanted)
-            gradients = [
-                _weighed(saved[n::count], [output_gradients[k] for k in ctx.output_indices]) for n in range(count)
-            ]
-        else:
-            with (
-                torch.enable_grad(),
-                torch.autocast(output_gradients[0].device.type, enabled=False),
-            ):  # as in the forward pass
-                gradients = ctx.sweep.run(saved, output_gradients)[1][ALL_OUTPUTS]
-        by_place = dict(zip(wanted, gradients, strict=True))
+        ranks = ctx.sweep.ranks
+        with nullcontext() if ranks is None else ranks.telling():
+            gradients = _gradients(ctx, output_gradients)
+            if ranks is not None:
+                gradients = _summed_gradients(ctx.sweep, ranks, gradients, output_gradients[0])
+        by_place = dict(zip(ctx.sweep.wanted, gradients, strict=True))
         for k, shape in ctx.sweep.anchor_shapes.items():
             if by_place[k] is None:  # of a loss of nothing that they are: zero, as in the dense plan
                 by_place[k] = output_gradients[0].new_zeros(()).expand(shape)
         return (None, *(by_place.get(k) for k in range(len(ctx.needs_input_grad) - 1)))
+
+
+def _gradients(ctx: Any, output_gradients: Sequence[Tensor]) -> list[Tensor | None]:
+    """Of what is wanted: those of the forward pass, weighed; or made now."""
+    saved, count = _saved(ctx), len(ctx.sweep.wanted)
+    if ctx.output_indices:
+        slopes = [output_gradients[k] for k in ctx.output_indices]
+        return [_weighed(saved[n::count], slopes) for n in range(count)]
+    with torch.enable_grad(), torch.autocast(output_gradients[0].device.type, enabled=False):  # as in the forward pass
+        found: list[Tensor | None] = ctx.sweep.run(saved, output_gradients)[1][ALL_OUTPUTS]
+    return found
+
+
+def _summed_gradients(
+    sweep: Sweep, ranks: Ranks, gradients: Sequence[Tensor | None], like: Tensor
+) -> list[Tensor | None]:
+    """The sums over ranks, of which each has those of its blocks."""
+    there = ranks.exchange(f"the gradients of {sweep.what or 'terms'}", [part is not None for part in gradients])
+    places = [k for k, some in enumerate(zip(*there, strict=True)) if any(some)]
+    filled = []
+    for k in places:
+        part, (shape, dtype) = gradients[k], sweep.wanted_like[k]
+        filled.append(like.new_zeros(shape, dtype=dtype) if part is None else part)
+    sums = dict(zip(places, ranks.sum(filled), strict=True))
+    return [sums.get(k) for k in range(len(gradients))]
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:

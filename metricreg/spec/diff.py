@@ -67,7 +67,7 @@ def with_defaults(spec: Any, registry: Registry | None = None) -> dict[str, Any]
     parts: Any = {
         name: part.construct((name,)) if part.specimen is None else part.specimen for name, part in parsed.parts.items()
     }
-    execution = parsed.execution or ExecutionSpec(plan="auto", tile=None)
+    execution = parsed.execution or ExecutionSpec(plan="auto", tile=None, distributed="auto", gradient="ddp")
     return {
         "version": VERSION,
         "miner": None,

@@ -20,7 +20,7 @@ from metricreg.components.renamed import Renaming, renamings_in
 from metricreg.components.resolve import Resolution, TooMuchError, UnbuiltComponent, cause_of, unbuilt_in
 from metricreg.components.type_hints import as_int, one_of
 from metricreg.components.validation_errors import pointer, problems_of, shown
-from metricreg.engine.execution import Execution, PlanName
+from metricreg.engine.execution import Distributed, Execution, Gradient, PlanName
 from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry import DISTRIBUTION
@@ -45,10 +45,19 @@ class ExecutionSpec(BaseModel):
     tile: Annotated[int, Field(ge=1), Strict(), BeforeValidator(as_int)] | None = Field(
         None, description="anchors a tile; chosen from shapes and device if null"
     )
+    distributed: Distributed = Field(
+        "auto",
+        description="auto: the loss of the rows of all ranks, where torch.distributed has several; off: of each rank's",
+    )
+    gradient: Gradient = Field(
+        "ddp",
+        description="of several ranks, what embeddings get: ddp: the gradient times the ranks, over which DDP and FSDP "
+        "average; sum: the gradient",
+    )
 
     def execution(self) -> Execution:
         """The same for the engine."""
-        return Execution(self.plan, self.tile)
+        return Execution(self.plan, self.tile, self.distributed, self.gradient)
 
 
 def _requirement(distribution: str, specifier: str) -> str:
