@@ -99,7 +99,11 @@ def test_a_pipeline_by_hand_has_a_spec() -> None:
         "execution": {"plan": "tiled", "tile": 4},
     }
     assert Pipeline(NTXentLoss()).to_spec() == {"version": 1, "loss": "ntxent"}
-    assert Pipeline(NTXentLoss()).to_spec(defaults=True)["execution"] == {"plan": "auto"}
+    assert Pipeline(NTXentLoss()).to_spec(defaults=True)["execution"] == {
+        "plan": "auto",
+        "distributed": "auto",
+        "gradient": "ddp",
+    }
 
 
 def test_its_parameters_are_those_of_the_loss() -> None:

@@ -1,6 +1,6 @@
 """Processes of torch.distributed on this machine, which call functions together.
 
-They are started by themselves, not by multiprocessing: a script that asks for them needs no `if __name__ == "__main__"`.
+They are started by themselves, not by multiprocessing, so that a script needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from functools import cache
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 
 from metricreg.errors import MetricregError
+
+
+PATIENCE = timedelta(seconds=60)
+"""For how long a process waits for the others, as torch.distributed counts it."""
 
 
 class ProcessError(MetricregError):
@@ -33,7 +37,7 @@ class Processes:
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self.has_raised = size, False
         self._folder = tempfile.TemporaryDirectory()
         meeting = (Path(self._folder.name) / "meeting").resolve().as_uri()
         path = os.pathsep.join(filter(None, sys.path))
@@ -59,6 +63,7 @@ class Processes:
         results = [(False, "the process ended") if each is None else pickle.loads(each) for each in found]
         raised = [f"rank {rank}: {value}" for rank, (is_well, value) in enumerate(results) if not is_well]
         if raised:
+            self.has_raised = True
             raise ProcessError("\n\n".join(raised))
         return [value for _, value in results]
 
@@ -70,12 +75,17 @@ class Processes:
         self._folder.cleanup()
 
 
-@cache
+_known: dict[int, Processes] = {}
+
+
 def processes(size: int) -> Processes:
-    """Processes that are started once, and ended with this one."""
-    started = Processes(size)
-    atexit.register(started.close)
-    return started
+    """Processes that are started once, and ended with this one; new ones where a call has raised."""
+    if size in _known and _known[size].has_raised:
+        _known.pop(size).close()
+    if size not in _known:
+        _known[size] = Processes(size)
+        atexit.register(_known[size].close)
+    return _known[size]
 
 
 def _write(to: IO[bytes], text: bytes) -> None:
@@ -99,7 +109,7 @@ def _serve(meeting: str, size: int, rank: int) -> None:
     import torch.distributed as dist
 
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size, timeout=PATIENCE)
     while (text := _read(sys.stdin.buffer)) is not None:
         try:
             function, arguments = pickle.loads(text)

@@ -11,13 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-import metricreg
 from metricreg import Execution, Pipeline
 from metricreg.engine.module_state import held_by
-
-CUTS = {2: (0, 5, 12), 3: (0, 7, 7, 12), 4: (0, 1, 6, 9, 12)}
-"""Where the rows of one rank end and those of the next begin, of twelve; one of three ranks has none."""
-
+from metricreg.testing.processes import processes
+from tests.examples import Example
+from tests.oracle import rows
 
 @dataclass(frozen=True)
 class Case:
@@ -63,13 +61,13 @@ def run(case: Case) -> Found:
     return replace(found, buffers=buffers, state=torch.get_rng_state())
 
 
-def run_part(cases: Sequence[Case], cuts: Sequence[int]) -> list[Found | str]:
-    """The same of the rows of this rank."""
+def run_parts(cases: Sequence[Case], bounds: Sequence[Sequence[int]]) -> list[Found | str]:
+    """The same of the rows of this rank, which the bounds of each case tell."""
     rank = dist.get_rank()
     found: list[Found | str] = []
-    for case in cases:
+    for case, cut in zip(cases, bounds, strict=True):
         batches = [
-            {name: part(value, cuts[rank], cuts[rank + 1]) for name, value in batch.items()} for batch in case.batches
+            {name: part(value, cut[rank], cut[rank + 1]) for name, value in batch.items()} for batch in case.batches
         ]
         # a seed of its own, for all that is drawn has to come from rank 0's
         try:
@@ -114,6 +112,7 @@ def differences(whole: Found, parts: Sequence[Found], tolerance: float, factor: 
             if not torch.equal(got, want):
                 wrong.append(f"{what}: {got.tolist()} and not {want.tolist()}")
             return
+        got, want = got.detach(), want.detach()
         scale = max(float(want.abs().max()), 1e-4) if want.numel() else 1.0
         off = float((got - want).abs().max()) / scale if want.numel() else 0.0
         if got.shape != want.shape or not off <= tolerance:
@@ -140,9 +139,43 @@ def differences(whole: Found, parts: Sequence[Found], tolerance: float, factor: 
     return wrong
 
 
+def cuts(number: int, ranks: int, empty: bool = False) -> list[int]:
+    """Where the rows of one rank end and those of the next begin; uneven, and the second rank perhaps without any."""
+    found = [0, *(min(number, number * rank // ranks + 1) for rank in range(1, ranks)), number]
+    if empty:
+        found[2] = found[1]
+    return found
+
+
+def check(cases: Sequence[Case], ranks: int, tolerance: float = 1e-9, factor: float | None = None) -> None:
+    """Assert that ranks make of each case what one process makes; first uneven, then with a rank without rows."""
+    every = [each for case in cases for each in (case, case)]
+    bounds = [
+        cuts(len(case.batches[0]["embeddings"]), ranks, empty=ranks > 2 and k % 2 == 1) for k, case in enumerate(every)
+    ]
+    found = processes(ranks).call(run_parts, every, bounds)
+    for k, case in enumerate(every):
+        parts = [each[k] for each in found]
+        raised = [f"rank {rank}: {part}" for rank, part in enumerate(parts) if isinstance(part, str)]
+        assert not raised, (case.pipeline, raised)
+        wrong = differences(run(case), parts, tolerance, ranks if factor is None else factor)
+        assert not wrong, (case.pipeline, bounds[k], wrong[:5])
+
+
 def pipeline(loss: Any, execution: Execution | None = None, miner: Any = None) -> Pipeline:
     """A pipeline in float64."""
     return Pipeline(loss, miner, execution).double()
 
 
-__all__ = ["CUTS", "Case", "Found", "differences", "metricreg", "pipeline", "run", "run_part"]
+def batches_of(example: Example, steps: int, references: bool = False) -> list[dict[str, Any]]:
+    """The batches of some steps, of rows like those of an example."""
+    found = []
+    for step in range(steps):
+        x = rows(len(example.x), step).detach()[:, : example.x.shape[1]]
+        y = rows(len(example.x), step + 50).detach()[:, : example.x.shape[1]]
+        has_references = references or example.y is not None
+        batch = {"embeddings": x, "labels": example.labels}
+        if has_references:
+            batch |= {"ref_embeddings": y, "ref_labels": example.labels}
+        found.append({name: value for name, value in batch.items() if value is not None})
+    return found
