@@ -18,8 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 
-from metricreg.errors import MetricregError
-
+from metricreg.errors import MetricregError, said_by
 
 PATIENCE = timedelta(seconds=60)
 """For how long a process waits for the others, as torch.distributed counts it."""
@@ -114,8 +113,8 @@ def _serve(meeting: str, size: int, rank: int) -> None:
         try:
             function, arguments = pickle.loads(text)
             answer = pickle.dumps((True, function(*arguments)))
-        except Exception:
-            answer = pickle.dumps((False, traceback.format_exc()))
+        except Exception as error:
+            answer = pickle.dumps((False, f"{said_by(error)}\n{traceback.format_exc()}"))
         _write(answers, answer)
     os._exit(0)  # without waiting for the others
 

@@ -27,13 +27,13 @@ def call(component: Any, inputs: Inputs, execution: Execution = DENSE) -> Result
     x, y = inputs.embeddings, inputs.ref_embeddings
     if component.kind == "loss":
         given = {name: value for name, value in vars(inputs).items() if name != "embeddings" and value is not None}
-        return _named(component(x, execution=execution, **given))
+        return named(component(x, execution=execution, **given))
     if component.kind == "distance":
         return {"the distances": component(x, y)}
     if component.kind == "regularizer":
         return {"the penalty": component(x)}
     if component.kind == "reducer":
-        return _named(component(term_of(inputs)))
+        return named(component(term_of(inputs)))
     if component.kind == "miner":
         return selected(component(x, inputs.labels, y, inputs.ref_labels))
     if inputs.labels is None:
@@ -44,7 +44,7 @@ def call(component: Any, inputs: Inputs, execution: Execution = DENSE) -> Result
     return {"positives": positives, "negatives": negatives}
 
 
-def _named(found: Any) -> Result:
+def named(found: Any) -> Result:
     """The value of a loss or reducer, or the values of the terms that it leaves."""
     if isinstance(found, dict):
         return {f"the term '{name}'": _counting(term) for name, term in found.items()}

@@ -17,6 +17,7 @@ from metricreg.testing.processes import processes
 from tests.examples import Example
 from tests.oracle import rows
 
+
 @dataclass(frozen=True)
 class Case:
     """A pipeline, and the batches of some steps.

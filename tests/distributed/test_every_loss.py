@@ -51,9 +51,7 @@ def test_a_loss_with_references(name: str) -> None:
 
 EVERY_REDUCER = {name: make for name, (make, _) in REDUCERS.items()} | {
     "divisor": lambda: metricreg.create("reducer", "divisor"),
-    "multiple": lambda: metricreg.create(
-        "reducer", "multiple", reducers={"pos_loss": "mean"}, default="avg_non_zero"
-    ),
+    "multiple": lambda: metricreg.create("reducer", "multiple", reducers={"pos_loss": "mean"}, default="avg_non_zero"),
 }
 
 

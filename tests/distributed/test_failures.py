@@ -59,7 +59,9 @@ def test_ranks_that_do_not_fit_together_all_say_so(which: str, says: str) -> Non
 def test_off_says_once_that_each_rank_is_alone() -> None:
     for found in processes(2).call(warnings_of, {"distributed": "off"}, True):
         assert len(found) == 1
-        assert found[0].startswith("PerRankWarning: torch.distributed has several ranks, and this pipeline, built with ")
+        assert found[0].startswith(
+            "PerRankWarning: torch.distributed has several ranks, and this pipeline, built with "
+        )
         assert "broadcast_buffers=False" in found[0]
     assert processes(2).call(warnings_of, {"distributed": "off"}, False) == [[], []]
     assert processes(2).call(warnings_of, {"distributed": "auto"}, True) == [[], []]
@@ -68,7 +70,9 @@ def test_off_says_once_that_each_rank_is_alone() -> None:
 def test_a_bare_loss_says_once_that_each_rank_is_alone() -> None:
     for found in processes(2).call(warnings_of, None, True):
         assert len(found) == 1
-        assert found[0].startswith("PerRankWarning: torch.distributed has several ranks, and ContrastiveLoss is called ")
+        assert found[0].startswith(
+            "PerRankWarning: torch.distributed has several ranks, and ContrastiveLoss is called "
+        )
         assert "buffers" not in found[0]
         assert found[0].endswith("calls.py]")
     assert processes(2).call(warnings_of, None, False) == [[], []]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -560,8 +561,16 @@ class StaysBehind(Sound):
         return super().values(batch) * self.factor[:1]
 
 
+class OfItsProcess(Sound):
+    """Distances scaled by the number of the process that looks at them."""
+
+    def values(self, batch: Batch) -> Tensor:
+        return super().values(batch) * (1.0 + 1.0 / os.getpid())
+
+
 SOUND = (Sound, Stateful, Classes, Views, Doubled)
 BROKEN: dict[type[metricreg.Loss], str] = {
+    OfItsProcess: "two_processes_agree_with_one",
     Unhinted: "can_be_registered",
     Particular: "can_be_registered",
     LooksAtData: "runs_on_the_meta_device",

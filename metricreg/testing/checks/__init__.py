@@ -14,4 +14,5 @@ from metricreg.testing.checks import distances as distances  # isort: skip
 from metricreg.testing.checks import reducers as reducers  # isort: skip
 from metricreg.testing.checks import precision as precision  # isort: skip
 from metricreg.testing.checks import state as state  # isort: skip
+from metricreg.testing.checks import ranks as ranks  # isort: skip
 from metricreg.testing.checks import devices as devices  # isort: skip
