@@ -18,7 +18,7 @@ from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
 from metricreg.components.nothing_to_learn import Watch
 from metricreg.components.renamed import warn_renamed
-from metricreg.distributed.ranks import is_shared, ranks_of, shared_by, warn_per_rank
+from metricreg.distributed.ranks import is_decided, is_shared, ranks_of, shared_by, warn_per_rank
 from metricreg.distributed.step import gathered, one_step, outline, take_values_of_first
 from metricreg.engine.execution import Execution
 from metricreg.engine.module_state import held_by
@@ -64,6 +64,7 @@ class Pipeline(nn.Module):
         self.requires = dict(requires or {})
         self._watch = Watch()
         self._group = _Group()
+        self.register_load_state_dict_post_hook(_forget_same_state)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""
@@ -96,7 +97,7 @@ class Pipeline(nn.Module):
         Raises:
             InputError: arguments that do not fit together.
         """
-        if not is_shared(self._group.group):
+        if not is_shared(self._group.group) or is_decided():
             return self._value(self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels))
         read = partial(
             Batch.of, embeddings, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels
@@ -245,6 +246,11 @@ def _execution_spec(execution: Execution, defaults: bool) -> dict[str, Any]:
     default = asdict(Execution())
     given = asdict(execution).items()
     return {k: v for k, v in given if k == "plan" or (v is not None and (defaults or v != default[k]))}
+
+
+def _forget_same_state(pipeline: Pipeline, incompatible: object) -> None:
+    """What was loaded may be other on other ranks."""
+    pipeline._group.has_same_state = False
 
 
 class _Group:

@@ -49,7 +49,7 @@ class Watch:
                 f"{reason}. Said once a pipeline; to silence it: warnings.filterwarnings('ignore', "
                 "category=metricreg.NothingToLearnWarning)",
                 NothingToLearnWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
 

@@ -18,6 +18,7 @@ from metricreg import Execution, InputError, Loss, Miner, Pairs, Pipeline, SpecE
 from metricreg.bench.inputs import Inputs, fit, suited
 from metricreg.bench.memory import available
 from metricreg.bench.steps import ObjectiveStep
+from metricreg.distributed.ranks import shared_by
 from metricreg.engine.execution import assume_device, sample_tiles
 from metricreg.explanation.cost import Cost, Product, TooLargeError
 from metricreg.explanation.explanation import (
@@ -154,7 +155,7 @@ class _Step:
 
     def run(self) -> bool:
         """Forward and backward, and whether they came to their end."""
-        with assume_device(self.device):
+        with shared_by(None), assume_device(self.device):
             if self.has_memory:
                 self._fill()
             try:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metricreg.components import Loss
 from metricreg.errors import said_by
-from metricreg.losses import ContrastiveLoss, NTXentLoss, TripletMarginLoss
+from metricreg.losses import ContrastiveLoss, MarginLoss, NTXentLoss, TripletMarginLoss
 from metricreg.pipeline import Pipeline
 from metricreg.testing.check import check, fail, skip
 from metricreg.testing.example import Example, state_of
@@ -24,13 +24,13 @@ STEPS = 3
 """Steps of what has a state."""
 SLOTS = {"regularizer": "embedding_regularizer"}
 """Where a loss takes a component of a kind, if not in a slot of that name."""
-HOSTS: tuple[type[Loss], ...] = (ContrastiveLoss, NTXentLoss, TripletMarginLoss)
-"""Losses in which a component of another kind is tried: on pairs, on all negatives, on triplets."""
+HOSTS: tuple[type[Loss], ...] = (ContrastiveLoss, NTXentLoss, TripletMarginLoss, MarginLoss)
+"""Losses in which a component of another kind is tried: on pairs, on all negatives, on triplets, with a divisor."""
 
 
 @check(
-    mend="make everything of what the batch holds, of parameters and buffers, and of torch's random numbers; nothing of "
-    "the process, such as its rank, its number or its environment",
+    mend="make everything of what the batch holds, of parameters and buffers, and of torch's random numbers; nothing "
+    "of the process, such as its rank, its number or its environment",
     after=(
         "takes_a_batch",
         "is_pure",
@@ -38,6 +38,8 @@ HOSTS: tuple[type[Loss], ...] = (ContrastiveLoss, NTXentLoss, TripletMarginLoss)
         "is_restored_by_its_state",
         "draws_by_the_seed",
         "adds_up",
+        "is_symmetric_where_marked",
+        "is_by_value_where_marked",
         "is_equal_in_tiles",
         "selects_for_each_anchor_by_itself",
     ),
@@ -89,7 +91,7 @@ def _steps(pipeline: Pipeline, batches: list[Inputs]) -> Result:
         made = named(pipeline(**given))
         total = sum(value.sum() for value in made.values())
         if isinstance(total, Tensor) and total.requires_grad:
-            total.backward()
+            torch.autograd.backward(total)
         found |= {f"in step {step + 1} {name}": value.detach() for name, value in made.items()}
         found |= {
             f"in step {step + 1} the gradient of {name}": _gradient(given[name]) for name in LEAVES if name in given
