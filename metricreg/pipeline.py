@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 import torch.distributed as dist
@@ -64,7 +65,7 @@ class Pipeline(nn.Module):
         self.requires = dict(requires or {})
         self._watch = Watch()
         self._group = _Group()
-        self.register_load_state_dict_post_hook(_forget_same_state)
+        self.register_load_state_dict_post_hook(_forget_same_state)  # type: ignore[no-untyped-call]
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""
@@ -260,9 +261,17 @@ class _Group:
         group: of torch.distributed; all processes if None.
     """
 
-    def __init__(self, group: Any = None) -> None:
-        self.group = group
+    def __init__(self, group: ProcessGroup | None = None) -> None:
+        self._group = None if group is None else ref(group)
         self.has_same_state = False
+
+    @property
+    def group(self) -> ProcessGroup | None:
+        """Itself; None for all processes."""
+        found = None if self._group is None else self._group()
+        if found is None and self._group is not None:
+            raise InputError("the group that was given to distributed was destroyed; give another, or None for all")
+        return found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Group:
         return _Group(self.group)

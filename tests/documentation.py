@@ -254,6 +254,7 @@ class Page:
             "python": self._interpreter,
             "python3": self._interpreter,
             "pytest": self._only_files,
+            "torchrun": self._only_files,  # tests/distributed/test_scripts.py runs them
             "mkdocs": self._only_files,
             "pre-commit": self._pre_commit,
             "cd": self._only_files,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
 import torch.distributed as dist
@@ -29,18 +30,19 @@ LARGE = 2**20
 class Ranks:
     """The processes that share one step, as one of them sees it.
 
-    All of them make the same calls, in the same order; a call of another kind is an error on all.
+    All of them make the same calls, in the same order; a call of another kind is an error on all. Nothing here keeps a
+    group alive, as a graph may outlast `destroy_process_group`, whose threads would then outlast Python.
 
     Args:
         group: of torch.distributed.
     """
 
     def __init__(self, group: ProcessGroup) -> None:
-        self.group = group
+        self._group = ref(group)
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
         if self.rank < 0:
             raise InputError("this process is not in the group that was given to Pipeline.distributed")
-        self.host = _host_group(group)
+        self._host = ref(_host_group(group))
         self.failed = False
 
     # -- words, by the host: no GPU is waited for ---------------------------------------------------------------------
@@ -100,7 +102,7 @@ class Ranks:
     def _bytes(self, mine: bytes, size: int) -> list[bytes]:
         own = torch.frombuffer(bytearray(mine.ljust(size, b"\0")), dtype=torch.uint8)
         found = [torch.empty_like(own) for _ in range(self.size)]
-        dist.all_gather(found, own, group=self.host)
+        dist.all_gather(found, own, group=_alive(self._host))
         return [each.numpy().tobytes() for each in found]
 
     # -- work ---------------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ class Ranks:
     # -- tensors, by the group ----------------------------------------------------------------------------------------
 
     def _group_for(self, tensor: Tensor) -> ProcessGroup:
-        return self.host if tensor.device.type == "cpu" else self.group
+        return _alive(self._host if tensor.device.type == "cpu" else self._group)
 
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The sums over ranks of tensors that have the same shapes and types on all; those given may be overwritten."""
@@ -170,17 +172,26 @@ class Ranks:
         return found
 
 
-_hosts: dict[ProcessGroup, ProcessGroup] = {}
+_hosts: WeakKeyDictionary[ProcessGroup, ReferenceType[ProcessGroup]] = WeakKeyDictionary()
+
+
+def _alive(group: ReferenceType[ProcessGroup]) -> ProcessGroup:
+    found = group()
+    if found is None:
+        raise MetricregError("the group of torch.distributed of this step was destroyed before its backward pass")
+    return found
 
 
 def _host_group(group: ProcessGroup) -> ProcessGroup:
     """A group of the same ranks whose collectives are of tensors of the CPU."""
     if "cpu:" in dist.get_backend_config(group):
         return group
-    if group not in _hosts:
+    known = _hosts[group]() if group in _hosts else None
+    if known is None:
         ranks = dist.get_process_group_ranks(group)
-        _hosts[group] = dist.new_group(ranks, backend="gloo", use_local_synchronization=True)
-    return _hosts[group]
+        known = dist.new_group(ranks, backend="gloo", use_local_synchronization=True)
+        _hosts[group] = ref(known)
+    return known
 
 
 def is_shared(group: ProcessGroup | None = None) -> bool:
