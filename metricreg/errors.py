@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -37,6 +38,14 @@ def said_by(error: BaseException, most: int = 3 * SHOWN) -> str:
     if isinstance(error, MetricregError):
         return said(error, most)
     return f"{said(type(error).__name__, SHOWN)}: {said(error, most)}"
+
+
+def frames_inside() -> int:
+    """How many frames of metricreg and torch a warning is given in, so that it names the line that called them."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("metricreg", "torch"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 class MetricregError(Exception):

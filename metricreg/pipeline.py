@@ -140,7 +140,7 @@ class Pipeline(nn.Module):
         """The value of the batch of all ranks, by what each of them reads of its own."""
         execution, ranks, held = self.execution or Execution(), ranks_of(self._group.group), held_by(self)
         facts = {
-            "the names, shapes and types of parameters and buffers": outline(held),
+            "the digest of names, shapes and types of parameters and buffers, and of requires_grad": outline(held),
             "the components": [type(part).__name__ for part in self.modules()],
             "whether it is in training mode": self.training,
             "whether gradients are recorded": torch.is_grad_enabled(),

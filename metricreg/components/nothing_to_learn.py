@@ -9,7 +9,7 @@ import torch
 from metricreg.batch import Batch
 from metricreg.components.loss import Loss
 from metricreg.components.wrapper_loss import WrapperLoss
-from metricreg.errors import NothingToLearnWarning
+from metricreg.errors import NothingToLearnWarning, frames_inside
 
 STEPS = 10
 """Batches in a row in which a miner finds nothing."""
@@ -49,7 +49,7 @@ class Watch:
                 f"{reason}. Said once a pipeline; to silence it: warnings.filterwarnings('ignore', "
                 "category=metricreg.NothingToLearnWarning)",
                 NothingToLearnWarning,
-                stacklevel=7,
+                stacklevel=frames_inside(),
             )
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from metricreg.errors import InputError, MetricregError, PerRankWarning, said_by
+from metricreg.errors import InputError, MetricregError, PerRankWarning, frames_inside, said_by
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -227,7 +227,7 @@ def warn_per_rank(module: Any, which: str) -> None:
         f"of one process with all rows.{memory} Said once; to silence it: warnings.filterwarnings('ignore', "
         "category=metricreg.PerRankWarning)",
         PerRankWarning,
-        stacklevel=6,
+        stacklevel=frames_inside(),
     )
 
 

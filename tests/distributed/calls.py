@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
+from threading import Thread
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 import metricreg
 from metricreg import Batch, Execution, Pipeline, Term
@@ -130,6 +134,65 @@ def warnings_of(execution: dict[str, str] | None, train: bool) -> list[str]:
         for _ in range(2):
             module(x, labels)
     return [f"{each.category.__name__}: {each.message} [{each.filename}]" for each in found]
+
+
+def warned_of_one_class() -> list[str]:
+    """Where a warning says that it comes from, of rows of one class."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        metricreg.build({"loss": "contrastive"})(torch.randn(6, 4).requires_grad_(), torch.zeros(6, dtype=torch.long))
+    return [f"{each.category.__name__} {each.filename}" for each in found]
+
+
+def other_calls() -> dict[str, bool]:
+    """Whether a copy, a pickled one, a compiled one, a thread, and inference mode make the same value; and twice."""
+    rank = dist.get_rank()
+    x = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))[6 * rank : 6 * rank + 6]
+    labels = torch.arange(6) % 2
+    pipeline = metricreg.build({"loss": "ntxent"})
+    want = pipeline(x, labels)
+    in_thread: list[Tensor] = []
+    thread = Thread(target=lambda: in_thread.append(pipeline(x, labels)))
+    thread.start()
+    thread.join()
+    leaf = x.clone().requires_grad_()
+    value = pipeline(leaf, labels)
+    once, twice = (torch.autograd.grad(value, leaf, retain_graph=True)[0] for _ in range(2))
+    again = x.clone().requires_grad_()
+    checkpoint(lambda t: pipeline(t, labels), again, use_reentrant=False).backward()
+    with torch.inference_mode():
+        inferred = pipeline(x, labels)
+    found = {
+        "a copy": copy.deepcopy(pipeline)(x, labels),
+        "a pickled one": pickle.loads(pickle.dumps(pipeline))(x, labels),
+        "a compiled one": torch.compile(pipeline, backend="eager")(x, labels),
+        "a thread": in_thread[0],
+        "inference mode": inferred,
+    }
+    same = {name: torch.equal(each, want) for name, each in found.items()}
+    return same | {
+        "twice": torch.equal(once, twice),
+        "a checkpoint": again.grad is not None and torch.equal(again.grad, once),
+    }
+
+
+def explained_by_one() -> int:
+    """How many problems one rank finds in a spec, and explains it, while the other does not ask."""
+    if dist.get_rank() == 0:
+        metricreg.explain({"loss": "ntxent"}, batch=64, dim=16)
+        return len(metricreg.validate({"loss": "ntxent"}))
+    return 0
+
+
+def after_loading() -> Tensor:
+    """The class vectors after a step, where rank 0 alone has loaded others after the first."""
+    objective = metricreg.build({"loss": {"name": "arcface", "num_classes": 4, "embedding_size": 4}})
+    x, labels = torch.randn(6, 4), torch.arange(6) % 4
+    objective(x, labels)
+    if dist.get_rank() == 0:
+        objective.load_state_dict({"loss.proxies": torch.full((4, 4), 0.5)})
+    objective(x, labels)
+    return objective.get_parameter("loss.proxies").detach()
 
 
 def mined(spec: Any, seed: int, number: int) -> tuple[list[Tensor], Tensor]:
