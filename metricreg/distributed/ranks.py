@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -44,6 +47,7 @@ class Ranks:
             raise InputError("this process is not in the group that was given to Pipeline.distributed")
         self._host = ref(_host_group(group))
         self.failed = False
+        _wait_at_exit()
 
     # -- words, by the host: no GPU is waited for ---------------------------------------------------------------------
 
@@ -170,6 +174,12 @@ class Ranks:
         if found.numel():
             dist.broadcast(found, src=dist.get_global_rank(group, 0), group=group)
         return found
+
+
+@cache
+def _wait_at_exit() -> None:
+    """Give threads of gloo a moment before Python ends: they need it to let go of the last tensors, or abort."""
+    atexit.register(time.sleep, 0.2)
 
 
 _hosts: WeakKeyDictionary[ProcessGroup, ReferenceType[ProcessGroup]] = WeakKeyDictionary()
