@@ -82,8 +82,8 @@ def _wrapped(both: Both, wrap: str) -> nn.Module:
     if wrap in ("both", "accumulated"):
         return DistributedDataParallel(both)
     if wrap == "fsdp":
-        from torch.distributed._composable.fsdp import fully_shard
         from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
 
         mesh = init_device_mesh("cpu", (dist.get_world_size(),))
         fully_shard(both.encoder, mesh=mesh)
