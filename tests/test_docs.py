@@ -21,6 +21,7 @@ NOT_RUN: set[tuple[str, str]] = {
         "sentence-transformers.md",
         "needs sentence-transformers and an encoder; the tests of the plugin run it",
     ),
+    ("ship-a-loss.md", "it uploads to PyPI"),
 }
 
 WRITTEN = sorted(
@@ -41,7 +42,10 @@ HOOKS = _hooks()
 GENERATED: dict[str, str] = HOOKS.pages()
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+EMULATED = [path for path in WRITTEN if path.name != "ship-a-loss.md"]  # tests/new_plugin follows that one literally
+
+
+@pytest.mark.parametrize("path", EMULATED, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_block_of_a_page_holds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Page(path.name, path.read_text(encoding="utf-8"), tmp_path, monkeypatch).run()
 
