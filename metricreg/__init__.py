@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import metricreg.registry.entry_points  # noqa: F401 - injects the loader of the default registry; imports no torch
-
 if TYPE_CHECKING:
     from metricreg import distances as distances
     from metricreg import losses as losses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from metricreg.errors import SpecError
+from metricreg.errors import RegistrationError, SpecError, said, said_by
 
 KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
 OWN_DISTRIBUTION = "metricreg"
@@ -37,6 +37,26 @@ class Entry:
 def import_path(cls: type) -> str:
     """`package.module:Class` of a class."""
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def check_class(kind: str, cls: type, subject: str) -> None:
+    """Refuse a class that is no component, or cannot be one of this kind.
+
+    Args:
+        kind: which it is to be.
+        cls: the class.
+        subject: who says so, for the error: `metricreg_losses maps 'mine' to`.
+    """
+    check = getattr(cls, "check_declaration", None)
+    if check is None:
+        raise RegistrationError(f"{subject} {said(import_path(cls))}, which is not a metricreg component")
+    try:
+        check(kind)
+    except (KeyboardInterrupt, RegistrationError):
+        raise
+    except BaseException as error:  # hints, defaults and validators are the plugin's code
+        why = f"which cannot be declared: {said_by(error)}"
+        raise RegistrationError(f"{subject} {said(import_path(cls))}, {why}") from error
 
 
 def check_kind(kind: str) -> None:

@@ -17,7 +17,7 @@ from metricreg.registry.fault import complaint
 from metricreg.registry.hook_calls import entries_of
 from metricreg.registry.installed import Plugin, installed_plugins
 from metricreg.registry.isolation import isolated, warn
-from metricreg.registry.registry import Registry, default_registry, set_default_loader
+from metricreg.registry.registry import Registry, default_registry
 from metricreg.registry.report import PluginReport, Status, require_plugins
 from metricreg.registry.selection import Selection
 
@@ -192,7 +192,5 @@ def _about_targets(plugin: Plugin, entries: list[Entry]) -> list[str]:
             found.append(f"{entry.kind} '{entry.name}' is not there: {lacking}")
     return found
 
-
-set_default_loader(load_entry_points)
 
 __all__ = ["PluginReport", "load", "load_entry_points", "plugin_reports", "require_plugins"]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said, said_by
-from metricreg.registry.entry import IMPORT_PATH, KINDS, LOCAL_NAMESPACE, Entry, check_kind, import_path
+from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said
+from metricreg.registry.entry import IMPORT_PATH, KINDS, LOCAL_NAMESPACE, Entry, check_class, check_kind, import_path
 from metricreg.registry.former_names import (
     NowCalled,
     all_former_names,
@@ -231,19 +231,7 @@ class Registry:
                     warn(f"importing {entry.kind} '{entry.name}' of {entry.distribution} changed {what}, put back now")
         else:
             cls = entry.target
-        check = getattr(cls, "check_declaration", None)
-        if check is None:
-            raise RegistrationError(
-                f"{entry.kind} '{entry.name}' is {import_path(cls)}, which is not a metricreg component"
-            )
-        try:
-            check(entry.kind)
-        except (KeyboardInterrupt, RegistrationError):
-            raise
-        except BaseException as error:  # hints, defaults and validators are the plugin's code
-            raise RegistrationError(
-                f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be declared: {said_by(error)}"
-            ) from error
+        check_class(entry.kind, cls, f"{entry.kind} '{entry.name}' of {entry.distribution} is")
         return cls
 
     def _check_names(self, entry: Entry, cls: type) -> None:
@@ -321,14 +309,15 @@ def _reexports(target: type | str, cls: type) -> bool:
     return name == cls.__qualname__ and getattr(sys.modules.get(module), name, None) is cls
 
 
-_default: Registry = Registry()
+def _load_installed(registry: Registry) -> None:
+    from metricreg.registry.entry_points import load_entry_points
+
+    load_entry_points(registry)
+
+
+_default: Registry = Registry(_load_installed)
 
 
 def default_registry() -> Registry:
     """The registry that specs are resolved in unless another is passed: everything installed, plus `register`."""
     return _default
-
-
-def set_default_loader(loader: Callable[[Registry], None]) -> None:
-    """Say how the default registry is filled when it is first looked at. Called by `entry_points`."""
-    _default.loader = loader
