@@ -99,13 +99,21 @@ class Registry:
             except PluginError as error:  # strict: it is filled, and says so each time without loading again
                 self._strict = error
             except BaseException:
-                self.loader = loader  # a load that was interrupted is tried again, not taken for an empty registry
-                found = (self._entries, self._resolved, self._refused, self._names, self._former)
-                for kept in (*found, self._reports, self._notes):
-                    kept.clear()
+                self.unload(loader)  # a load that was interrupted is tried again, not taken for an empty registry
                 raise
             finally:
                 self._is_loading = False
+
+    def unload(self, loader: Callable[[Registry], None] | None) -> None:
+        """Forget all but what `metricreg.register` added, and fill it again when it is next looked at."""
+        with self._lock:
+            local = [entry for entry in self._entries.values() if entry.name.startswith(LOCAL_NAMESPACE + "/")]
+            found = (self._entries, self._resolved, self._refused, self._names, self._former)
+            for kept in (*found, self._reports, self._notes):
+                kept.clear()
+            self.loader, self._strict = loader, None
+            for entry in local:
+                self._add(entry)
 
     def add(self, *entries: Entry, replace: bool = False) -> None:
         """Register components, all or none. A taken name is an error unless `replace`."""
@@ -221,11 +229,11 @@ class Registry:
     def _checked(self, entry: Entry) -> type[Any]:
         """The class of an entry, imported and found to be a component."""
         if isinstance(entry.target, str):
-            before, changed = self.snapshot(), list[str]()
+            before, changed = Before(self), list[str]()
             try:
                 cls = import_class(entry, changed)
             finally:
-                changed += self.undo(before, keep_local=True)
+                changed += before.undo(keep_local=True)
                 if changed:
                     what = said(", ".join(changed))
                     warn(f"importing {entry.kind} '{entry.name}' of {entry.distribution} changed {what}, put back now")
@@ -301,6 +309,27 @@ class Registry:
     def add_report(self, report: PluginReport) -> None:
         """Keep what happened to a plugin."""
         self._reports.append(report)
+
+
+class Before:
+    """What was registered at a moment: in a registry, and in the default one, which a plugin may look at and change.
+
+    Args:
+        registry: the one that a plugin is imported for.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        both = [registry] if registry is _default else [registry, _default]
+        self._states = [(each, each.loader, each.snapshot()) for each in both]
+
+    def undo(self, *, keep_local: bool) -> list[str]:
+        """As `Registry.undo`, of both. One that a plugin had filled while it was half imported is filled anew."""
+        changed = []
+        for registry, loader, entries in self._states:
+            if loader is not None and registry.loader is None:
+                registry.unload(loader)
+            changed += registry.undo(entries, keep_local=keep_local)
+        return changed
 
 
 def _reexports(target: type | str, cls: type) -> bool:

@@ -385,8 +385,8 @@ def test_explain_refuses_what_does_not_fit(run: Run, words: tuple[str, ...], mes
     assert message in result.output
 
 
-def test_explain_needs_a_size(run: Run) -> None:
-    assert run("explain", "supcon").exit_code == 2
+def test_explain_has_a_size_where_none_is_given(run: Run) -> None:
+    assert run("explain", "supcon").stdout == run("explain", "supcon", "--batch", "1024", "--dim", "256").stdout
 
 
 # -- train ------------------------------------------------------------------------------------------------------------
@@ -540,6 +540,19 @@ def test_doctor_finds_nothing_wrong_where_nothing_is(run: Run, monkeypatch: pyte
     assert "lazy: active, acme-lazy 2.1\n" in result.output
     assert "  components  1, all built\n" in result.output
     assert result.output.endswith("nothing is wrong\n")
+
+
+def test_a_loss_that_takes_no_batch_is_noted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICREG_ONLY", "raises_in_terms")
+    says = "no batch that was tried satisfies this: the kind of a Term is 'pos_pair', 'neg_pair' or 'triplet'"
+    result = run("doctor", installed="raises_in_terms")
+    assert result.exit_code == 0, result.output  # it may want other batches
+    assert f"  advice      loss 'raises_in_terms/half': {says}" in result.output
+    write("spec.json", {"loss": "raises_in_terms/half"})
+    result = run("validate", "spec.json", installed="raises_in_terms")
+    assert result.exit_code == 0
+    assert result.output.startswith("spec.json: valid, as far as it could be checked\n")
+    assert f"  note: /loss: {says}" in result.output
 
 
 def test_doctor_says_what_is_wrong_and_what_mends_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
