@@ -172,8 +172,8 @@ class Registry:
                 and not (keep_local and key not in before and key[1].startswith(LOCAL_NAMESPACE + "/"))
             ]
             if changed:
-                kept = {key: entry for key, entry in self._entries.items() if key not in changed}
-                kept |= {key: before[key] for key in changed if key in before}
+                now = {key: before.get(key) if key in changed else self._entries[key] for key in {**before, **self._entries}}
+                kept = {key: entry for key, entry in now.items() if entry is not None}  # in order: a class has its first name
                 names: dict[str, dict[str, str]] = {}
                 for entry in kept.values():
                     names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
