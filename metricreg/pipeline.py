@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
-from metricreg.batch.inputs import check_call
+from metricreg.batch.inputs import answering, check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
@@ -57,6 +57,8 @@ class Pipeline(nn.Module):
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""
         check_call(args, keywords)
+        if "enqueue_mask" in keywords:
+            raise TypeError("'enqueue_mask' is for a call of the loss `cross_batch_memory` itself: objective.loss(...)")
         return super().__call__(*args, **keywords)
 
     def forward(
@@ -91,6 +93,7 @@ class Pipeline(nn.Module):
         value: Tensor = self.loss(batch, execution=self.execution)
         return value
 
+    @answering
     def terms(
         self,
         embeddings: Tensor,

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from metricreg.batch import Batch
+from metricreg.batch.inputs import check_call
 from metricreg.components.component import Component
 from metricreg.components.marks import follows_matrix, has_mark, symmetric
 from metricreg.errors import MetricregError
@@ -55,6 +56,11 @@ class Distance(Component):
     @abstractmethod
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of prepared embeddings, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, before `power`."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        check_call(args, keywords, 2, "a distance takes two sets of embeddings", {"query_emb": "x", "ref_emb": "y"})
+        return super().__call__(*args, **keywords)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`.

@@ -72,6 +72,16 @@ class Reducer(Component):
         """The scalar of a whole term."""
         return self.finalize(*self.statistics(term))
 
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        given = [*args, *keywords.values()]
+        if len(given) != 1 or not isinstance(given[0], Term):
+            raise TypeError(
+                f"{type(self).__name__} reduces one Term, such as those of objective.terms(...); got "
+                f"{', '.join(type(each).__name__ for each in given) or 'nothing'}"
+            )
+        return super().__call__(*args, **keywords)
+
     def forward(self, term: Term) -> Any:
         """Reduce a term by hand: `MeanReducer()(term)`."""
         return self.for_term(term.name).reduce(term)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, cut, said
+from metricreg.registry.other_names import OTHER_PARAMETERS
 
 MAX_LINES = 20 * MAX_PROBLEMS
 """How many of pydantic's errors are looked at: of a union it gives several for one problem."""
@@ -54,6 +55,8 @@ def pointer(path: Iterable[str | int]) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or the list of what is known."""
     known = list(known)
+    if OTHER_PARAMETERS.get(word) in known:
+        return f"it is called '{OTHER_PARAMETERS[word]}' here"
     close = difflib.get_close_matches(word, known, 1, 0.6)
     if close:
         return f"did you mean '{close[0]}'?"

@@ -128,6 +128,24 @@ NOT_HERE: dict[str, dict[str, str]] = {
     "regularizer": {"base": "a regularizer of your own derives from metricreg.Regularizer"},
 }
 """What stands here in the place of classes that have no counterpart."""
+OTHER_PARAMETERS = {
+    "aggregation_func": "aggregation",
+    "default_reducer": "default",
+    "descriptors_dim": "embedding_size",
+    "dim": "embedding_size",
+    "in_features": "embedding_size",
+    "m": "margin",
+    "n_classes": "num_classes",
+    "normalize_embeddings": "normalize",
+    "out_features": "num_classes",
+    "queue_size": "memory_size",
+    "s": "scale",
+    "smooth_loss": "smooth",
+    "sub_centers": "centers_per_class",
+    "t": "temperature",
+    "tau": "temperature",
+    "weight_init_func": "weight_init",
+}
 ENDINGS = {
     "loss": ("loss", "losses"),
     "distance": ("distance", "similarity"),
