@@ -88,9 +88,12 @@ class Pipeline(nn.Module):
             InputError: arguments that do not fit together.
         """
         batch = self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels)
-        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._watch.look(batch, self.loss, mined=self.miner is not None)
-        value: Tensor = self.loss(batch, execution=self.execution)
+        if self._watch.done or not self.training or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            value: Tensor = self.loss(batch, execution=self.execution)
+            return value
+        with self._watch.watching():
+            value = self.loss(batch, execution=self.execution)
+        self._watch.warn()
         return value
 
     @answering

@@ -14,6 +14,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
+from metricreg.components import nothing_to_learn
 from metricreg.components.check_promises import check_statistics, check_terms
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
@@ -38,6 +39,15 @@ from metricreg.errors import InputError, MetricregError, RecomputedError, Regist
 from metricreg.functional.precision import full_precision
 from metricreg.functional.torch_internals import is_recomputing
 from metricreg.registry import default_registry
+
+
+class UnreducedLossSlots(TypedDict, total=False):
+    """What a loss takes besides its own parameters that has no use for a match, nor for a reducer: its terms are all
+    `Scalar`."""
+
+    distance: Distance | None
+    embedding_regularizer: Regularizer | None
+    embedding_reg_weight: Annotated[float, Field(default=1.0)]
 
 
 class UnmatchedLossSlots(TypedDict, total=False):
@@ -166,6 +176,8 @@ class Loss(Component):
         batch = embeddings
         if not isinstance(batch, Batch):
             batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
+        if not torch.compiler.is_compiling():
+            self._look_for_pairs(batch)
         known = self.__dict__.get("_changes_state")
         if known and self.training and is_recomputing():
             raise RecomputedError(
@@ -181,6 +193,10 @@ class Loss(Component):
         if not isinstance(value, (Tensor, dict)):  # torch 2.4 compiles no union of types
             raise MetricregError(f"{type(self).__name__}.evaluate returned {type_and_shape(value)}; expected a tensor")
         return value
+
+    def _look_for_pairs(self, batch: Batch) -> None:
+        """Have the pipeline look whether there is anything to learn from."""
+        nothing_to_learn.look(self, batch)
 
     def _state(self) -> list[tuple[int, int]]:
         """Its buffers, and how often each was changed."""
@@ -206,10 +222,20 @@ class Loss(Component):
                 clone_buffers(self)  # which the backward pass looks at
                 statistics = {**found.statistics, **once.statistics}  # torch 2.4 compiles plain ones only
                 self.update_buffers(statistics if torch.compiler.is_compiling() else _OfScalars(statistics))
+            self._check_reducer(values, found, once)
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
             return _total(list(values.values()), batch) + batch.nan_if_not_finite()
+
+    def _check_reducer(self, values: dict[str, Any], *found: TermValues) -> None:
+        """Refuse a reducer that was given, where every term makes its value itself."""
+        given = vars(self).get("_construction", (None, {}, {}))[1].get("reducer")
+        if given is not None and values and all(any(name in each.statistics for each in found) for name in values):
+            raise MetricregError(
+                f"{type(self).__name__} makes the value of each of its terms itself (Scalar), so that no reducer changes "
+                "it; leave 'reducer' out. A loss whose terms are all so takes Unpack[metricreg.UnreducedLossSlots]"
+            )
 
     def _tile(self, batch: Batch, execution: Execution, width: Callable[[Batch], int]) -> int | None:
         if not self.reducer.additive or execution.plan == "dense" or torch.compiler.is_compiling():
