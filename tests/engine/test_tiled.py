@@ -28,6 +28,7 @@ from tests.oracle import (
     DISTANCES,
     LOSSES,
     PAIR_LOSSES,
+    UNREDUCED,
     REDUCERS,
     SCENARIOS,
     assert_close,
@@ -70,7 +71,8 @@ def test_tiled_is_dense_for_any_batch(
     labels: list[int], ref_labels: list[int] | None, size: int, pair: tuple[str, str], reducer: str, seed: int
 ) -> None:
     name, distance = pair
-    loss = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0](), distance=DISTANCES[distance][0]())
+    slots = {} if name in UNREDUCED else {"reducer": REDUCERS[reducer][0]()}
+    loss = PAIR_LOSSES[name](distance=DISTANCES[distance][0](), **slots)
     case = batch(labels, seed)
     more: dict[str, Any] = {}
     if ref_labels is not None:
