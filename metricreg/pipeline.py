@@ -48,11 +48,17 @@ class Pipeline(nn.Module):
             raise SpecError(f"a Pipeline needs a Loss instance; got {type(loss).__name__}; specs go to metricreg.build")
         if miner is not None and not isinstance(miner, Miner):
             raise SpecError(f"a Pipeline needs a Miner instance or None; got {type(miner).__name__}")
+        if execution is not None and not isinstance(execution, Execution):
+            raise SpecError(f"a Pipeline needs an Execution or None; got {type(execution).__name__}")
         self.loss = loss
         self.miner = miner
         self.execution = execution
         self.requires = dict(requires or {})
         self._watch = Watch()
+
+    def extra_repr(self) -> str:
+        """How it is evaluated, if that was said."""
+        return "" if self.execution is None else f"execution={self.execution}"
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""

@@ -43,7 +43,8 @@ from metricreg.registry import default_registry
 
 class UnreducedLossSlots(TypedDict, total=False):
     """What a loss takes besides its own parameters that has no use for a match, nor for a reducer: its terms are all
-    `Scalar`."""
+    `Scalar`.
+    """
 
     distance: Distance | None
     embedding_regularizer: Regularizer | None
@@ -230,7 +231,7 @@ class Loss(Component):
         given = vars(self).get("_construction", (None, {}, {}))[1].get("reducer")
         if given is not None and values and all(any(name in each.statistics for each in found) for name in values):
             raise MetricregError(
-                f"{type(self).__name__} makes the value of each of its terms itself (Scalar), so that no reducer changes "
+                f"{type(self).__name__} makes the value of each of its terms itself (Scalar), and no reducer changes "
                 "it; leave 'reducer' out. A loss whose terms are all so takes Unpack[metricreg.UnreducedLossSlots]"
             )
 

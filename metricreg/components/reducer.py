@@ -13,7 +13,6 @@ from metricreg.components.component import Component
 from metricreg.components.marks import by_value, has_mark
 from metricreg.errors import MetricregError, RegistrationError
 
-
 Versions = dict[str, tuple[int, int]]
 """Of each buffer, by its name: which tensor it is, and how often that was changed."""
 
@@ -109,8 +108,8 @@ class Reducer(Component):
         changed = before.items() ^ buffer_versions(self).items() if self.additive else ()
         if changed:
             raise MetricregError(
-                f"{type(self).__name__} changes its buffer '{min(changed)[0]}' in statistics or finalize, which are pure "
-                "functions; keep running state in a loss, which changes it in update_buffers, or implement reduce in "
+                f"{type(self).__name__} changes its buffer '{min(changed)[0]}' in statistics or finalize, which are "
+                "pure; keep running state in a loss, which changes it in update_buffers, or implement reduce in "
                 "their place, which sees the whole batch once"
             )
 

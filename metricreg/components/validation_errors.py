@@ -149,7 +149,7 @@ class _Located:
     def given(self) -> str | None:
         """The value as a text, where it says more than the message."""
         of_many = isinstance(self.node, dict | list) and not self.type.endswith("_type")
-        return None if of_many or self.type in ("missing", "extra_forbidden") else shown(self.node)
+        return None if of_many or self.type in ("missing", "extra_forbidden", "unknown_key") else shown(self.node)
 
     def message(self, known: Callable[[Any], Sequence[str] | None]) -> str:
         if self.type == "missing":

@@ -28,9 +28,9 @@ from tests.oracle import (
     DISTANCES,
     LOSSES,
     PAIR_LOSSES,
-    UNREDUCED,
     REDUCERS,
     SCENARIOS,
+    UNREDUCED,
     assert_close,
     batch,
     rows,
@@ -552,7 +552,7 @@ def test_auto_is_dense_for_a_small_batch_and_tiled_for_a_large_one() -> None:
     ("arguments", "message"),
     [
         ({"plan": "tield"}, r"plan is 'auto', 'dense' or 'tiled'.*'tield'"),
-        ({"plan": "tiled", "tile": 0}, r"tile None or at least 1.*tile=0"),
+        ({"plan": "tiled", "tile": 0}, r"tile None or an integer of at least 1.*tile=0"),
         ({"tile": -3}, "tile=-3"),
     ],
 )

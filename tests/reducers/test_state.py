@@ -76,7 +76,9 @@ def holders(reducer: Reducer) -> dict[str, Any]:
 @pytest.mark.parametrize("reducer", [InPlace, Replaced, Counted])
 def test_a_reducer_that_changes_its_state_is_refused(reducer: type[Reducer], holder: str, plan: Execution) -> None:
     x = X.clone().requires_grad_()
-    with pytest.raises(MetricregError, match=r"reducer\S*mean in place|changes its buffer '\S*mean' in statistics or fin"):
+    with pytest.raises(
+        MetricregError, match=r"reducer\S*mean in place|changes its buffer '\S*mean' in statistics or fin"
+    ):
         holders(reducer())[holder](x, LABELS, execution=plan)
 
 
