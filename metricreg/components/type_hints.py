@@ -24,8 +24,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
 
-from metricreg.errors import cut, said_by
 from metricreg.components.validation_errors import nearest
+from metricreg.errors import cut, said_by
 from metricreg.registry.former_names import NowCalled
 
 INT64 = range(-(2**63), 2**63)

@@ -52,7 +52,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         tile: Any = self.tile
-        is_number = isinstance(tile, Integral) and not isinstance(tile, bool) and tile >= 1
+        is_number = isinstance(tile, Integral) and not isinstance(tile, bool) and int(tile) >= 1
         if self.plan not in ("auto", "dense", "tiled") or not (tile is None or is_number):
             raise SpecError(
                 f"plan is 'auto', 'dense' or 'tiled', and tile None or an integer of at least 1; got {self}"

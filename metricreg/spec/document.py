@@ -305,7 +305,7 @@ def _yaml(text: str) -> Any:
     def number(loader: Any, node: Any) -> Any:
         if len(str(node.value)) > MAX_DIGITS:  # 1:59:59:... is one number to YAML, and takes the square of its length
             raise ValueError(f"a number has more than {MAX_DIGITS} digits{node.start_mark}")
-        if _OTHER_BASES.match(node.value):
+        if _OTHER_BASES.match(str(node.value)):
             raise ValueError(
                 f"{node.value} is a number of another base in YAML 1.1, and none or another in YAML 1.2; write it in "
                 f"decimal, or in quotes if it is text{node.start_mark}"

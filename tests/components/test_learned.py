@@ -53,6 +53,20 @@ def test_embeddings_have_the_gradient_of_a_fixed_one(name: str) -> None:
         torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", WITH_TEMPERATURE)
+def test_of_half_precision_it_is_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    x = rows(12).float()
+    for initial in (0.07, 1e-3):  # whose quotients half precision does not hold
+        for plan in PLANS:
+            learned, fixed = (loss_of(name, given).to(dtype) for given in ({"learned": initial}, initial))
+            value = learned(x, LABELS, execution=plan)
+            assert value.dtype is torch.float32
+            torch.testing.assert_close(value, fixed(x, LABELS, execution=plan), rtol=0.02, atol=1e-3)
+            value.backward()
+            assert learned.temperature.log.grad.isfinite()
+
+
 def test_it_stays_between_its_bounds_and_can_return() -> None:
     number = LearnedNumber(0.1, 0.05, 0.5)
     torch.testing.assert_close(number(), torch.tensor(0.1))
