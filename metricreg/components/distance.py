@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypedDict
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metricreg.batch import Batch
 from metricreg.batch.inputs import check_call
@@ -190,15 +190,15 @@ class Distance(Component):
 
 def _largest(make: Callable[[Batch], Tensor], batch: Batch) -> int:
     """How many values the largest tensor has that a function makes of a batch."""
-    with torch.no_grad(), _Largest() as seen:
+    with torch.no_grad(), _Largest() as seen:  # type: ignore[no-untyped-call]
         make(batch)
     return int(seen.numel)
 
 
-class _Largest(TorchFunctionMode):
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     numel = 0
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         if isinstance(found, Tensor) and not found.is_nested:
             self.numel = max(self.numel, found.untyped_storage().nbytes() // found.element_size())

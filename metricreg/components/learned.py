@@ -54,7 +54,11 @@ class LearnedNumber(nn.Module):
 
     def forward(self, dtype: torch.dtype | None = None) -> Tensor:
         """The number as it is now, without axes; in the type of the parameter, at least float32, if none is given."""
-        log, low, high = at_least_float32(self.log) if dtype is None else self.log.to(dtype), math.log(self.least), math.log(self.most)
+        log, low, high = (
+            at_least_float32(self.log) if dtype is None else self.log.to(dtype),
+            math.log(self.least),
+            math.log(self.most),
+        )
         if has_tangent(log):
             return log.clamp(low, high).exp()
         bounded: Tensor = _Bounded.apply(log, low, high)  # type: ignore[no-untyped-call]
