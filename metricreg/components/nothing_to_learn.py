@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.errors import NothingToLearnWarning
@@ -112,13 +111,9 @@ def _kinds(batch: Batch) -> tuple[bool, bool]:
     """Whether a batch has positive pairs, and negative ones."""
     labels, others = batch.anchor_labels, batch.reference_labels
     if batch.match is None and labels is not None and others is not None and labels.ndim == 1:
-        known = others.sort().values
-        alike = _place(known, labels, right=True) - _place(known, labels, right=False)
+        known, labels = others.long().sort().values, labels.long()
+        alike = torch.searchsorted(known, labels, right=True) - torch.searchsorted(known, labels)
         own = 0 if batch.self_index is None else (batch.self_index >= 0).long()  # an anchor is no positive of its own
         return bool((alike > own).any()), bool((alike < len(known)).any())
     parts = [batch.rows(i, j) for i, j in batch.tiles(TILE)]
     return any(bool(p.positives.any()) for p in parts), any(bool(p.negatives.any()) for p in parts)
-
-
-def _place(known: Tensor, labels: Tensor, right: bool) -> Tensor:
-    return torch.searchsorted(known, labels.to(known.dtype), right=right)
