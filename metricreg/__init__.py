@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from metricreg.components import Regularizer as Regularizer
     from metricreg.components import RegularizerSlots as RegularizerSlots
     from metricreg.components import UnmatchedLossSlots as UnmatchedLossSlots
+    from metricreg.components import UnreducedLossSlots as UnreducedLossSlots
     from metricreg.components import WrapperLoss as WrapperLoss
     from metricreg.components import by_value as by_value
     from metricreg.components import symmetric as symmetric
@@ -105,6 +106,7 @@ _HOMES = {
         "Regularizer",
         "RegularizerSlots",
         "UnmatchedLossSlots",
+        "UnreducedLossSlots",
         "WrapperLoss",
         "by_value",
         "symmetric",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
-from metricreg.batch.inputs import check_call
+from metricreg.batch.inputs import answering, check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
@@ -48,15 +48,23 @@ class Pipeline(nn.Module):
             raise SpecError(f"a Pipeline needs a Loss instance; got {type(loss).__name__}; specs go to metricreg.build")
         if miner is not None and not isinstance(miner, Miner):
             raise SpecError(f"a Pipeline needs a Miner instance or None; got {type(miner).__name__}")
+        if execution is not None and not isinstance(execution, Execution):
+            raise SpecError(f"a Pipeline needs an Execution or None; got {type(execution).__name__}")
         self.loss = loss
         self.miner = miner
         self.execution = execution
         self.requires = dict(requires or {})
         self._watch = Watch()
 
+    def extra_repr(self) -> str:
+        """How it is evaluated, if that was said."""
+        return "" if self.execution is None else f"execution={self.execution}"
+
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""
         check_call(args, keywords)
+        if "enqueue_mask" in keywords:
+            raise TypeError("'enqueue_mask' is for a call of the loss `cross_batch_memory` itself: objective.loss(...)")
         return super().__call__(*args, **keywords)
 
     def forward(
@@ -86,11 +94,15 @@ class Pipeline(nn.Module):
             InputError: arguments that do not fit together.
         """
         batch = self._batch(embeddings, labels, tuples, ref_embeddings, ref_labels)
-        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._watch.look(batch, self.loss, mined=self.miner is not None)
-        value: Tensor = self.loss(batch, execution=self.execution)
+        if self._watch.done or not self.training or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            value: Tensor = self.loss(batch, execution=self.execution)
+            return value
+        with self._watch.watching():
+            value = self.loss(batch, execution=self.execution)
+        self._watch.warn()
         return value
 
+    @answering
     def terms(
         self,
         embeddings: Tensor,

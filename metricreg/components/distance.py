@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, TypedDict
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metricreg.batch import Batch
+from metricreg.batch.inputs import check_call
 from metricreg.components.component import Component
 from metricreg.components.marks import follows_matrix, has_mark, symmetric
 from metricreg.errors import MetricregError
@@ -55,6 +56,11 @@ class Distance(Component):
     @abstractmethod
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of prepared embeddings, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, before `power`."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        check_call(args, keywords, 2, "a distance takes two sets of embeddings", {"query_emb": "x", "ref_emb": "y"})
+        return super().__call__(*args, **keywords)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`.
@@ -184,15 +190,15 @@ class Distance(Component):
 
 def _largest(make: Callable[[Batch], Tensor], batch: Batch) -> int:
     """How many values the largest tensor has that a function makes of a batch."""
-    with torch.no_grad(), _Largest() as seen:
+    with torch.no_grad(), _Largest() as seen:  # type: ignore[no-untyped-call]
         make(batch)
     return int(seen.numel)
 
 
-class _Largest(TorchFunctionMode):
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     numel = 0
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         if isinstance(found, Tensor) and not found.is_nested:
             self.numel = max(self.numel, found.untyped_storage().nbytes() // found.element_size())

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -50,8 +51,14 @@ class Execution:
     tile: int | None = None
 
     def __post_init__(self) -> None:
-        if self.plan not in ("auto", "dense", "tiled") or (self.tile is not None and self.tile < 1):
-            raise SpecError(f"plan is 'auto', 'dense' or 'tiled', and tile None or at least 1; got {self}")
+        tile: Any = self.tile
+        is_number = isinstance(tile, Integral) and not isinstance(tile, bool) and int(tile) >= 1
+        if self.plan not in ("auto", "dense", "tiled") or not (tile is None or is_number):
+            raise SpecError(
+                f"plan is 'auto', 'dense' or 'tiled', and tile None or an integer of at least 1; got {self}"
+            )
+        if tile is not None:
+            object.__setattr__(self, "tile", int(tile))  # of numpy's, too
 
     def tile_for(self, batch: Batch, width: int, values_per_pair: int = 1) -> int | None:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 
-from metricreg.errors import RegistrationError, SpecError, said, said_by
+from metricreg.errors import RegistrationError, SpecError, cut, said, said_by
 
 KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
 OWN_DISTRIBUTION = "metricreg"
@@ -62,4 +63,6 @@ def check_class(kind: str, cls: type, subject: str) -> None:
 def check_kind(kind: str) -> None:
     """Refuse anything but one of the kinds."""
     if kind not in KINDS:
-        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
+        close = difflib.get_close_matches(kind, KINDS, 1, 0.6)
+        meant = f"; did you mean '{close[0]}'?" if close else ""
+        raise SpecError(f"unknown kind '{cut(kind)}'; the kinds are {', '.join(KINDS)}{meant}", "")

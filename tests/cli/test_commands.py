@@ -102,7 +102,7 @@ def test_list_as_json_names_kind_name_class_and_distribution(run: Run) -> None:
 def test_list_of_an_unknown_kind_names_the_kinds(run: Run) -> None:
     result = run("list", "lozzes")
     assert result.exit_code == 1
-    assert result.output.strip() == f"unknown kind 'lozzes'; the kinds are {', '.join(KINDS)}"
+    assert result.output.strip() == f"unknown kind 'lozzes'; the kinds are {', '.join(KINDS)}; did you mean 'loss'?"
 
 
 @pytest.mark.parametrize(("plural", "kind"), [("losses", "loss"), ("matches", "match"), ("distances", "distance")])
@@ -118,6 +118,9 @@ def test_describe_takes_a_name_alone_where_one_kind_has_it(run: Run) -> None:
     assert "metricreg describe loss triplet_margin or metricreg describe miner triplet_margin" in both.output
     assert "metricreg list loss" in run("describe", "losses").output
     assert "no kind has a component 'nothing'" in run("describe", "nothing").output
+    assert "did you mean the loss 'ntxent'?" in run("describe", "infonce").output
+    assert "did you mean the loss 'contrastive'?" in run("describe", "contrasive").output
+    assert run("list", "los").output.strip().endswith("did you mean 'loss'?")
 
 
 def test_list_shows_a_plugin_without_importing_its_components(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from tests.oracle import (
     PAIR_LOSSES,
     REDUCERS,
     SCENARIOS,
+    UNREDUCED,
     assert_close,
     batch,
     rows,
@@ -70,7 +71,8 @@ def test_tiled_is_dense_for_any_batch(
     labels: list[int], ref_labels: list[int] | None, size: int, pair: tuple[str, str], reducer: str, seed: int
 ) -> None:
     name, distance = pair
-    loss = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0](), distance=DISTANCES[distance][0]())
+    slots = {} if name in UNREDUCED else {"reducer": REDUCERS[reducer][0]()}
+    loss = PAIR_LOSSES[name](distance=DISTANCES[distance][0](), **slots)
     case = batch(labels, seed)
     more: dict[str, Any] = {}
     if ref_labels is not None:
@@ -550,7 +552,7 @@ def test_auto_is_dense_for_a_small_batch_and_tiled_for_a_large_one() -> None:
     ("arguments", "message"),
     [
         ({"plan": "tield"}, r"plan is 'auto', 'dense' or 'tiled'.*'tield'"),
-        ({"plan": "tiled", "tile": 0}, r"tile None or at least 1.*tile=0"),
+        ({"plan": "tiled", "tile": 0}, r"tile None or an integer of at least 1.*tile=0"),
         ({"tile": -3}, "tile=-3"),
     ],
 )
