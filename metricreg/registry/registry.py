@@ -172,8 +172,9 @@ class Registry:
                 and not (keep_local and key not in before and key[1].startswith(LOCAL_NAMESPACE + "/"))
             ]
             if changed:
-                now = {key: before.get(key) if key in changed else self._entries[key] for key in {**before, **self._entries}}
-                kept = {key: entry for key, entry in now.items() if entry is not None}  # in order: a class has its first name
+                order = {**before, **self._entries}  # a class has the first of its names
+                now = {key: before.get(key) if key in changed else self._entries[key] for key in order}
+                kept = {key: entry for key, entry in now.items() if entry is not None}
                 names: dict[str, dict[str, str]] = {}
                 for entry in kept.values():
                     names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)

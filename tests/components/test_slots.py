@@ -16,7 +16,7 @@ from metricreg.components.type_hints import mentions
 from tests.examples import Example, component, example
 
 ASKED = {
-    Distance: ("matrix", "between"),
+    Distance: ("matrix", "between", "prepare"),
     Reducer: ("statistics", "finalize", "reduce"),
     Regularizer: ("terms",),
     Match: ("related", "check"),
