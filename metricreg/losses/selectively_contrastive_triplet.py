@@ -15,10 +15,12 @@ from metricreg.batch.tuples import Triplets
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
+from metricreg.functional.euclidean import wide_type
 from metricreg.functional.logsumexp import softplus
+from metricreg.functional.torch_internals import needs_plain_operations
 
 RESOLUTION = 16.0
-"""A negative that is nearer than the positive by less than this many rounding errors is as near."""
+"""A negative that is nearer than the positive by less than this many rounding errors is as near, or nobody knows."""
 
 
 class SelectivelyContrastiveTripletLoss(Loss):
@@ -53,24 +55,56 @@ class SelectivelyContrastiveTripletLoss(Loss):
         s = self.distance.closeness(self.distance.between(batch))
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
-            return {"loss": Term(self._cost(s[rows, positive], s[rows, negative]), kind="triplet", rows=rows)}
+            near, far = s[rows, positive], s[rows, negative]
+            nearer, unsure = _compared(near, far, _noise(s)[rows, 0])
+            if (some := self._to_decide(s, unsure)) is not None:
+                anchors, row = rows[some].unique(return_inverse=True)  # type: ignore[no-untyped-call]
+                t = self._in_float64(batch, anchors)
+                nearer[some], _ = _compared(t[row, positive[some]], t[row, negative[some]], _noise(t)[row, 0])
+            return {"loss": Term(self._cost(near, far, nearer), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
         weight = counts[:, :, None] * batch.negatives[:, None, :]
-        return {"loss": Term(self._cost(s.gather(1, index)[:, :, None], s[:, None, :]), weight, kind="triplet")}
+        near, far = s.gather(1, index)[:, :, None], s[:, None, :]
+        nearer, unsure = _compared(near, far, _noise(s)[:, None])
+        if (some := self._to_decide(s, (unsure & (weight != 0)).flatten(1).any(1))) is not None:
+            t = self._in_float64(batch, some)
+            nearer[some], _ = _compared(t.gather(1, index[some])[:, :, None], t[:, None, :], _noise(t)[:, None])
+        return {"loss": Term(self._cost(near, far, nearer), weight, kind="triplet")}
 
     def width(self, batch: Batch) -> int:
         """K · M values an anchor; M where triplets are listed."""
         listed = isinstance(batch.selection, Triplets)
         return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
 
-    def _cost(self, positive: Tensor, negative: Tensor) -> Tensor:
-        return _cost(positive, negative, self.hard_weight, self.temperature)
+    def _to_decide(self, s: Tensor, unsure: Tensor) -> Tensor | None:
+        """Where a comparison is to be made anew, if it is anywhere, and if there is a more exact type."""
+        if s.dtype == wide_type(s) or needs_plain_operations(s) or not unsure.any():
+            return None
+        return unsure.nonzero()[:, 0]
+
+    @torch.no_grad()
+    def _in_float64(self, batch: Batch, some: Tensor) -> Tensor:
+        """The similarities of some anchors, `[R, M]`."""
+        wide = wide_type(batch.anchors)
+        state = {**dict(self.distance.named_parameters()), **dict(self.distance.named_buffers())}
+        state = {name: value.to(wide) if value.is_floating_point() else value for name, value in state.items()}
+        rows = batch.anchors[some].to(wide), batch.references.to(wide)
+        return self.distance.closeness(torch.func.functional_call(self.distance, state, rows))
+
+    def _cost(self, positive: Tensor, negative: Tensor, nearer: Tensor) -> Tensor:
+        otherwise = softplus((negative - positive) / self.temperature)
+        return torch.where(nearer, self.hard_weight * negative, otherwise)
 
 
-def _noise(positive: Tensor) -> Tensor:
-    return RESOLUTION * torch.finfo(positive.dtype).eps * positive.detach().abs()
+@torch.no_grad()
+def _noise(s: Tensor) -> Tensor:
+    """By how much similarities `[A, M]` may be wrong, `[A, 1]`."""
+    largest = s.abs().amax(1, keepdim=True) if s.shape[1] else s.new_zeros(len(s), 1)
+    return largest * (RESOLUTION * torch.finfo(s.dtype).eps)
 
 
-def _cost(positive: Tensor, negative: Tensor, hard_weight: float, temperature: float) -> Tensor:
+@torch.no_grad()
+def _compared(positive: Tensor, negative: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether a negative is nearer than a positive; and whether that is unsure."""
     ahead = negative - positive
-    return torch.where(ahead > _noise(positive), hard_weight * negative, softplus(ahead / temperature))
+    return ahead > noise, ahead.abs() <= noise
