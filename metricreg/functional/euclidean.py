@@ -159,15 +159,17 @@ class EuclideanRows:
         if squares.ndim > 2 or needs_plain_operations(squares):
             return self._by_wide_product()
         dtype, room = squares.dtype, 4.0 * (sizes.sum() + others.sum())
-        bounds = sizes * torch.finfo(dtype).eps ** NEAR + room * 0.0  # NaN if that is infinite: nothing is above it
+        least = torch.finfo(dtype).tiny / torch.finfo(dtype).eps  # under which squares lose digits, too
+        bounds = (sizes * torch.finfo(dtype).eps ** NEAR).clamp(min=least)
+        bounds += room * 0.0  # NaN if that is infinite: nothing is above it
         values = squares.detach()
         far, near = _near(values, bounds, own)
         if near is not None and not self._are_few(near, squares):
             with torch.no_grad():
-                values, least = self._in_float64()
-            few_digits = (least < values) & (values < sizes * torch.finfo(dtype).eps ** NEARER)
+                values, noise = self._in_float64()
+            few_digits = (noise < values) & (values < sizes * torch.finfo(dtype).eps ** NEARER)
             squares = self._in_float64()[0] if bool(few_digits.any()) else squares
-            far, near = _near(values, least, own)
+            far, near = _near(values, noise, own)
             near = near if near is None or self._are_few(near, squares) else None
         found = far.mul_(values)
         found = (found.sqrt_() if self.root else found).to(dtype)
