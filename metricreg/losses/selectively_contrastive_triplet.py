@@ -56,20 +56,21 @@ class SelectivelyContrastiveTripletLoss(Loss):
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
             near, far = s[rows, positive], s[rows, negative]
-            nearer, unsure = _compared(near, far, _noise(s)[rows, 0])
+            nearer, unsure = _compared(far - near, _noise(s)[rows, 0])
             if (some := self._to_decide(s, unsure)) is not None:
                 anchors, row = rows[some].unique(return_inverse=True)  # type: ignore[no-untyped-call]
                 t = self._in_float64(batch, anchors)
-                nearer[some], _ = _compared(t[row, positive[some]], t[row, negative[some]], _noise(t)[row, 0])
-            return {"loss": Term(self._cost(near, far, nearer), kind="triplet", rows=rows)}
+                nearer[some], _ = _compared(t[row, negative[some]] - t[row, positive[some]], _noise(t)[row, 0])
+            return {"loss": Term(self._cost(far - near, far, nearer), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
         weight = counts[:, :, None] * batch.negatives[:, None, :]
         near, far = s.gather(1, index)[:, :, None], s[:, None, :]
-        nearer, unsure = _compared(near, far, _noise(s)[:, None])
-        if (some := self._to_decide(s, (unsure & (weight != 0)).flatten(1).any(1))) is not None:
+        ahead = far - near
+        nearer, unsure = _compared(ahead, _noise(s)[:, None])
+        if (some := self._to_decide(s, unsure.logical_and_(weight).flatten(1).any(1))) is not None:
             t = self._in_float64(batch, some)
-            nearer[some], _ = _compared(t.gather(1, index[some])[:, :, None], t[:, None, :], _noise(t)[:, None])
-        return {"loss": Term(self._cost(near, far, nearer), weight, kind="triplet")}
+            nearer[some], _ = _compared(t[:, None, :] - t.gather(1, index[some])[:, :, None], _noise(t)[:, None])
+        return {"loss": Term(self._cost(ahead, far, nearer), weight, kind="triplet")}
 
     def width(self, batch: Batch) -> int:
         """K · M values an anchor; M where triplets are listed."""
@@ -91,9 +92,8 @@ class SelectivelyContrastiveTripletLoss(Loss):
         rows = batch.anchors[some].to(wide), batch.references.to(wide)
         return self.distance.closeness(torch.func.functional_call(self.distance, state, rows))
 
-    def _cost(self, positive: Tensor, negative: Tensor, nearer: Tensor) -> Tensor:
-        otherwise = softplus((negative - positive) / self.temperature)
-        return torch.where(nearer, self.hard_weight * negative, otherwise)
+    def _cost(self, ahead: Tensor, negative: Tensor, nearer: Tensor) -> Tensor:
+        return torch.where(nearer, self.hard_weight * negative, softplus(ahead / self.temperature))
 
 
 @torch.no_grad()
@@ -104,7 +104,6 @@ def _noise(s: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _compared(positive: Tensor, negative: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether a negative is nearer than a positive; and whether that is unsure."""
-    ahead = negative - positive
+def _compared(ahead: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether a negative is nearer than a positive, by so much; and whether that is unsure."""
     return ahead > noise, ahead.abs() <= noise
