@@ -110,7 +110,8 @@ BEYOND_MIXED = [
     ("margin", "some equal", "cosine"),
     ("recall_at_k", "of all sizes", "cosine"),
 ]
-"""As `BEYOND`; beta less its margin is 1, which rounding of a cosine may pass, and then it counts; the gradient of what is 1e-4 long is 1e4 times that of its direction."""
+"""As `BEYOND`; beta less its margin is 1, which rounding of a cosine may pass, and then it counts; the gradient of what
+is 1e-4 long is 1e4 times that of its direction."""
 BATCHES = {
     **{f"classes of radius {s:g}, size 1": tight(s) for s in (1e-1, 1e-2, 1e-6)},
     **{f"classes of radius 0.0001, size {z:g}": tight(1e-4, z) for z in (1e-4, 1.0, 1e4)},
