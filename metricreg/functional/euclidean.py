@@ -62,9 +62,8 @@ def lengths(x: Tensor, divisor: Tensor | None = None, root: bool = True) -> Tens
     if x.dtype == wide_type(x) or needs_plain_operations(x) or not found.numel():
         return found
     limits = torch.finfo(x.dtype)
-    low, high = found.detach().aminmax()
-    least = limits.tiny / limits.eps
-    if bool((low > (math.sqrt(least) if root else least)) & (high < torch.inf)):
+    least, (low, high) = limits.tiny / limits.eps, map(float, found.detach().aminmax())
+    if (math.sqrt(least) if root else least) < low and high < math.inf:
         return found
     return _lengths(x.to(wide_type(x)), divisor, root).to(x.dtype)
 
@@ -103,10 +102,10 @@ def squares_of_rows(x: Tensor, y: Tensor, divisor: Tensor | None = None) -> tupl
 
 
 def squares_of_own_rows(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of rows `[N, D]` with each other, whose gradient is one product instead of two."""
+    """The same of rows `[N, D]` with each other, whose gradient is one product instead of two; norms `[N, 1]` twice."""
     squares = torch.linalg.vecdot(x, x)[:, None]
     sizes = squares.detach()
-    return (squares + squares.mT).add(inner_products(x, x), alpha=-2.0), sizes, sizes[:, 0]
+    return (squares + squares.mT).add(inner_products(x, x), alpha=-2.0), sizes, sizes
 
 
 def row_in_the_middle(rows: Tensor) -> Tensor:
@@ -158,12 +157,8 @@ class EuclideanRows:
         """
         if squares.ndim > 2 or needs_plain_operations(squares):
             return self._by_wide_product()
-        dtype, room = squares.dtype, 4.0 * (sizes.sum() + others.sum())
-        least = torch.finfo(dtype).tiny / torch.finfo(dtype).eps  # under which squares lose digits, too
-        bounds = (sizes * torch.finfo(dtype).eps ** NEAR).clamp(min=least)
-        bounds += room * 0.0  # NaN if that is infinite: nothing is above it
-        values = squares.detach()
-        far, near = _near(values, bounds, own)
+        dtype, values = squares.dtype, squares.detach()
+        far, near = _near(values, _bounds(sizes, others), own)
         if near is not None and not self._are_few(near, squares):
             with torch.no_grad():
                 values, noise = self._in_float64()
@@ -202,6 +197,20 @@ class EuclideanRows:
         squares = (of_a + of_b.mT).add_(a @ b.mT, alpha=-2.0)
         least = of_a.detach() * (NOISE * torch.finfo(wide).eps)
         return (squares, least) if self.divisor is None else (squares / self.divisor, least / self.divisor.detach())
+
+
+def _bounds(sizes: Tensor, others: Tensor) -> Tensor:
+    """Up to where squares of a product have too few digits, `[..., X, 1]`; NaN, which none is above, if some overflow.
+
+    Args:
+        sizes: the squared norms of x.
+        others: those of y; the same tensor if they are the same.
+    """
+    limits, total = torch.finfo(sizes.dtype), float(sizes.sum())
+    total += 0.0 if others is sizes else float(others.sum())
+    vanishing = limits.tiny / limits.eps  # near there squares lose digits, too
+    bounds: Tensor = sizes * limits.eps**NEAR
+    return bounds.add_(math.nan if 4.0 * total > limits.max else vanishing)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -56,32 +57,27 @@ class SelectivelyContrastiveTripletLoss(Loss):
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
             near, far = s[rows, positive], s[rows, negative]
-            nearer, unsure = _compared(far - near, _noise(s)[rows, 0])
-            if (some := self._to_decide(s, unsure)) is not None:
+            ahead, noise = far - near, _noise(s)[rows, 0]
+            nearer = ahead > noise
+            if _has_wider(s) and len(some := (ahead.detach().abs() <= noise).nonzero()[:, 0]):
                 anchors, row = rows[some].unique(return_inverse=True)  # type: ignore[no-untyped-call]
                 t = self._in_float64(batch, anchors)
-                nearer[some], _ = _compared(t[row, negative[some]] - t[row, positive[some]], _noise(t)[row, 0])
-            return {"loss": Term(self._cost(far - near, far, nearer), kind="triplet", rows=rows)}
+                nearer[some] = t[row, negative[some]] - t[row, positive[some]] > _noise(t)[row, 0]
+            return {"loss": Term(self._cost(ahead, far, nearer), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
         weight = counts[:, :, None] * batch.negatives[:, None, :]
-        near, far = s.gather(1, index)[:, :, None], s[:, None, :]
+        near, far, noise = s.gather(1, index)[:, :, None], s[:, None, :], _noise(s)[:, None]
         ahead = far - near
-        nearer, unsure = _compared(ahead, _noise(s)[:, None])
-        if (some := self._to_decide(s, unsure.logical_and_(weight).flatten(1).any(1))) is not None:
+        nearer = ahead > noise
+        if _has_wider(s) and ahead.numel() and len(some := _unsure(batch, s, near, noise)):
             t = self._in_float64(batch, some)
-            nearer[some], _ = _compared(t[:, None, :] - t.gather(1, index[some])[:, :, None], _noise(t)[:, None])
+            nearer[some] = t[:, None, :] - t.gather(1, index[some])[:, :, None] > _noise(t)[:, None]
         return {"loss": Term(self._cost(ahead, far, nearer), weight, kind="triplet")}
 
     def width(self, batch: Batch) -> int:
         """K · M values an anchor; M where triplets are listed."""
         listed = isinstance(batch.selection, Triplets)
         return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
-
-    def _to_decide(self, s: Tensor, unsure: Tensor) -> Tensor | None:
-        """Where a comparison is to be made anew, if it is anywhere, and if there is a more exact type."""
-        if s.dtype == wide_type(s) or needs_plain_operations(s) or not unsure.any():
-            return None
-        return unsure.nonzero()[:, 0]
 
     @torch.no_grad()
     def _in_float64(self, batch: Batch, some: Tensor) -> Tensor:
@@ -96,6 +92,11 @@ class SelectivelyContrastiveTripletLoss(Loss):
         return torch.where(nearer, self.hard_weight * negative, softplus(ahead / self.temperature))
 
 
+def _has_wider(s: Tensor) -> bool:
+    """Whether there is a more exact type to ask, and a way to ask only where it is needed."""
+    return s.dtype != wide_type(s) and not needs_plain_operations(s)
+
+
 @torch.no_grad()
 def _noise(s: Tensor) -> Tensor:
     """By how much similarities `[A, M]` may be wrong, `[A, 1]`."""
@@ -104,6 +105,16 @@ def _noise(s: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _compared(ahead: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether a negative is nearer than a positive, by so much; and whether that is unsure."""
-    return ahead > noise, ahead.abs() <= noise
+def _unsure(batch: Batch, s: Tensor, near: Tensor, noise: Tensor) -> Tensor:
+    """The anchors with a negative of which nobody knows whether it is nearer than a positive.
+
+    Args:
+        batch: some anchors.
+        s: their similarities, `[A, M]`.
+        near: those to the positives, `[A, K, 1]`.
+        noise: by how much they may be wrong, `[A, 1, 1]`.
+    """
+    counts = batch.positive_index[1][:, :, None]
+    negative = batch.negative_mask.filled(s, math.inf)[:, None, :]
+    gaps = (negative - near.masked_fill(counts == 0, -math.inf)).abs_()
+    return (gaps.amin((1, 2)) <= noise[:, 0, 0]).nonzero()[:, 0]
