@@ -70,7 +70,7 @@ class Distance(Component):
         with full_precision(x.device.type):
             prepared = self.prepare(at_least_float32(x))
             other = prepared if y is None or y is x else self.prepare(at_least_float32(y))
-            return safe_pow(self._matrix(prepared, other), self.power)
+            return self._distances(prepared, other)
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
@@ -81,7 +81,7 @@ class Distance(Component):
         if self._has_own_forward:
             found: Tensor = self(batch.anchors, batch.references)
             return found
-        return safe_pow(self._matrix(*batch.prepared(self, self.prepare)), self.power)
+        return self._distances(*batch.prepared(self, self.prepare))
 
     def to_positives(self, batch: Batch, distances: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The distances of anchors to their positives, `[A, K]`, and which of them count.
@@ -106,7 +106,7 @@ class Distance(Component):
 
     def _listed(self, batch: Batch, index: Tensor) -> Tensor:
         x, y = batch.prepared_at(self, self.prepare, index)
-        return safe_pow(self._matrix(x[:, None], y)[:, 0], self.power)
+        return self._distances(x[:, None], y)[:, 0]
 
     def makes_positives_alone(self, batch: Batch) -> bool:
         """Whether the distances of anchors to their positives are made by themselves."""
@@ -116,7 +116,7 @@ class Distance(Component):
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
         with full_precision(x.device.type):
             x, y = self.prepare(at_least_float32(x)), self.prepare(at_least_float32(y))
-            return safe_pow(self._matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
+            return self._distances(x[:, None], y[:, None])[:, 0, 0]
 
     def value_range(self) -> tuple[float, float] | None:
         """The least and the greatest value it can have, up to rounding; None if there are none that it knows."""
@@ -159,6 +159,10 @@ class Distance(Component):
     @property
     def _has_own_forward(self) -> bool:
         return type(self).forward is not Distance.forward
+
+    def _distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """What `matrix` makes, to the power."""
+        return safe_pow(self._matrix(x, y), self.power)
 
     def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
         found = self.matrix(x, y)

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
-from metricreg.errors import SpecError
+from metricreg.errors import MetricregError, SpecError
+from metricreg.functional.torch_internals import is_transformed
 
 PlanName = Literal["auto", "dense", "tiled"]
+DENSE_HINT = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
 
 CPU_TILE_VALUES = 2**20
 """Values of one [tile, M] matrix: few enough to stay near the cache of a CPU."""
@@ -69,6 +71,10 @@ class Execution:
             values_per_pair: how many its distance takes to make one of them: D where it broadcasts.
         """
         if self.plan == "dense" or torch.compiler.is_compiling():
+            return None
+        if is_transformed():
+            if self.plan == "tiled":
+                raise MetricregError("the tiled plan works in no transform of torch.func; " + DENSE_HINT)
             return None
         limit = tile_values(batch.anchors)
         made = len(batch.references) * values_per_pair
