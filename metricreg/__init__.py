@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import metricreg.registry.entry_points  # noqa: F401 - injects the loader of the default registry; imports no torch
-
 if TYPE_CHECKING:
     from metricreg import distances as distances
     from metricreg import losses as losses
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from metricreg.components import Regularizer as Regularizer
     from metricreg.components import RegularizerSlots as RegularizerSlots
     from metricreg.components import UnmatchedLossSlots as UnmatchedLossSlots
+    from metricreg.components import UnreducedLossSlots as UnreducedLossSlots
     from metricreg.components import WrapperLoss as WrapperLoss
     from metricreg.components import by_value as by_value
     from metricreg.components import symmetric as symmetric
@@ -109,6 +108,7 @@ _HOMES = {
         "Regularizer",
         "RegularizerSlots",
         "UnmatchedLossSlots",
+        "UnreducedLossSlots",
         "WrapperLoss",
         "by_value",
         "symmetric",

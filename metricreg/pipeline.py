@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from metricreg.batch import Batch
-from metricreg.batch.inputs import check_call
+from metricreg.batch.inputs import answering, check_call
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components import Loss, Miner
 from metricreg.components.component import Component, specs_of
@@ -59,6 +59,8 @@ class Pipeline(nn.Module):
             raise SpecError(f"a Pipeline needs a Loss instance; got {type(loss).__name__}; specs go to metricreg.build")
         if miner is not None and not isinstance(miner, Miner):
             raise SpecError(f"a Pipeline needs a Miner instance or None; got {type(miner).__name__}")
+        if execution is not None and not isinstance(execution, Execution):
+            raise SpecError(f"a Pipeline needs an Execution or None; got {type(execution).__name__}")
         self.loss = loss
         self.miner = miner
         self.execution = execution
@@ -67,9 +69,15 @@ class Pipeline(nn.Module):
         self._group = _Group()
         self.register_load_state_dict_post_hook(_forget_same_state)  # type: ignore[no-untyped-call]
 
+    def extra_repr(self) -> str:
+        """How it is evaluated, if that was said."""
+        return "" if self.execution is None else f"execution={self.execution}"
+
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """As `forward`, for which see."""
         check_call(args, keywords)
+        if "enqueue_mask" in keywords:
+            raise TypeError("'enqueue_mask' is for a call of the loss `cross_batch_memory` itself: objective.loss(...)")
         return super().__call__(*args, **keywords)
 
     def forward(
@@ -130,9 +138,12 @@ class Pipeline(nn.Module):
         return self
 
     def _value(self, batch: Batch) -> Tensor:
-        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._watch.look(batch, self.loss, mined=self.miner is not None)
-        value: Tensor = self.loss(batch, execution=self.execution)
+        if self._watch.done or not self.training or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            value: Tensor = self.loss(batch, execution=self.execution)
+            return value
+        with self._watch.watching():
+            value = self.loss(batch, execution=self.execution)
+        self._watch.warn()
         return value
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -166,6 +177,7 @@ class Pipeline(nn.Module):
                 )
         return batch
 
+    @answering
     def terms(
         self,
         embeddings: Tensor,

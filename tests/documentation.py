@@ -112,6 +112,19 @@ def modules_of(name: str, markdown: str) -> dict[str, str]:
     return files
 
 
+def is_shown(expected: str, printed: str) -> bool:
+    """Whether something was printed, where `...` stands for anything and a space for any of white space."""
+    # one part after another, each as early as it can be: a regular expression would try all the ways there are
+    first, *others = [" ".join(part.split()) for part in expected.split("...")]
+    rest = " ".join(printed.split())
+    same = rest.startswith(first) if others else rest == first
+    rest = rest[len(first) :]
+    for part in others[:-1]:
+        at = rest.find(part)
+        same, rest = same and at >= 0, rest[at + len(part) :]
+    return same and (not others or rest.endswith(others[-1]))
+
+
 class Page:
     """Runs the blocks of one page, in a folder and with a registry of its own."""
 
@@ -158,7 +171,7 @@ class Page:
             return
         if block.language == "text":
             assert printed is not None, "text is what the block before prints; this one follows nothing that prints"
-            self._compare(block.text, printed)
+            assert is_shown(block.text, printed), f"this is printed instead:\n{printed}"
             return
         checks = {
             "python": self._python,
@@ -169,18 +182,6 @@ class Page:
         }
         assert block.language in checks, f"no way to check a block of {block.language or 'no language'}"
         checks[block.language](block)
-
-    def _compare(self, expected: str, printed: str) -> None:
-        # one part after another, each as early as it can be: a regular expression would try all the ways there are
-        first, *others = [" ".join(part.split()) for part in expected.split("...")]
-        rest = " ".join(printed.split())
-        same = rest.startswith(first) if others else rest == first
-        rest = rest[len(first) :]
-        for part in others[:-1]:
-            at = rest.find(part)
-            same, rest = same and at >= 0, rest[at + len(part) :]
-        same = same and (not others or rest.endswith(others[-1]))
-        assert same, f"this is printed instead:\n{printed}"
 
     # -- python ---------------------------------------------------------------------------------------------------
 

@@ -143,6 +143,9 @@ LOSSES: dict[str, Callable[..., Loss]] = (
 MAPPED = {"decoupled_contrastive with weights", "lifted_structure", "intra_pair_variance"}
 """Losses that need statistics of other rows: `Batch.map` makes them, in ordinary autograd and tiles of its own."""
 
+UNREDUCED = {"barlow_twins", "histogram", "manifold", "p2s_grad", "threshold_consistent_margin"}
+"""Losses that take no reducer: each of their terms makes its value itself."""
+
 AT_ONCE = {"manifold"}
 """Losses that are no sum over anchors: whatever the plan, they are made at once."""
 

@@ -43,6 +43,24 @@ def test_losses_of_lengths_have_a_value(name: str) -> None:
     assert ordinary.of(1e19 * ordinary.x.detach())()[0].isfinite()
 
 
+@pytest.mark.parametrize("plan", [Execution("dense"), Execution("tiled", tile=3)], ids=["dense", "tiled"])
+@pytest.mark.parametrize("distance", ["lp", "mahalanobis"])
+@pytest.mark.parametrize("name", ["contrastive", "triplet_margin", "margin", "ntxent", "multi_similarity", "nca"])
+def test_losses_of_distances_that_are_no_larger_than_float32_has_are_those(
+    name: str, distance: str, plan: Execution
+) -> None:
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        slots: dict[str, Any] = {"normalize": False} if distance == "lp" else {"embedding_size": 5}
+        loss = create("loss", name, distance=create("distance", distance, **slots)).to(dtype)
+        x = (1e19 * rows(24).detach().float()).to(dtype).requires_grad_()
+        total = loss(x, LABELS, execution=plan)
+        found.append((total.detach().double(), torch.autograd.grad(total, x)[0].double()))
+    (got, gradient), (want, wanted) = found
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=0.0)
+    assert (gradient - wanted).norm() <= 1e-3 * wanted.norm()
+
+
 def selected(name: str, x: Tensor, **slots: Any) -> tuple[Tensor, ...]:
     torch.manual_seed(0)
     return create("miner", name, **slots)(x, LABELS).columns()

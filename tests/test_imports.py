@@ -26,14 +26,14 @@ def imported_by(code: str) -> set[str]:
         "import metricreg",
         "import metricreg.registry.entry_points",
         "import metricreg.builtin",
-        "import metricreg; [metricreg.default_registry().names(k) for k in metricreg.registry.KINDS]",
+        "import metricreg.registry; [metricreg.default_registry().names(k) for k in metricreg.registry.KINDS]",
         "import metricreg; assert metricreg.plugin_reports(); metricreg.hookimpl, metricreg.SpecError, dir(metricreg)",
         "import metricreg; list(metricreg.default_registry()); assert metricreg.__version__",
     ],
 )
 def test_no_torch_is_imported_by(code: str) -> None:
     modules = imported_by(code)
-    assert "metricreg.registry.entry_points" in modules or "metricreg.builtin" in modules
+    assert "metricreg" in modules
     assert not modules & {"torch", "numpy", "pydantic", "lightning", "sklearn"}
 
 

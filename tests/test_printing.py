@@ -23,6 +23,12 @@ def test_a_pipeline_shows_each_component_with_its_parameters() -> None:
     assert "(miner): MultiSimilarityMiner(\n    epsilon=0.2, tuples_per_anchor='all'" in printed
 
 
+def test_a_pipeline_shows_how_it_is_evaluated_if_that_was_said() -> None:
+    spec = {"loss": "contrastive", "execution": {"plan": "tiled", "tile": 64}}
+    assert "Pipeline(\n  execution=Execution(plan='tiled', tile=64)\n" in repr(metricreg.build(spec))
+    assert "xecution" not in repr(metricreg.build({"loss": "contrastive"}))
+
+
 @pytest.mark.parametrize(("kind", "name"), NAMED)
 def test_every_component_shows_the_numbers_that_it_was_given(kind: str, name: str) -> None:
     made = component(kind, name)

@@ -15,6 +15,7 @@ from metricreg.batch.inputs import check_proxies, check_tensors, read_inputs
 from metricreg.batch.labels import Matching
 from metricreg.batch.tuples import Pairs, Selection, Triplets
 from metricreg.errors import InputError, MetricregError
+from metricreg.functional.torch_internals import is_transformed
 
 Rowwise = Callable[[Tensor], Tensor]
 """A function of each row of a tensor by itself."""
@@ -186,7 +187,8 @@ class Batch(Comparison):
     @property
     def may_tile(self) -> bool:
         """Whether what is large may be made a part at a time; not where plain autograd is wanted."""
-        return self._context is not None and not self._context.dense and not torch.compiler.is_compiling()
+        plain = torch.compiler.is_compiling() or is_transformed()
+        return self._context is not None and not self._context.dense and not plain
 
     @property
     def tile(self) -> int | None:

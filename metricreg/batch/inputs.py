@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from typing_extensions import ParamSpec
 
 from metricreg.batch.labels import check_label_shapes, read_labels
 from metricreg.batch.tuples import read_tuples
 from metricreg.errors import InputError, MetricregError
 from metricreg.functional.precision import at_least_float32
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -72,23 +76,57 @@ def read_embeddings(name: str, value: Any) -> Tensor:
     return at_least_float32(value)
 
 
-OTHER_NAMES = {"indices_tuple": "tuples", "ref_emb": "ref_embeddings", "reference_embeddings": "ref_embeddings"}
+OTHER_NAMES = {
+    "emb": "embeddings",
+    "indices_tuple": "tuples",
+    "query_emb": "embeddings",
+    "ref_emb": "ref_embeddings",
+    "reference_embeddings": "ref_embeddings",
+}
+BY_POSITION = (
+    "an objective takes embeddings and labels by position; pass what a miner found as tuples=, and a reference set as "
+    "ref_embeddings= and ref_labels="
+)
+NO_MATRIX = "'mat' is not taken: a loss and a miner make their distances themselves, by their 'distance'"
 
 
-def check_call(args: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+def check_call(
+    args: Sequence[Any],
+    keywords: Mapping[str, Any],
+    most: int = 2,
+    by_position: str = BY_POSITION,
+    names: Mapping[str, str] = OTHER_NAMES,
+) -> None:
     """Say what is called otherwise here, where Python would only say that an argument is unexpected.
 
+    Args:
+        args: what was given by position.
+        keywords: what was given by name.
+        most: how many may be given by position.
+        by_position: what to do with the others.
+        names: of arguments in another library, and what each is called here.
+
     Raises:
-        TypeError: more than embeddings and labels by position, or a keyword of another library.
+        TypeError: more by position, or a keyword of another library.
     """
-    if len(args) > 2:
-        raise TypeError(
-            "an objective takes embeddings and labels by position; pass what a miner found as tuples=, and a reference "
-            "set as ref_embeddings= and ref_labels="
-        )
+    if len(args) > most:
+        raise TypeError(by_position)
     for name in keywords:
-        if name in OTHER_NAMES:
-            raise TypeError(f"'{name}' is called '{OTHER_NAMES[name]}' here")
+        if name in names:
+            raise TypeError(f"'{name}' is called '{names[name]}' here")
+        if name == "mat":
+            raise TypeError(NO_MATRIX)
+
+
+def answering(call: Callable[P, R]) -> Callable[P, R]:
+    """A method that is called like an objective, which says what is called otherwise here."""
+
+    @wraps(call)
+    def checked(*args: P.args, **keywords: P.kwargs) -> R:
+        check_call(args[1:], keywords)
+        return call(*args, **keywords)
+
+    return checked
 
 
 def promote_dtypes(anchors: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:

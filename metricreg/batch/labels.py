@@ -83,7 +83,8 @@ def read_labels(name: str, value: Any, of: str, embeddings: Tensor) -> Tensor | 
     if labels.numel() == 0 and len(embeddings) == 0 and labels.ndim != 2:
         return labels.reshape(0).long()
     if labels.is_floating_point() or labels.is_complex() or (labels.dtype is torch.bool and labels.ndim != 2):
-        raise InputError(f"{name} must be integers; got {labels.dtype}")
+        mend = "; another view of each sample, or a reference set, is given as ref_embeddings="
+        raise InputError(f"{name} must be integers; got {labels.dtype}{mend if labels.ndim == 2 else ''}")
     if labels.ndim not in (1, 2) or len(labels) != len(embeddings):
         raise InputError(
             f"{name} must be [{len(embeddings)}], one for each row of {of}; or [{len(embeddings)}, L], a set for each; "

@@ -28,7 +28,7 @@ class Term:
         values: `[A]`, `[A, M]` or `[A, K, M]`, anchors first; or `[T]` with `rows`.
         weight: which values count (bool), or how often (integers), in the shape of `values`, or with axes of length 1
             in it; None for all, once.
-        kind: what a value belongs to: an `element`, a `pos_pair`, a `neg_pair` or a `triplet`.
+        kind: what a value is of: a `pos_pair`, a `neg_pair` or a `triplet`; or an `element`, such as an anchor.
         rows: `[T]`, the anchor of each value, for values that are a list.
         divisor: what `DivisorReducer` divides by, as amounts `[A]` that add up over anchors.
 
@@ -50,7 +50,10 @@ class Term:
             if not isinstance(given, Tensor) and (given is not None or part == "values"):
                 raise TermError(f"a Term takes a tensor as {part}; got {type(given).__name__}")
         if kind not in _KINDS:
-            raise TermError(f"the kind of a Term is one of {', '.join(_KINDS)}; got {kind!r}")
+            raise TermError(
+                "the kind of a Term is 'pos_pair', 'neg_pair' or 'triplet', or 'element' of any other value, such as "
+                f"one an anchor; got {kind!r}"
+            )
         self._values, self._weight = values, weight
         self.kind, self.rows, self.divisor = kind, rows, divisor
         self.name = ""
@@ -99,6 +102,11 @@ class Term:
             raise TermError(
                 f"term '{name}' has values of shape {tuple(values.shape)} for {self.anchors} anchors; put the anchors "
                 "first, or say with rows= whose each value is"
+            )
+        if values.ndim == 1 and self.rows is None and self.kind != "element":
+            raise TermError(
+                f"term '{name}' has a value an anchor, and its kind is '{self.kind}'; leave the kind out, or say with "
+                "rows= whose each value is"
             )
         if self.rows is not None and (values.ndim != 1 or self.rows.shape != values.shape):
             raise TermError(f"term '{name}' has values {tuple(values.shape)} and rows {tuple(self.rows.shape)}")

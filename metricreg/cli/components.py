@@ -10,6 +10,7 @@ import typer
 from metricreg.cli.console import Json, console_of, dump, shown, singular, table_of
 from metricreg.errors import SpecError, cut
 from metricreg.registry import KINDS, default_registry
+from metricreg.registry.unknown_name import suggest_any
 
 
 def _kind_of(name: str) -> tuple[str, str]:
@@ -28,7 +29,9 @@ def _kind_of(name: str) -> tuple[str, str]:
     if having:
         ways = " or ".join(f"metricreg describe {kind} {name}" for kind in having)
         raise SpecError(f"'{name}' is the name of a {' and of a '.join(having)}: {ways}", "")
-    raise SpecError(f"no kind has a component '{cut(name)}'; metricreg list shows all", "")
+    meant = suggest_any(registry, name)
+    hint = f"did you mean {meant}? If not, " if meant else ""
+    raise SpecError(f"no kind has a component '{cut(name)}'; {hint}metricreg list shows all", "")
 
 
 def list_components(

@@ -55,7 +55,8 @@ def validate(
         )
     else:
         for name, problems in found.items():
-            say(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "valid"))
+            valid = "valid, as far as it could be checked" if notes.get(name) else "valid"
+            say(f"{name}: " + (f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else valid))
             for problem in problems:
                 say(f"  {problem}")
             for note in (*notes.get(name, []), *renamed.get(name, [])):

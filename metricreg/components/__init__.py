@@ -7,7 +7,7 @@ by its name, and for a component's spec. It must not know a component that ships
 
 from metricreg.components.distance import Distance, DistanceSlots
 from metricreg.components.learned import LearnedNumber, PositiveNumber
-from metricreg.components.loss import Loss, LossSlots, UnmatchedLossSlots
+from metricreg.components.loss import Loss, LossSlots, UnmatchedLossSlots, UnreducedLossSlots
 from metricreg.components.marks import by_value, symmetric
 from metricreg.components.match import Match
 from metricreg.components.miner import Miner, MinerSlots, OwnDistanceMinerSlots
@@ -30,6 +30,7 @@ __all__ = [
     "Regularizer",
     "RegularizerSlots",
     "UnmatchedLossSlots",
+    "UnreducedLossSlots",
     "WrapperLoss",
     "by_value",
     "symmetric",

@@ -73,6 +73,11 @@ def _bind(
     cls: type[Component], model: type[BaseModel], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     formers = former_parameters(cls)
+    unknown = [name for name in kwargs if name not in model.model_fields and name not in formers]
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__} got an unexpected argument '{unknown[0]}'; {nearest(unknown[0], model.model_fields)}"
+        )
     given, renamed = kwargs, {name: value for name, value in kwargs.items() if name in formers}
     if args:
         try:
@@ -82,13 +87,8 @@ def _bind(
         given = dict(renamed)
         for name, value in bound.arguments.items():
             given |= value if name not in model.model_fields else {name: value}
-    unknown = [name for name in given if name not in model.model_fields and name not in formers]
     present = {formers[name].name if name in formers else name for name in given}
     missing = [name for name, f in model.model_fields.items() if f.is_required() and name not in present]
-    if unknown:
-        raise TypeError(
-            f"{cls.__name__} got an unexpected argument '{unknown[0]}'; {nearest(unknown[0], model.model_fields)}"
-        )
     if missing:
         raise TypeError(f"{cls.__name__} misses the argument{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}")
     return given

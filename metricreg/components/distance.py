@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, TypedDict
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metricreg.batch import Batch
+from metricreg.batch.inputs import check_call
 from metricreg.components.component import Component
 from metricreg.components.marks import follows_matrix, has_mark, symmetric
 from metricreg.errors import MetricregError
@@ -56,6 +57,11 @@ class Distance(Component):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of prepared embeddings, `[..., X, D]` and `[..., Y, D]` to `[..., X, Y]`, before `power`."""
 
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        check_call(args, keywords, 2, "a distance takes two sets of embeddings", {"query_emb": "x", "ref_emb": "y"})
+        return super().__call__(*args, **keywords)
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Distances between the rows of x `[X, D]` and of y `[Y, D]` (x itself if None): `[X, Y]`.
 
@@ -64,7 +70,7 @@ class Distance(Component):
         with full_precision(x.device.type):
             prepared = self.prepare(at_least_float32(x))
             other = prepared if y is None or y is x else self.prepare(at_least_float32(y))
-            return safe_pow(self._matrix(prepared, other), self.power)
+            return self._distances(prepared, other)
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
@@ -75,7 +81,7 @@ class Distance(Component):
         if self._has_own_forward:
             found: Tensor = self(batch.anchors, batch.references)
             return found
-        return safe_pow(self._matrix(*batch.prepared(self, self.prepare)), self.power)
+        return self._distances(*batch.prepared(self, self.prepare))
 
     def to_positives(self, batch: Batch, distances: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The distances of anchors to their positives, `[A, K]`, and which of them count.
@@ -100,7 +106,7 @@ class Distance(Component):
 
     def _listed(self, batch: Batch, index: Tensor) -> Tensor:
         x, y = batch.prepared_at(self, self.prepare, index)
-        return safe_pow(self._matrix(x[:, None], y)[:, 0], self.power)
+        return self._distances(x[:, None], y)[:, 0]
 
     def makes_positives_alone(self, batch: Batch) -> bool:
         """Whether the distances of anchors to their positives are made by themselves."""
@@ -110,7 +116,7 @@ class Distance(Component):
         """Distance of each row of x `[N, D]` to the same row of y `[N, D]`: `[N]`."""
         with full_precision(x.device.type):
             x, y = self.prepare(at_least_float32(x)), self.prepare(at_least_float32(y))
-            return safe_pow(self._matrix(x[:, None], y[:, None])[:, 0, 0], self.power)
+            return self._distances(x[:, None], y[:, None])[:, 0, 0]
 
     def value_range(self) -> tuple[float, float] | None:
         """The least and the greatest value it can have, up to rounding; None if there are none that it knows."""
@@ -154,6 +160,10 @@ class Distance(Component):
     def _has_own_forward(self) -> bool:
         return type(self).forward is not Distance.forward
 
+    def _distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """What `matrix` makes, to the power."""
+        return safe_pow(self._matrix(x, y), self.power)
+
     def _matrix(self, x: Tensor, y: Tensor) -> Tensor:
         found = self.matrix(x, y)
         if found.shape != (*x.shape[:-1], y.shape[-2]):
@@ -184,15 +194,15 @@ class Distance(Component):
 
 def _largest(make: Callable[[Batch], Tensor], batch: Batch) -> int:
     """How many values the largest tensor has that a function makes of a batch."""
-    with torch.no_grad(), _Largest() as seen:
+    with torch.no_grad(), _Largest() as seen:  # type: ignore[no-untyped-call]
         make(batch)
     return int(seen.numel)
 
 
-class _Largest(TorchFunctionMode):
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     numel = 0
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         if isinstance(found, Tensor) and not found.is_nested:
             self.numel = max(self.numel, found.untyped_storage().nbytes() // found.element_size())

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import Required, TypedDict
 
+from metricreg.functional.precision import at_least_float32
 from metricreg.functional.torch_internals import has_tangent
 
 BOUND = 100.0
@@ -52,8 +53,12 @@ class LearnedNumber(nn.Module):
         self.log = nn.Parameter(torch.full((), math.log(initial)))
 
     def forward(self, dtype: torch.dtype | None = None) -> Tensor:
-        """The number as it is now, without axes; in the type of the parameter if none is given."""
-        log, low, high = self.log.to(dtype or self.log.dtype), math.log(self.least), math.log(self.most)
+        """The number as it is now, without axes; in the type of the parameter, at least float32, if none is given."""
+        log, low, high = (
+            at_least_float32(self.log) if dtype is None else self.log.to(dtype),
+            math.log(self.least),
+            math.log(self.most),
+        )
         if has_tangent(log):
             return log.clamp(low, high).exp()
         bounded: Tensor = _Bounded.apply(log, low, high)  # type: ignore[no-untyped-call]

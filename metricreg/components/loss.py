@@ -14,12 +14,13 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.inputs import check_call
 from metricreg.batch.terms import Scalar, Term
+from metricreg.components import nothing_to_learn
 from metricreg.components.check_promises import check_statistics, check_terms
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
 from metricreg.components.marks import has_mark, symmetric
 from metricreg.components.match import Match
-from metricreg.components.reducer import Reducer
+from metricreg.components.reducer import Reducer, buffer_versions
 from metricreg.components.regularizer import Regularizer, penalty
 from metricreg.components.signature import parameters_model
 from metricreg.components.type_hints import mentions
@@ -39,6 +40,16 @@ from metricreg.errors import InputError, MetricregError, RecomputedError, Regist
 from metricreg.functional.precision import full_precision
 from metricreg.functional.torch_internals import is_recomputing
 from metricreg.registry import default_registry
+
+
+class UnreducedLossSlots(TypedDict, total=False):
+    """What a loss takes besides its own parameters that has no use for a match, nor for a reducer: its terms are all
+    `Scalar`.
+    """
+
+    distance: Distance | None
+    embedding_regularizer: Regularizer | None
+    embedding_reg_weight: Annotated[float, Field(default=1.0)]
 
 
 class UnmatchedLossSlots(TypedDict, total=False):
@@ -161,33 +172,34 @@ class Loss(Component):
 
         Raises:
             InputError: arguments that do not fit together.
-            RecomputedError: its first step showed that its state changes in training, and a checkpoint computes it
-                again.
+            RecomputedError: its state changed in training, and a checkpoint computes it again.
         """
         batch = embeddings
         if not isinstance(batch, Batch):
             batch = Batch.of(batch, labels, tuples=tuples, ref_embeddings=ref_embeddings, ref_labels=ref_labels)
         if self.training and not torch.compiler.is_compiling() and not is_decided() and is_shared():
             warn_per_rank(self, f"{type(self).__name__} is called outside of a pipeline, and so computes")
-        known = self.__dict__.get("_changes_state")
-        if known and self.training and is_recomputing():
+        if not torch.compiler.is_compiling():
+            self._look_for_pairs(batch)
+        changes_state = self.__dict__.get("_changes_state", False)
+        if changes_state and self.training and is_recomputing():
             raise RecomputedError(
                 f"{type(self).__name__} has a state that changes in training, and is computed again in the backward "
                 "pass, as torch.utils.checkpoint does, when that has changed. Checkpoint the encoder alone: the tiled "
                 "plan needs little memory by itself"
             )
-        watched = known is None and self.training and not torch.compiler.is_compiling()
-        before = self._state() if watched else None
+        watched = not changes_state and self.training and not torch.compiler.is_compiling()
+        before = buffer_versions(self) if watched else None
         value = self.evaluate(batch, Execution() if execution is None else execution)
-        if watched:
-            self.__dict__["_changes_state"] = before != self._state()
+        if watched and before != buffer_versions(self):
+            self.__dict__["_changes_state"] = True
         if not isinstance(value, (Tensor, dict)):  # torch 2.4 compiles no union of types
             raise MetricregError(f"{type(self).__name__}.evaluate returned {type_and_shape(value)}; expected a tensor")
         return value
 
-    def _state(self) -> list[tuple[int, int]]:
-        """Its buffers, and how often each was changed."""
-        return [(id(buffer), 0 if buffer.is_inference() else buffer._version) for buffer in self.buffers()]
+    def _look_for_pairs(self, batch: Batch) -> None:
+        """Have the pipeline look whether there is anything to learn from."""
+        nothing_to_learn.look(self, batch)
 
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch that is already made. Losses made of losses override this."""
@@ -202,18 +214,30 @@ class Loss(Component):
                     check_terms(self, prepared, tile)
                     if halves and prepared.is_symmetric_comparison:
                         check_statistics(self, prepared)
+            before = buffer_versions(self.reducer)
             found = evaluate_terms(self.terms, self.reducer, prepared, tile=tile, module=self, symmetric=halves)
             once = reduce_terms(self._batch_terms(prepared, batch, found), self.reducer)
             values = {**found.values, **once.values}
             self.reducer.check_terms(values)
+            self.reducer.check_unchanged(before)
             if type(self).update_buffers is not Loss.update_buffers:
                 clone_buffers(self)  # which the backward pass looks at
                 statistics = {**found.statistics, **once.statistics}  # torch 2.4 compiles plain ones only
                 self.update_buffers(statistics if torch.compiler.is_compiling() else _OfScalars(statistics))
+            self._check_reducer(values, found, once)
             if any(not isinstance(value, Tensor) for value in values.values()):
                 return cast(Tensor, values)
             # NaN is in no triplet that a miner finds hard, nor in a pair of a batch without pairs; yet in the gradient
             return _total(list(values.values()), batch) + batch.nan_if_not_finite()
+
+    def _check_reducer(self, values: dict[str, Any], *found: TermValues) -> None:
+        """Refuse a reducer that was given, where every term makes its value itself."""
+        given = vars(self).get("_construction", (None, {}, {}))[1].get("reducer")
+        if given is not None and values and all(any(name in each.statistics for each in found) for name in values):
+            raise MetricregError(
+                f"{type(self).__name__} makes the value of each of its terms itself (Scalar), and no reducer changes "
+                "it; leave 'reducer' out. A loss whose terms are all so takes Unpack[metricreg.UnreducedLossSlots]"
+            )
 
     def _tile(self, batch: Batch, execution: Execution, width: Callable[[Batch], int]) -> int | None:
         if not self.reducer.additive or execution.plan == "dense" or torch.compiler.is_compiling():

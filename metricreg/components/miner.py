@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from metricreg.batch import Batch
+from metricreg.batch.inputs import check_call
 from metricreg.batch.tuples import Pairs, Selection, Triplets, checked_selection
 from metricreg.components.component import Component, create
 from metricreg.components.distance import Distance
@@ -116,6 +117,11 @@ class Miner(Component):
                 f"{type(self).__name__}.select returned {type_and_shape(found)}; expected Pairs or Triplets"
             )
         return checked_selection(found, len(batch), len(batch.references), f"{type(self).__name__}.select")
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        check_call(args, keywords, 4, "a miner takes embeddings, labels, ref_embeddings and ref_labels")
+        return super().__call__(*args, **keywords)
 
     @torch.no_grad()
     def forward(

@@ -31,7 +31,7 @@ class ProxySoftmaxLoss(ProxyLoss):
         against = batch.against(self.vectors(proxies), classes)
         if not self._in_blocks(batch):
             return against
-        row = {"loss": self._by_blocks(batch, proxies, classes)}
+        row = {"loss": self._by_blocks(against, proxies, classes)}
         return batch.replace(selection=None, weights=against.weights, per_anchor=row)
 
     @property

@@ -6,12 +6,22 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metricreg.batch.terms import HingeTriplets, Term
 from metricreg.components.component import Component
 from metricreg.components.marks import by_value, has_mark
-from metricreg.errors import RegistrationError
+from metricreg.errors import MetricregError, RegistrationError
+
+Versions = dict[str, tuple[int, int]]
+"""Of each buffer, by its name: which tensor it is, and how often that was changed."""
+
+
+def buffer_versions(module: nn.Module) -> Versions:
+    """The buffers of a module and those in it, as they are now; none while they are compiled."""
+    if torch.compiler.is_compiling():
+        return {}
+    return {name: (id(b), 0 if b.is_inference() else b._version) for name, b in module.named_buffers()}
 
 
 class Reducer(Component):
@@ -72,9 +82,36 @@ class Reducer(Component):
         """The scalar of a whole term."""
         return self.finalize(*self.statistics(term))
 
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """As `forward`, for which see."""
+        given = [*args, *keywords.values()]
+        if len(given) != 1 or not isinstance(given[0], Term):
+            raise TypeError(
+                f"{type(self).__name__} reduces one Term, such as those of objective.terms(...); got "
+                f"{', '.join(type(each).__name__ for each in given) or 'nothing'}"
+            )
+        return super().__call__(*args, **keywords)
+
     def forward(self, term: Term) -> Any:
         """Reduce a term by hand: `MeanReducer()(term)`."""
         return self.for_term(term.name).reduce(term)
+
+    def check_unchanged(self, before: Versions) -> None:
+        """Refuse that it changed its buffers while it made sums of a term, or what their totals stand for.
+
+        Args:
+            before: `buffer_versions` of it, of before.
+
+        Raises:
+            MetricregError: which buffer, and where state belongs.
+        """
+        changed = before.items() ^ buffer_versions(self).items() if self.additive else ()
+        if changed:
+            raise MetricregError(
+                f"{type(self).__name__} changes its buffer '{min(changed)[0]}' in statistics or finalize, which are "
+                "pure; keep running state in a loss, which changes it in update_buffers, or implement reduce in "
+                "their place, which sees the whole batch once"
+            )
 
     @classmethod
     def check_declaration(cls, kind: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar, Term
 from metricreg.components.component import Component, create
-from metricreg.components.reducer import Reducer
+from metricreg.components.reducer import Reducer, buffer_versions
 from metricreg.engine.evaluate import bind_terms, reduce_terms, type_and_shape
 from metricreg.errors import InputError, MetricregError
 from metricreg.functional.precision import at_least_float32, full_precision
@@ -55,9 +55,10 @@ class Regularizer(Component):
             raise InputError(f"{type(self).__name__} penalises a matrix [N, D]; got a tensor {list(x.shape)}")
         x = at_least_float32(x)
         with full_precision(x.device.type):
-            batch = Batch(x, x)
+            batch, before = Batch(x, x), buffer_versions(self.reducer)
             values = reduce_terms(bind_terms(self.terms(x), batch, self.terms), self.reducer).values
         self.reducer.check_terms(values)
+        self.reducer.check_unchanged(before)
         if not values:
             raise MetricregError(f"{type(self).__name__}.terms gave no term with a value; a penalty is one")
         for name, value in values.items():

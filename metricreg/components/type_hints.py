@@ -21,19 +21,21 @@ from pydantic import (
     WrapValidator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 from typing_extensions import NotRequired, Required, TypedDict, is_typeddict
 
-from metricreg.errors import said_by
+from metricreg.components.validation_errors import nearest
+from metricreg.errors import cut, said_by
 from metricreg.registry.former_names import NowCalled
 
 INT64 = range(-(2**63), 2**63)
 _ATOMS = (float, int, bool, str, type(None))
 _CONTAINERS = (list, tuple, dict)
 PART = 5000
+LEARNED = '{"learned": 0.07}'
 NO_GRADIENT = (
     "should be a number; a tensor that wants a gradient would not be learned. Give its value, .item(); or, where the "
-    'parameter takes a number that is learned, {"learned": 0.07} with what it is at first'
+    f"parameter takes a number that is learned, {LEARNED} with what it is at first"
 )
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=(), arbitrary_types_allowed=False)
 
@@ -172,10 +174,27 @@ def strict(hint: Any) -> Any:
         make: Any = TypedDict
         made = make(hint.__name__, keys)
         made.__pydantic_config__ = CONFIG
-        return made
+        return Annotated[made, BeforeValidator(_known_keys(tuple(keys)))]
     if _is_enum(hint):
         return Annotated[hint, BeforeValidator(one_of(*(member.value for member in hint)))]
     return hint
+
+
+def _known_keys(keys: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What refuses other keys of an object, with the one that is meant."""
+
+    def check(value: Any) -> Any:
+        given = [key for key in value if isinstance(key, str)] if isinstance(value, dict) else []
+        lines = []
+        for key in (key for key in given if key not in keys):
+            message = f"unknown parameter '{cut(key)}'; {nearest(key, keys)}"
+            error = PydanticCustomError("unknown_key", "{message}", {"message": message})
+            lines.append(InitErrorDetails(type=error, loc=(key,), input=value[key]))
+        if lines:
+            raise ValidationError.from_exception_data("object", lines)
+        return value
+
+    return check
 
 
 def _annotated(*parts: Any) -> Any:

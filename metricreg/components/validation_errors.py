@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, cut, said
+from metricreg.registry.other_names import OTHER_PARAMETERS
 
 MAX_LINES = 20 * MAX_PROBLEMS
 """How many of pydantic's errors are looked at: of a union it gives several for one problem."""
@@ -54,6 +55,8 @@ def pointer(path: Iterable[str | int]) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or the list of what is known."""
     known = list(known)
+    if OTHER_PARAMETERS.get(word) in known:
+        return f"it is called '{OTHER_PARAMETERS[word]}' here"
     close = difflib.get_close_matches(word, known, 1, 0.6)
     if close:
         return f"did you mean '{close[0]}'?"
@@ -146,7 +149,7 @@ class _Located:
     def given(self) -> str | None:
         """The value as a text, where it says more than the message."""
         of_many = isinstance(self.node, dict | list) and not self.type.endswith("_type")
-        return None if of_many or self.type in ("missing", "extra_forbidden") else shown(self.node)
+        return None if of_many or self.type in ("missing", "extra_forbidden", "unknown_key") else shown(self.node)
 
     def message(self, known: Callable[[Any], Sequence[str] | None]) -> str:
         if self.type == "missing":

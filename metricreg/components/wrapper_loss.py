@@ -25,6 +25,9 @@ class WrapperLoss(Loss):
         Component.__init__(self)
         self.match = None
 
+    def _look_for_pairs(self, batch: Batch) -> None:
+        """Each loss inside does."""
+
     @abstractmethod
     def evaluate(self, batch: Batch, execution: Execution) -> Tensor:
         """The loss of a batch: each loss inside is called with `execution=execution`."""

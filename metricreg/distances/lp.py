@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -55,7 +56,12 @@ class LpDistance(Distance):
     @symmetric
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Lp distances `[X, Y]`."""
-        return torch.cdist(x, y, p=self.p) if self.p != 2.0 else euclidean(x, y)
+        if self.p == 2.0:
+            return euclidean(x, y)
+        if self.p <= 1.0:
+            return torch.cdist(x, y, p=self.p)
+        scale = _scale(x, y, self.p)
+        return torch.cdist(x / scale, y / scale, p=self.p) * scale
 
     @follows_matrix
     def between(self, batch: Batch) -> Tensor:
@@ -65,6 +71,11 @@ class LpDistance(Distance):
         if self.power == 2.0:
             return euclidean_between(batch, self, root=False)
         return safe_pow(euclidean_between(batch, self), self.power)
+
+    def _distances(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.p == 2.0 and self.power == 2.0 and type(self).matrix is LpDistance.matrix:
+            return euclidean(x, y, root=False)  # which has a second derivative where rows are equal
+        return super()._distances(x, y)
 
     def value_range(self) -> tuple[float, float] | None:
         """0 to 2 to the power, if `normalize`."""
@@ -106,3 +117,17 @@ def euclidean_between(
         return rows.distances(*squares_of_own_rows(x), batch.self_index)
     x, y = batch.prepared((distance, "augmented"), lambda x: augmented(rows.centered(x)), prepared)
     return rows.distances(*squares_of_rows(x, y, rows.divisor), batch.self_index)
+
+
+@torch.no_grad()
+def _scale(x: Tensor, y: Tensor, p: float) -> Tensor:
+    """A power of 2 by which rows are divided, such that the powers of their differences neither overflow nor vanish.
+
+    The largest are as large as can be: of high orders the powers of differences of ordinary size vanish.
+    """
+    limits = torch.finfo(x.dtype)
+    if not (x.numel() and y.numel()):
+        return x.new_ones(())
+    largest = torch.maximum(x.abs().amax(), y.abs().amax()).nan_to_num().clamp(limits.tiny, limits.max)
+    top = 0.25 * (limits.max / x.shape[-1]) ** (1.0 / p)
+    return (largest.log2() - math.log2(top)).ceil().clamp(min=math.log2(limits.tiny)).exp2()

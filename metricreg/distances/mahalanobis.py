@@ -80,4 +80,11 @@ class MahalanobisDistance(Distance):
         """Distances of the anchors of a batch to its references, `[A, M]`."""
         if type(self).matrix is not MahalanobisDistance.matrix or self._has_own_forward:
             return super().between(batch)
+        if self.power == 2.0:
+            return euclidean_between(batch, self, root=False, linear=self._mapped)
         return safe_pow(euclidean_between(batch, self, linear=self._mapped), self.power)
+
+    def _distances(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.power == 2.0 and type(self).matrix is MahalanobisDistance.matrix:
+            return euclidean(x, y, self._mapped, root=False)
+        return super()._distances(x, y)

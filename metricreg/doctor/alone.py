@@ -9,9 +9,9 @@ import sys
 import warnings
 from dataclasses import dataclass
 
+from metricreg.registry import default_registry
 from metricreg.registry.entry_points import load, plugin_reports
 from metricreg.registry.installed import installed_plugins
-from metricreg.registry.registry import set_default_loader
 
 MARK = "metricreg.doctor.alone: "
 TIME_LIMIT = 60.0
@@ -53,7 +53,7 @@ def load_alone(name: str, distribution: str) -> Alone | None:
 def main(name: str, distribution: str) -> None:
     """What runs in that process."""
     found = [plugin for plugin in installed_plugins() if (plugin.name, plugin.distribution) == (name, distribution)]
-    set_default_loader(lambda registry: load(registry, found))  # which the plugin itself may look at
+    default_registry().loader = lambda registry: load(registry, found)  # which the plugin itself may look at
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seconds = sum(report.seconds for report in plugin_reports())

@@ -21,6 +21,7 @@ from metricreg.registry.fault import complaint
 from metricreg.registry.isolation import isolated
 from metricreg.registry.report import PluginReport
 from metricreg.spec.describe import describe
+from metricreg.spec.spec import validate
 
 SLOW = 1.0
 """Seconds of loading from which on it is said how to load faster."""
@@ -37,6 +38,7 @@ class ExaminedComponent:
         path: `package.module:Class`.
         problem: why it cannot be imported, described or built; None if it can.
         exception: the exception behind that.
+        advice: what is not wrong, and could be better.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class ExaminedComponent:
     path: str
     problem: str | None = None
     exception: BaseException | None = None
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def examine(registry: Registry) -> Iterator[ExaminedPlugin]:
             loaded = Alone(report.seconds, report.imports_torch)
         named = (component.split(" ", 1) for component in report.components)
         components = tuple(_component(registry, kind, name) for kind, name in named)
-        yield ExaminedPlugin(report, loaded, components, _advice(loaded), _mend(report, components))
+        advice = (*_advice(loaded), *(text for component in components for text in component.advice))
+        yield ExaminedPlugin(report, loaded, components, advice, _mend(report, components))
 
 
 def _component(registry: Registry, kind: str, name: str) -> ExaminedComponent:
@@ -108,6 +112,7 @@ def _component(registry: Registry, kind: str, name: str) -> ExaminedComponent:
             example = describe(kind, name, registry).example
             given = {} if isinstance(example, str) else {key: v for key, v in example.items() if key != "name"}
             create(kind, name, registry=registry, **given)
+            unchecked = validate({"loss": example}, registry=registry).unchecked if kind == "loss" else ()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything
@@ -115,7 +120,9 @@ def _component(registry: Registry, kind: str, name: str) -> ExaminedComponent:
         problem = problem if name in problem else f"{kind} '{name}': {problem}"
         return ExaminedComponent(kind, name, path, problem, error)
     problem = f"building {kind} '{name}' changes {', '.join(changed)}, which was put back" if changed else None
-    return ExaminedComponent(kind, name, path, problem)
+    return ExaminedComponent(
+        kind, name, path, problem, advice=tuple(f"{kind} '{name}': {u.message}" for u in unchecked)
+    )
 
 
 def _advice(alone: Alone | None) -> tuple[str, ...]:

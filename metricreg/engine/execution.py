@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from metricreg.batch import Batch
 from metricreg.distributed.ranks import current
-from metricreg.errors import SpecError
+from metricreg.errors import MetricregError, SpecError
+from metricreg.functional.torch_internals import is_transformed
 
 PlanName = Literal["auto", "dense", "tiled"]
 Distributed = Literal["auto", "off"]
 Gradient = Literal["ddp", "sum"]
+DENSE_HINT = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
 
 CPU_TILE_VALUES = 2**20
 """Values of one [tile, M] matrix: few enough to stay near the cache of a CPU."""
@@ -61,8 +64,14 @@ class Execution:
     def __post_init__(self) -> None:
         if self.distributed not in ("auto", "off") or self.gradient not in ("ddp", "sum"):
             raise SpecError(f"distributed is 'auto' or 'off', and gradient 'ddp' or 'sum'; got {self}")
-        if self.plan not in ("auto", "dense", "tiled") or (self.tile is not None and self.tile < 1):
-            raise SpecError(f"plan is 'auto', 'dense' or 'tiled', and tile None or at least 1; got {self}")
+        tile: Any = self.tile
+        is_number = isinstance(tile, Integral) and not isinstance(tile, bool) and int(tile) >= 1
+        if self.plan not in ("auto", "dense", "tiled") or not (tile is None or is_number):
+            raise SpecError(
+                f"plan is 'auto', 'dense' or 'tiled', and tile None or an integer of at least 1; got {self}"
+            )
+        if tile is not None:
+            object.__setattr__(self, "tile", int(tile))  # of numpy's, too
 
     def tile_for(self, batch: Batch, width: int, values_per_pair: int = 1) -> int | None:
         """Anchors a tile for a loss with `width` values an anchor, or None for the dense plan.
@@ -73,6 +82,10 @@ class Execution:
             values_per_pair: how many its distance takes to make one of them: D where it broadcasts.
         """
         if self.plan == "dense" or torch.compiler.is_compiling():
+            return None
+        if is_transformed():
+            if self.plan == "tiled":
+                raise MetricregError("the tiled plan works in no transform of torch.func; " + DENSE_HINT)
             return None
         limit = tile_values(batch.anchors)
         made = len(batch.references) * values_per_pair

@@ -23,13 +23,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from metricreg.batch import Batch
 from metricreg.distributed.ranks import Ranks, current, shared_by
 from metricreg.engine.accumulate import ALL, ALL_OUTPUTS, REFERENCES, Leaves
-from metricreg.engine.execution import SEPARATE_GRADIENT_RATIO, sampled_tiles
+from metricreg.engine.execution import DENSE_HINT, SEPARATE_GRADIENT_RATIO, sampled_tiles
 from metricreg.engine.module_state import held_by, with_state
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
 from metricreg.functional.torch_internals import has_hooks, has_tangent
 
-DENSE_HINT = 'build with "execution": {"plan": "dense"}, or call with execution=Execution(\'dense\')'
 CHANGED_HINT = (
     "the tiled plan looks at its inputs again in the backward pass; clone what changes in place, such as a queue"
 )

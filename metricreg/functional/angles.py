@@ -3,22 +3,63 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from metricreg.functional.safe import safe_sqrt
+from metricreg.functional.torch_internals import needs_plain_operations
 
-def cos_of_sum(cosine: Tensor, angle: Tensor) -> Tensor:
-    """cos(theta + angle) of cosines cos(theta); where the sine has no slope to follow, at 0 and 180 degrees, none."""
-    room = 1.0 - cosine.square()
-    flat = room <= torch.finfo(cosine.dtype).eps
-    sine = room.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)
+NEAR = 1.0 / 3.0
+"""Squared sines under the rounding error to this power have too few digits if they are made of cosines."""
+
+UnitRows = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Of entries of a matrix of cosines, by row and column, the two unit rows `[T, D]` that each is of."""
+
+
+def sines(cosine: Tensor, rows: UnitRows | None = None, among: Tensor | None = None) -> Tensor:
+    """sin(theta) of cosines cos(theta), `[A, K]`, with gradient 0 where it is 0.
+
+    A cosine says little of an angle near 0 or 180 degrees. There the sine is made of the chord between the two rows, if
+    they are known.
+
+    Args:
+        cosine: `[A, K]`.
+        rows: gives the unit rows `[T, D]` whose cosine some entries are, and those that it is with.
+        among: which entries count, `[A, K]`, others may have any sine; all if None.
+    """
+    squares, eps = 1.0 - cosine.square(), torch.finfo(cosine.dtype).eps
+    near = squares.detach() <= (eps if rows is None else eps**NEAR)
+    sine = squares.masked_fill(near, 1.0).sqrt()
+    if rows is None:
+        return sine.masked_fill(near, 0.0)
+    if needs_plain_operations(cosine):  # which cannot ask whether there are any
+        i, j = (torch.arange(size, device=cosine.device) for size in cosine.shape)
+        every = i.repeat_interleave(len(j)), j.repeat(len(i))
+        return torch.where(near, _by_chord(cosine.flatten(), *rows(*every)).view_as(cosine), sine)
+    near = near if among is None else near & (among != 0)
+    if not near.any():
+        return sine
+    some = near.nonzero(as_tuple=True)
+    return sine.index_put(some, _by_chord(cosine[some], *rows(*some)))
+
+
+def _by_chord(cosine: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    chord = x - torch.where(cosine.detach() < 0.0, -1.0, 1.0)[:, None] * y  # to the row opposite, if that is nearer
+    squares = torch.linalg.vecdot(chord, chord)
+    return safe_sqrt(squares * (1.0 - squares / 4.0))
+
+
+def cos_of_sum(cosine: Tensor, sine: Tensor, angle: Tensor) -> Tensor:
+    """cos(theta + angle) of cos(theta) and sin(theta)."""
     return cosine * angle.cos() - sine * angle.sin()
 
 
-def cos_with_margin(cosine: Tensor, angle: Tensor) -> Tensor:
+def cos_with_margin(cosine: Tensor, sine: Tensor, angle: Tensor) -> Tensor:
     """cos(theta + angle), for angles of 0 to pi; past 180 degrees what falls on: cos(theta) - angle sin(angle)."""
-    return torch.where(cosine >= (math.pi - angle).cos(), cos_of_sum(cosine, angle), cosine - angle * angle.sin())
+    inside = cosine >= (math.pi - angle).cos()
+    return torch.where(inside, cos_of_sum(cosine, sine, angle), cosine - angle * angle.sin())
 
 
 def cos_of_multiple(cosine: Tensor, times: int) -> Tensor:

@@ -21,6 +21,11 @@ def transforms_active() -> bool:
     return True if _active is None else bool(_active())
 
 
+def is_transformed() -> bool:
+    """The same; where torch does not tell, the answer is no."""
+    return _active is not None and bool(_active())
+
+
 def is_recomputing() -> bool:
     """Whether `torch.utils.checkpoint` computes a forward pass again, in a backward pass.
 

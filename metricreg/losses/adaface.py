@@ -16,6 +16,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
+from metricreg.distances.cosine import sines_between
 from metricreg.functional.angles import cos_of_sum
 
 
@@ -76,9 +77,10 @@ class AdaFaceLoss(ProxySoftmaxLoss):
         deviation = self._deviations(batch)[:, None] / (self.std.to(cosine.dtype) + 1e-3)
         z = (deviation * self.h).clamp(-1.0, 1.0)
         own, angle = cosine.gather(1, target), -self.margin * z
-        turned = cos_of_sum(own, angle)
-        turned = torch.where((angle < 0.0) & (own > angle.cos()), 1.0, turned)
-        turned = torch.where((angle > 0.0) & (own < -angle.cos()), -1.0, turned)
+        sine = sines_between(self.distance, batch, own, target)
+        turned, short = cos_of_sum(own, sine, angle), sine < angle.sin().abs()  # angles are less than 90 degrees
+        turned = torch.where((angle < 0.0) & (own > 0.0) & short, 1.0, turned)
+        turned = torch.where((angle > 0.0) & (own < 0.0) & short, -1.0, turned)
         return cosine, (turned - self.margin * (1.0 + z)) * self.scale
 
     def terms(self, batch: Batch) -> Terms:

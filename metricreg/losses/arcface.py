@@ -14,6 +14,7 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
+from metricreg.distances.cosine import sines_between
 from metricreg.functional.angles import cos_with_margin
 
 
@@ -55,4 +56,6 @@ class ArcFaceLoss(ProxySoftmaxLoss):
 
     def own(self, distances: Tensor, batch: Batch) -> Tensor:
         """Scaled cosines with the margin."""
-        return cos_with_margin(distances, distances.new_full((), math.radians(self.margin))) * self.scale
+        assert batch.anchor_labels is not None  # checked in prepare
+        sines = sines_between(self.distance, batch, distances, batch.anchor_labels.long()[:, None])
+        return cos_with_margin(distances, sines, distances.new_full((), math.radians(self.margin))) * self.scale

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar
 from metricreg.batch.two_views import two_views
-from metricreg.components import Distance, Loss, UnmatchedLossSlots
+from metricreg.components import Distance, Loss, UnreducedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 
@@ -40,7 +40,7 @@ class BarlowTwinsLoss(Loss):
     default_distance = CosineSimilarity
 
     def __init__(
-        self, redundancy_lambda: Annotated[float, Field(ge=0)] = 0.0051, **slots: Unpack[UnmatchedLossSlots]
+        self, redundancy_lambda: Annotated[float, Field(ge=0)] = 0.0051, **slots: Unpack[UnreducedLossSlots]
     ) -> None:
         super().__init__(**slots)
         self.redundancy_lambda = redundancy_lambda

@@ -17,6 +17,7 @@ from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
+from metricreg.distances.cosine import sines_between
 from metricreg.functional.angles import cos_with_margin
 
 
@@ -68,7 +69,9 @@ class CurricularFaceLoss(ProxySoftmaxLoss):
     def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines, those of hard classes times t plus themselves; and with the margin."""
         cosine = self.distance.between(batch)
-        own = cos_with_margin(cosine.gather(1, target), cosine.new_full((), math.radians(self.margin)))
+        own = cosine.gather(1, target)
+        sines = sines_between(self.distance, batch, own, target)
+        own = cos_with_margin(own, sines, cosine.new_full((), math.radians(self.margin)))
         eased = torch.where(cosine > own, cosine * (self.t.to(cosine.dtype) + cosine), cosine)
         return eased, own * self.scale
 

@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar
 from metricreg.batch.tuples import Pairs
-from metricreg.components import Distance, Loss, LossSlots, symmetric
+from metricreg.components import Distance, Loss, Match, UnreducedLossSlots, symmetric
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
 from metricreg.functional.soft_histogram import soft_histograms
@@ -36,6 +36,7 @@ class HistogramLoss(Loss):
     Args:
         n_bins: R, how many bins there are from -1 to 1, at least 1; 100 if neither it nor delta is given.
         delta: the width of a bin, 2 over a whole number; 2 / n_bins if None.
+        match: which samples belong together, by their labels; those with the same label if None.
     """
 
     distances: ClassVar[tuple[type[Distance], ...]] = (CosineSimilarity, DotProductSimilarity)
@@ -45,9 +46,10 @@ class HistogramLoss(Loss):
         self,
         n_bins: Annotated[int, Field(gt=0)] | None = None,
         delta: Annotated[float, Field(gt=0, le=2)] | None = None,
-        **slots: Unpack[LossSlots],
+        match: Match | None = None,
+        **slots: Unpack[UnreducedLossSlots],
     ) -> None:
-        super().__init__(**slots)
+        super().__init__(match=match, **slots)
         self.n_bins = n_bins or (100 if delta is None else round(2.0 / max(delta, LEAST)))
         if delta is not None and not math.isclose(self.n_bins * delta, 2.0, rel_tol=1e-6):
             wrong = "is not 2 over a whole number" if n_bins is None else f"is not 2 / n_bins with n_bins={n_bins}"

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from metricreg.batch import Batch
 from metricreg.batch.labels import check_classes
 from metricreg.batch.terms import Scalar
-from metricreg.components import Distance, Loss, UnmatchedLossSlots
+from metricreg.components import Distance, Loss, UnreducedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
 from metricreg.errors import InputError
@@ -63,7 +63,7 @@ class ManifoldLoss(Loss):
         alpha: Annotated[float, Field(gt=0, lt=1)] = 0.8,
         margin: float = 5e-4,
         num_classes: Annotated[int, Field(gt=0)] | None = None,
-        **slots: Unpack[UnmatchedLossSlots],
+        **slots: Unpack[UnreducedLossSlots],
     ) -> None:
         super().__init__(**slots)
         self.lambda_c = lambda_c

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar
-from metricreg.components import Distance, UnmatchedLossSlots
+from metricreg.components import Distance, UnreducedLossSlots
 from metricreg.components.loss import Terms
 from metricreg.components.proxy_loss import ProxyLoss
 from metricreg.distances import CosineSimilarity
@@ -38,7 +38,7 @@ class P2SGradLoss(ProxyLoss):
         self,
         embedding_size: Annotated[int, Field(gt=0)],
         num_classes: Annotated[int, Field(gt=0)],
-        **slots: Unpack[UnmatchedLossSlots],
+        **slots: Unpack[UnreducedLossSlots],
     ) -> None:
         super().__init__(num_classes, embedding_size, **slots)
 

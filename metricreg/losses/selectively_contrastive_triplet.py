@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -15,10 +16,12 @@ from metricreg.batch.tuples import Triplets
 from metricreg.components import Loss, LossSlots
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity
+from metricreg.functional.euclidean import wide_type
 from metricreg.functional.logsumexp import softplus
+from metricreg.functional.torch_internals import needs_plain_operations
 
 RESOLUTION = 16.0
-"""A negative that is nearer than the positive by less than this many rounding errors is as near."""
+"""A negative that is nearer than the positive by less than this many rounding errors is as near, or nobody knows."""
 
 
 class SelectivelyContrastiveTripletLoss(Loss):
@@ -53,24 +56,65 @@ class SelectivelyContrastiveTripletLoss(Loss):
         s = self.distance.closeness(self.distance.between(batch))
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
-            return {"loss": Term(self._cost(s[rows, positive], s[rows, negative]), kind="triplet", rows=rows)}
+            near, far = s[rows, positive], s[rows, negative]
+            ahead, noise = far - near, _noise(s)[rows, 0]
+            nearer = ahead > noise
+            if _has_wider(s) and len(some := (ahead.detach().abs() <= noise).nonzero()[:, 0]):
+                anchors, row = rows[some].unique(return_inverse=True)  # type: ignore[no-untyped-call]
+                t = self._in_float64(batch, anchors)
+                nearer[some] = t[row, negative[some]] - t[row, positive[some]] > _noise(t)[row, 0]
+            return {"loss": Term(self._cost(ahead, far, nearer), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
         weight = counts[:, :, None] * batch.negatives[:, None, :]
-        return {"loss": Term(self._cost(s.gather(1, index)[:, :, None], s[:, None, :]), weight, kind="triplet")}
+        near, far, noise = s.gather(1, index)[:, :, None], s[:, None, :], _noise(s)[:, None]
+        ahead = far - near
+        nearer = ahead > noise
+        if _has_wider(s) and ahead.numel() and len(some := _unsure(batch, s, near, noise)):
+            t = self._in_float64(batch, some)
+            nearer[some] = t[:, None, :] - t.gather(1, index[some])[:, :, None] > _noise(t)[:, None]
+        return {"loss": Term(self._cost(ahead, far, nearer), weight, kind="triplet")}
 
     def width(self, batch: Batch) -> int:
         """K · M values an anchor; M where triplets are listed."""
         listed = isinstance(batch.selection, Triplets)
         return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
 
-    def _cost(self, positive: Tensor, negative: Tensor) -> Tensor:
-        return _cost(positive, negative, self.hard_weight, self.temperature)
+    @torch.no_grad()
+    def _in_float64(self, batch: Batch, some: Tensor) -> Tensor:
+        """The similarities of some anchors, `[R, M]`."""
+        wide = wide_type(batch.anchors)
+        state = {**dict(self.distance.named_parameters()), **dict(self.distance.named_buffers())}
+        state = {name: value.to(wide) if value.is_floating_point() else value for name, value in state.items()}
+        rows = batch.anchors[some].to(wide), batch.references.to(wide)
+        return self.distance.closeness(torch.func.functional_call(self.distance, state, rows))
+
+    def _cost(self, ahead: Tensor, negative: Tensor, nearer: Tensor) -> Tensor:
+        return torch.where(nearer, self.hard_weight * negative, softplus(ahead / self.temperature))
 
 
-def _noise(positive: Tensor) -> Tensor:
-    return RESOLUTION * torch.finfo(positive.dtype).eps * positive.detach().abs()
+def _has_wider(s: Tensor) -> bool:
+    """Whether there is a more exact type to ask, and a way to ask only where it is needed."""
+    return s.dtype != wide_type(s) and not needs_plain_operations(s)
 
 
-def _cost(positive: Tensor, negative: Tensor, hard_weight: float, temperature: float) -> Tensor:
-    ahead = negative - positive
-    return torch.where(ahead > _noise(positive), hard_weight * negative, softplus(ahead / temperature))
+@torch.no_grad()
+def _noise(s: Tensor) -> Tensor:
+    """By how much similarities `[A, M]` may be wrong, `[A, 1]`."""
+    largest = s.abs().amax(1, keepdim=True) if s.shape[1] else s.new_zeros(len(s), 1)
+    return largest * (RESOLUTION * torch.finfo(s.dtype).eps)
+
+
+@torch.no_grad()
+def _unsure(batch: Batch, s: Tensor, near: Tensor, noise: Tensor) -> Tensor:
+    """The anchors with a negative of which nobody knows whether it is nearer than a positive.
+
+    Args:
+        batch: some anchors.
+        s: their similarities, `[A, M]`.
+        near: those to the positives, `[A, K, 1]`.
+        noise: by how much they may be wrong, `[A, 1, 1]`.
+    """
+    counts = batch.positive_index[1][:, :, None]
+    negative = batch.negative_mask.filled(s, math.inf)[:, None, :]
+    gaps = (negative - near.masked_fill(counts == 0, -math.inf)).abs_()
+    return (gaps.amin((1, 2)) <= noise[:, 0, 0]).nonzero()[:, 0]

@@ -15,6 +15,7 @@ from metricreg.components import Distance
 from metricreg.components.proxy_loss import ProxySlots
 from metricreg.components.proxy_softmax_loss import ProxySoftmaxLoss
 from metricreg.distances import CosineSimilarity
+from metricreg.distances.cosine import sines_between
 from metricreg.functional.angles import cos_with_margin
 
 
@@ -59,17 +60,22 @@ class SubCenterArcFaceLoss(ProxySoftmaxLoss):
 
     def margin_logits(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines of each class's nearest center, and with the margin."""
-        cosine = self._nearest(batch)
-        own = cos_with_margin(cosine.gather(1, target), self.angle(cosine, target))
-        return cosine, own * self.scale
+        to_centers = self._to_centers(batch)
+        cosine = to_centers.amax(2)
+        columns = target * self.centers_per_class + torch.arange(self.centers_per_class, device=target.device)
+        own = to_centers.flatten(1).gather(1, columns)
+        sines = sines_between(self.distance, batch, own, columns)
+        turned = cos_with_margin(own, sines, self.angle(cosine, target))
+        farther = own < own.amax(1, keepdim=True)
+        return cosine, turned.masked_fill(farther, -torch.inf).amax(1, keepdim=True) * self.scale
 
     def class_logits(self, batch: Batch) -> Tensor:
         """Scaled cosines of each class's nearest center, `[A, C]`."""
-        return self._nearest(batch) * self.scale
+        return self._to_centers(batch).amax(2) * self.scale
 
-    def _nearest(self, batch: Batch) -> Tensor:
-        to_centers = self.distance.between(batch)
-        return to_centers.reshape(len(batch), self.num_classes, self.centers_per_class).amax(2)
+    def _to_centers(self, batch: Batch) -> Tensor:
+        """Cosines, `[A, C, K]`."""
+        return self.distance.between(batch).view(len(batch), self.num_classes, self.centers_per_class)
 
     def angle(self, cosine: Tensor, target: Tensor) -> Tensor:
         """The margin in radians, in the type of the cosines: one, or `[A, 1]` of target `[A, 1]`."""

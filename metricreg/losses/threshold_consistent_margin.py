@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from metricreg.batch import Batch
 from metricreg.batch.terms import Scalar
-from metricreg.components import Distance, Loss, LossSlots, symmetric
+from metricreg.components import Distance, Loss, Match, UnreducedLossSlots, symmetric
 from metricreg.components.loss import Terms
 from metricreg.distances import CosineSimilarity, DotProductSimilarity
 
@@ -41,9 +41,10 @@ class ThresholdConsistentMarginLoss(Loss):
         lambda_minus: Annotated[float, Field(ge=0)] = 1.0,
         margin_plus: float = 0.9,
         margin_minus: float = 0.5,
-        **slots: Unpack[LossSlots],
+        match: Match | None = None,
+        **slots: Unpack[UnreducedLossSlots],
     ) -> None:
-        super().__init__(**slots)
+        super().__init__(match=match, **slots)
         self.lambda_plus = lambda_plus
         self.lambda_minus = lambda_minus
         self.margin_plus = margin_plus

@@ -16,6 +16,7 @@ from metricreg.components.logsumexp_loss import Exponents, LogSumExpLoss
 from metricreg.components.loss import Terms
 from metricreg.components.marks import takes_only_logsumexp
 from metricreg.distances import CosineSimilarity
+from metricreg.distances.cosine import sines_between
 from metricreg.functional.angles import cos_of_sum
 from metricreg.functional.logsumexp import softplus
 
@@ -56,8 +57,10 @@ class TupletMarginLoss(LogSumExpLoss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: a value a positive pair, `[A, K]`."""
         negatives, near, among = self.logsumexp_and_positives(batch)
-        losses = softplus(negatives[:, None] - self.scale * self._with_slack(near))
+        losses = softplus(negatives[:, None] - self.scale * self._with_slack(near, batch, among))
         return {"loss": Term(losses, among, kind="pos_pair")}
 
-    def _with_slack(self, cosine: Tensor) -> Tensor:
-        return cos_of_sum(cosine, cosine.new_full((), -math.radians(self.margin)))
+    def _with_slack(self, cosine: Tensor, batch: Batch, among: Tensor) -> Tensor:
+        columns = batch.positive_index[0] if batch.lists_positives else None
+        sine = sines_between(self.distance, batch, cosine, columns, among)
+        return cos_of_sum(cosine, sine, cosine.new_full((), -math.radians(self.margin)))

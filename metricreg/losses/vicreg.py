@@ -59,10 +59,10 @@ class VICRegLoss(Loss):
         self.eps = eps
         d = self.distance
         assert isinstance(d, LpDistance)
-        if d.p != 2.0 or d.power != 2.0 or d.normalize:
+        if type(d) is not LpDistance or d.p != 2.0 or d.power != 2.0 or d.normalize:
             raise ValueError(
                 "VICRegLoss is about squared distances of embeddings as they are: LpDistance with p=2, power=2 and "
-                f"normalize=False, not p={d.p:g}, power={d.power:g} and normalize={d.normalize}"
+                f"normalize=False, not {type(d).__name__} with p={d.p:g}, power={d.power:g} and normalize={d.normalize}"
             )
 
     def prepare(self, batch: Batch) -> Batch:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 
-from metricreg.errors import SpecError
+from metricreg.errors import RegistrationError, SpecError, cut, said, said_by
 
 KINDS = ("distance", "loss", "reducer", "regularizer", "miner", "match")
 OWN_DISTRIBUTION = "metricreg"
@@ -39,7 +40,29 @@ def import_path(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
+def check_class(kind: str, cls: type, subject: str) -> None:
+    """Refuse a class that is no component, or cannot be one of this kind.
+
+    Args:
+        kind: which it is to be.
+        cls: the class.
+        subject: who says so, for the error: `metricreg_losses maps 'mine' to`.
+    """
+    check = getattr(cls, "check_declaration", None)
+    if check is None:
+        raise RegistrationError(f"{subject} {said(import_path(cls))}, which is not a metricreg component")
+    try:
+        check(kind)
+    except (KeyboardInterrupt, RegistrationError):
+        raise
+    except BaseException as error:  # hints, defaults and validators are the plugin's code
+        why = f"which cannot be declared: {said_by(error)}"
+        raise RegistrationError(f"{subject} {said(import_path(cls))}, {why}") from error
+
+
 def check_kind(kind: str) -> None:
     """Refuse anything but one of the kinds."""
     if kind not in KINDS:
-        raise SpecError(f"unknown kind '{kind}'; the kinds are {', '.join(KINDS)}", "")
+        close = difflib.get_close_matches(kind, KINDS, 1, 0.6)
+        meant = f"; did you mean '{close[0]}'?" if close else ""
+        raise SpecError(f"unknown kind '{cut(kind)}'; the kinds are {', '.join(KINDS)}{meant}", "")

@@ -17,7 +17,7 @@ from metricreg.registry.fault import complaint
 from metricreg.registry.hook_calls import entries_of
 from metricreg.registry.installed import Plugin, installed_plugins
 from metricreg.registry.isolation import isolated, warn
-from metricreg.registry.registry import Registry, default_registry, set_default_loader
+from metricreg.registry.registry import Before, Registry, default_registry
 from metricreg.registry.report import PluginReport, Status, require_plugins
 from metricreg.registry.selection import Selection
 
@@ -110,18 +110,18 @@ def _load_one(
     if refusal is not None:
         return _report(plugin, *refusal)
     start, changed = time.perf_counter(), list[str]()
-    before, had_torch = registry.snapshot(), "torch" in sys.modules
+    before, had_torch = Before(registry), "torch" in sys.modules
     try:
         with isolated(changed):
             loaded = plugin.load()
             entries = entries_of(plugin, loaded)
-        undone = registry.undo(before, keep_local=True)
+        undone = before.undo(keep_local=True)
         registry.add(*entries)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything at import, SystemExit included
         problem = complaint(error, plugin.module)
-        undone = registry.undo(before, keep_local=False)
+        undone = before.undo(keep_local=False)
         wrong = tuple(_about_changes(changed, undone))
         mend = None
         if plugin.distribution != IN_PROCESS:
@@ -192,7 +192,5 @@ def _about_targets(plugin: Plugin, entries: list[Entry]) -> list[str]:
             found.append(f"{entry.kind} '{entry.name}' is not there: {lacking}")
     return found
 
-
-set_default_loader(load_entry_points)
 
 __all__ = ["PluginReport", "load", "load_entry_points", "plugin_reports", "require_plugins"]

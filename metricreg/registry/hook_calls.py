@@ -9,9 +9,9 @@ from typing import Any
 
 import pluggy
 
-from metricreg.errors import SHOWN, PluginError, RegistrationError, said, said_by
+from metricreg.errors import SHOWN, PluginError, RegistrationError, said
 from metricreg.registry import hookspecs
-from metricreg.registry.entry import NAME, Entry
+from metricreg.registry.entry import NAME, Entry, check_class
 from metricreg.registry.fault import definition, fault
 from metricreg.registry.former_names import check_former_names, check_one_name_each
 from metricreg.registry.hookspecs import HOOKS
@@ -97,15 +97,7 @@ def _entry(plugin: Plugin, kind: str, hook: str, name: object, target: object) -
     if not isinstance(target, str | type):
         raise PluginError(f"{hook} maps '{name}' to {_shown(target)}; expected a class or 'package.module:Class'")
     if isinstance(target, type):
-        check = getattr(target, "check_declaration", None)
-        if check is None:
-            raise PluginError(f"{hook} maps '{name}' to {_shown(target)}, which is not a metricreg component")
-        try:
-            check(kind)
-        except (KeyboardInterrupt, RegistrationError):
-            raise
-        except BaseException as error:  # hints, defaults and validators are the plugin's code
-            raise PluginError(f"{hook} maps '{name}' to what cannot be declared: {said_by(error)}") from error
+        check_class(kind, target, f"{hook} maps '{name}' to")
     full = str.__str__(name) if plugin.is_own else f"{plugin.name}/{name}"
     return Entry(kind, full, target, plugin.distribution)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said, said_by
-from metricreg.registry.entry import IMPORT_PATH, KINDS, LOCAL_NAMESPACE, Entry, check_kind, import_path
+from metricreg.errors import PluginError, RegistrationError, SpecError, cut, said
+from metricreg.registry.entry import IMPORT_PATH, KINDS, LOCAL_NAMESPACE, Entry, check_class, check_kind, import_path
 from metricreg.registry.former_names import (
     NowCalled,
     all_former_names,
@@ -99,13 +99,21 @@ class Registry:
             except PluginError as error:  # strict: it is filled, and says so each time without loading again
                 self._strict = error
             except BaseException:
-                self.loader = loader  # a load that was interrupted is tried again, not taken for an empty registry
-                found = (self._entries, self._resolved, self._refused, self._names, self._former)
-                for kept in (*found, self._reports, self._notes):
-                    kept.clear()
+                self.unload(loader)  # a load that was interrupted is tried again, not taken for an empty registry
                 raise
             finally:
                 self._is_loading = False
+
+    def unload(self, loader: Callable[[Registry], None] | None) -> None:
+        """Forget all but what `metricreg.register` added, and fill it again when it is next looked at."""
+        with self._lock:
+            local = [entry for entry in self._entries.values() if entry.name.startswith(LOCAL_NAMESPACE + "/")]
+            found = (self._entries, self._resolved, self._refused, self._names, self._former)
+            for kept in (*found, self._reports, self._notes):
+                kept.clear()
+            self.loader, self._strict = loader, None
+            for entry in local:
+                self._add(entry)
 
     def add(self, *entries: Entry, replace: bool = False) -> None:
         """Register components, all or none. A taken name is an error unless `replace`."""
@@ -164,8 +172,9 @@ class Registry:
                 and not (keep_local and key not in before and key[1].startswith(LOCAL_NAMESPACE + "/"))
             ]
             if changed:
-                kept = {key: entry for key, entry in self._entries.items() if key not in changed}
-                kept |= {key: before[key] for key in changed if key in before}
+                order = {**before, **self._entries}  # a class has the first of its names
+                now = {key: before.get(key) if key in changed else self._entries[key] for key in order}
+                kept = {key: entry for key, entry in now.items() if entry is not None}
                 names: dict[str, dict[str, str]] = {}
                 for entry in kept.values():
                     names.setdefault(entry.kind, {}).setdefault(entry.path, entry.name)
@@ -221,29 +230,17 @@ class Registry:
     def _checked(self, entry: Entry) -> type[Any]:
         """The class of an entry, imported and found to be a component."""
         if isinstance(entry.target, str):
-            before, changed = self.snapshot(), list[str]()
+            before, changed = Before(self), list[str]()
             try:
                 cls = import_class(entry, changed)
             finally:
-                changed += self.undo(before, keep_local=True)
+                changed += before.undo(keep_local=True)
                 if changed:
                     what = said(", ".join(changed))
                     warn(f"importing {entry.kind} '{entry.name}' of {entry.distribution} changed {what}, put back now")
         else:
             cls = entry.target
-        check = getattr(cls, "check_declaration", None)
-        if check is None:
-            raise RegistrationError(
-                f"{entry.kind} '{entry.name}' is {import_path(cls)}, which is not a metricreg component"
-            )
-        try:
-            check(entry.kind)
-        except (KeyboardInterrupt, RegistrationError):
-            raise
-        except BaseException as error:  # hints, defaults and validators are the plugin's code
-            raise RegistrationError(
-                f"{entry.kind} '{entry.name}' of {entry.distribution} cannot be declared: {said_by(error)}"
-            ) from error
+        check_class(entry.kind, cls, f"{entry.kind} '{entry.name}' of {entry.distribution} is")
         return cls
 
     def _check_names(self, entry: Entry, cls: type) -> None:
@@ -315,20 +312,42 @@ class Registry:
         self._reports.append(report)
 
 
+class Before:
+    """What was registered at a moment: in a registry, and in the default one, which a plugin may look at and change.
+
+    Args:
+        registry: the one that a plugin is imported for.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        both = [registry] if registry is _default else [registry, _default]
+        self._states = [(each, each.loader, each.snapshot()) for each in both]
+
+    def undo(self, *, keep_local: bool) -> list[str]:
+        """As `Registry.undo`, of both. One that a plugin had filled while it was half imported is filled anew."""
+        changed = []
+        for registry, loader, entries in self._states:
+            if loader is not None and registry.loader is None:
+                registry.unload(loader)
+            changed += registry.undo(entries, keep_local=keep_local)
+        return changed
+
+
 def _reexports(target: type | str, cls: type) -> bool:
     """Whether a path leads to a class through another module than the one that defines it. Imports nothing."""
     module, _, name = target.partition(":") if isinstance(target, str) else ("", "", "")
     return name == cls.__qualname__ and getattr(sys.modules.get(module), name, None) is cls
 
 
-_default: Registry = Registry()
+def _load_installed(registry: Registry) -> None:
+    from metricreg.registry.entry_points import load_entry_points
+
+    load_entry_points(registry)
+
+
+_default: Registry = Registry(_load_installed)
 
 
 def default_registry() -> Registry:
     """The registry that specs are resolved in unless another is passed: everything installed, plus `register`."""
     return _default
-
-
-def set_default_loader(loader: Callable[[Registry], None]) -> None:
-    """Say how the default registry is filled when it is first looked at. Called by `entry_points`."""
-    _default.loader = loader

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from metricreg.errors import cut
 from metricreg.registry.entry import DISTRIBUTION, KINDS, LOCAL_NAMESPACE, OWN_DISTRIBUTION
-from metricreg.registry.other_names import name_here
+from metricreg.registry.other_names import instead, name_here
 
 if TYPE_CHECKING:
     from metricreg.registry.registry import Registry
@@ -59,15 +59,33 @@ def explain_unknown(registry: Registry, kind: str, name: str, requires: Mapping[
 
 
 def _suggest(kind: str, name: str, known: tuple[str, ...], registry: Registry) -> str:
-    if here := name_here(kind, name, known):
+    if here := _called_here(registry, kind, name):
         return f"what is called so is {here} here"
-    other = [k for k in KINDS if k != kind and registry.has(k, name)]
-    if other:
-        return f"'{cut(name)}' is a {other[0]}, not a {kind}; known: {_listed(known)}"
+    if text := instead(kind, name):
+        return text
+    others = [k for k in KINDS if k != kind]
+    other = next((k for k in others if registry.has(k, name)), None)
+    if other is not None:
+        return f"'{cut(name)}' is a {other}, not a {kind}; known: {_listed(known)}"
+    for other in others:
+        if here := _called_here(registry, other, name):
+            return f"what is called so is the {other} {here} here, no {kind}; known: {_listed(known)}"
     close = difflib.get_close_matches(name, known, 1, 0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known: {_listed(known)}"
+    return f"did you mean '{close[0]}'?" if close else f"known: {_listed(known)}"
+
+
+def suggest_any(registry: Registry, name: str) -> str:
+    """Which components are meant by a name that no kind has: `the loss 'ntxent'`; empty if none comes to mind."""
+    here = [(kind, _called_here(registry, kind, name)) for kind in KINDS]
+    if found := [f"the {kind} {written}" for kind, written in here if written]:
+        return " or ".join(found)
+    close = difflib.get_close_matches(name, [known for kind in KINDS for known in registry.names(kind)], 1, 0.6)
+    return f"the {next(kind for kind in KINDS if registry.has(kind, close[0]))} '{close[0]}'" if close else ""
+
+
+def _called_here(registry: Registry, kind: str, name: str) -> str | None:
+    classes = {known: registry.entry(kind, known).path.rpartition(":")[2] for known in registry.names(kind)}
+    return name_here(kind, name, classes)
 
 
 def _listed(known: tuple[str, ...], most: int = 20) -> str:

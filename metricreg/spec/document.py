@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from metricreg.components.type_hints import LEARNED
 from metricreg.components.validation_errors import pointer, shown, type_name
 from metricreg.errors import MAX_PROBLEMS, SHOWN, Problem, SpecError, cut, printable
 
@@ -35,6 +37,8 @@ MAX_DOTS = MAX_DEPTH
 _CHAIN = re.compile(rf"""(?<![\w"'-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{MAX_DOTS}}}""")
 _DIGITS = re.compile(rf"(?<![0-9_])[0-9][0-9_]{{{MAX_DIGITS}}}")
 _EXPONENT = re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_OTHER_BASES = re.compile(r"[-+]?(?:0[0-7_]+$|0b|[0-9][0-9_]*:)")
+"""What YAML 1.1 reads as octal, binary, or sexagesimal numbers."""
 _TOO_DEEP = f"more than {MAX_DEPTH} nested objects and lists"
 _LARGEST = sys.float_info.max
 
@@ -106,6 +110,8 @@ class _Copy:
         else:
             allowed = "objects, lists, strings, numbers, true, false and null"
             problem = f"{type_name(value)} is no JSON type; a spec is made of {allowed}"
+            if issubclass(type(value), torch.nn.Parameter):
+                problem = f"{problem}. A number that is learned is given by what it is at first: {LEARNED}"
         if problem:
             self._refuse(path, problem, _shown(value))
         return value
@@ -299,6 +305,11 @@ def _yaml(text: str) -> Any:
     def number(loader: Any, node: Any) -> Any:
         if len(str(node.value)) > MAX_DIGITS:  # 1:59:59:... is one number to YAML, and takes the square of its length
             raise ValueError(f"a number has more than {MAX_DIGITS} digits{node.start_mark}")
+        if _OTHER_BASES.match(str(node.value)):
+            raise ValueError(
+                f"{node.value} is a number of another base in YAML 1.1, and none or another in YAML 1.2; write it in "
+                f"decimal, or in quotes if it is text{node.start_mark}"
+            )
         kind = node.tag.rpartition(":")[2]
         return getattr(loader, f"construct_yaml_{kind}")(node)
 

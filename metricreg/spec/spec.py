@@ -25,7 +25,7 @@ from metricreg.errors import MAX_PROBLEMS, Problem, SpecError, cut
 from metricreg.registry import Registry, default_registry
 from metricreg.registry.entry import DISTRIBUTION
 from metricreg.spec.document import plain
-from metricreg.spec.trial import is_own, why_never
+from metricreg.spec.trial import NEVER, is_own, why_never
 from metricreg.spec.versions import check_version
 
 MAX_REQUIRES = 100
@@ -170,7 +170,8 @@ def validate(spec: Any, *, registry: Registry | None = None) -> Report:
         return report
     if is_own(parsed.parts):
         return replace(report, problems=(never,))
-    return replace(report, unchecked=(*report.unchecked, never))  # it may want batches of another kind than those tried
+    message = never.message.replace(NEVER, "no batch that was tried satisfies this: ", 1)  # it may want others
+    return replace(report, unchecked=(*report.unchecked, replace(never, message=message)))
 
 
 def parse(spec: Any, registry: Registry | None = None) -> tuple[PipelineSpec, Report]:

@@ -98,12 +98,23 @@ def test_values_of_one_an_anchor_and_of_triplets_are_summed_alike() -> None:
         ({"values": VALUES, "weight": "pos_pair"}, "a Term takes a tensor as weight; got str"),
         ({"values": VALUES[0], "rows": [0, 0, 1]}, "a Term takes a tensor as rows; got list"),
         ({"values": VALUES, "divisor": 2.0}, "a Term takes a tensor as divisor; got float"),
-        ({"values": VALUES, "kind": "positive"}, "one of element, pos_pair, neg_pair, triplet; got 'positive'"),
+        (
+            {"values": VALUES, "kind": "positive"},
+            "or 'element' of any other value, such as one an anchor; got 'positive'",
+        ),
     ],
 )
 def test_what_a_term_is_made_of_is_checked(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(MetricregError, match=says):
         Term(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["pos_pair", "neg_pair", "triplet"])
+def test_a_value_an_anchor_is_of_no_pair(kind: Any) -> None:
+    says = f"term 'loss' has a value an anchor, and its kind is '{kind}'; leave the kind out, or say with rows="
+    with pytest.raises(MetricregError, match=says):
+        bound(Term(VALUES[:, 0], kind=kind))
+    bound(Term(VALUES[0], kind=kind, rows=torch.zeros(VALUES.shape[1], dtype=torch.int64)))
 
 
 def test_rows_are_integers() -> None:

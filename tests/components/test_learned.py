@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,6 +53,20 @@ def test_embeddings_have_the_gradient_of_a_fixed_one(name: str) -> None:
         torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", WITH_TEMPERATURE)
+def test_of_half_precision_it_is_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    x = rows(12).float()
+    for initial in (0.07, 1e-3):  # whose quotients half precision does not hold
+        for plan in PLANS:
+            learned, fixed = (loss_of(name, given).to(dtype) for given in ({"learned": initial}, initial))
+            value = learned(x, LABELS, execution=plan)
+            assert value.dtype is torch.float32
+            torch.testing.assert_close(value, fixed(x, LABELS, execution=plan), rtol=0.02, atol=1e-3)
+            value.backward()
+            assert learned.temperature.log.grad.isfinite()
+
+
 def test_it_stays_between_its_bounds_and_can_return() -> None:
     number = LearnedNumber(0.1, 0.05, 0.5)
     torch.testing.assert_close(number(), torch.tensor(0.1))
@@ -86,6 +101,35 @@ def test_it_is_of_the_state_and_of_the_spec() -> None:
 def test_what_is_not_between_its_bounds_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(SpecError, match=r"temperature|between"):
         metricreg.build({"loss": {"name": "ntxent", "temperature": bad}})
+
+
+@pytest.mark.parametrize("name", WITH_TEMPERATURE)
+def test_a_misspelt_key_of_it_gets_a_suggestion(name: str) -> None:
+    more = OTHERS.get(name, {})
+    for given, key, meant in (({"learnd": 0.5}, "learnd", "learned"), ({"learned": 0.5, "mn": 0.1}, "mn", "min")):
+        for make in (
+            lambda spec: metricreg.build({"loss": spec}),
+            lambda spec: create("loss", spec.pop("name"), **spec),
+        ):
+            with pytest.raises(SpecError) as caught:
+                make({"name": name, "temperature": given, **more})
+            (problem,) = caught.value.problems
+            assert problem.pointer.endswith(f"/temperature/{key}")
+            assert problem.message == f"unknown parameter '{key}'; did you mean '{meant}'?"
+
+
+@pytest.mark.parametrize("name", WITH_TEMPERATURE)
+def test_a_parameter_in_a_spec_is_told_the_way_out(name: str) -> None:
+    for given in (torch.nn.Parameter(torch.tensor(0.5)), {"learned": torch.nn.Parameter(torch.tensor(0.5))}):
+        (problem,) = metricreg.validate({"loss": {"name": name, "temperature": given, **OTHERS.get(name, {})}})
+        assert problem.message.endswith('is given by what it is at first: {"learned": 0.07}')
+
+
+@pytest.mark.parametrize("tile", [torch.nn.Parameter(torch.tensor(5.0)), torch.tensor(5), 5.5, True, "5", [5]])
+def test_a_tile_is_an_integer(tile: Any) -> None:
+    with pytest.raises(SpecError, match="tile None or an integer of at least 1"):
+        Execution("tiled", tile=tile)
+    assert type(Execution("tiled", tile=np.int64(5)).tile) is int
 
 
 def numbers() -> list[tuple[str, str, str]]:

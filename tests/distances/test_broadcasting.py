@@ -33,6 +33,21 @@ class Weighed(Distance):
         return (difference.square() / (1.0 + difference.abs())).sum(-1).sqrt()
 
 
+class Angle(Distance):
+    """Broadcasts inside of an operation of torch."""
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        return 1.0 - torch.nn.functional.cosine_similarity(x[..., :, None, :], y[..., None, :, :], dim=-1)
+
+
+class Pairwise(Distance):
+    """The same."""
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        pairs = torch.broadcast_tensors(x[..., :, None, :], y[..., None, :, :])
+        return torch.nn.functional.pairwise_distance(*pairs)
+
+
 def embeddings() -> Tensor:
     return torch.randn(N, DIM, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
@@ -41,7 +56,7 @@ def most(values: int) -> int:
     return max(CPU_TILE_VALUES, MIN_BROADCAST_ANCHORS * N * values)
 
 
-@pytest.mark.parametrize("distance", [CityBlock, Weighed])
+@pytest.mark.parametrize("distance", [CityBlock, Weighed, Angle, Pairwise])
 @pytest.mark.parametrize("name", ["contrastive", "triplet_margin", "margin", "lifted_structure", "fast_ap", "nca"])
 def test_losses_take_it_in_tiles(name: str, distance: type[Distance]) -> None:
     try:

@@ -18,6 +18,7 @@ from metricreg import losses as L
 from metricreg import reducers as R
 from metricreg.batch.positives import SHORT
 from metricreg.components import by_value, symmetric
+from metricreg.engine import execution
 from metricreg.engine.execution import CPU_TILE_VALUES, MAX_TILE_GROWTH, MIN_TILE_ANCHORS
 from metricreg.engine.tiled import Sweep
 from tests.largest_tensor import LargestTensor
@@ -30,6 +31,7 @@ from tests.oracle import (
     PAIR_LOSSES,
     REDUCERS,
     SCENARIOS,
+    UNREDUCED,
     assert_close,
     batch,
     rows,
@@ -70,7 +72,8 @@ def test_tiled_is_dense_for_any_batch(
     labels: list[int], ref_labels: list[int] | None, size: int, pair: tuple[str, str], reducer: str, seed: int
 ) -> None:
     name, distance = pair
-    loss = PAIR_LOSSES[name](reducer=REDUCERS[reducer][0](), distance=DISTANCES[distance][0]())
+    slots = {} if name in UNREDUCED else {"reducer": REDUCERS[reducer][0]()}
+    loss = PAIR_LOSSES[name](distance=DISTANCES[distance][0](), **slots)
     case = batch(labels, seed)
     more: dict[str, Any] = {}
     if ref_labels is not None:
@@ -420,8 +423,27 @@ def test_forward_mode_is_refused_in_the_tiled_plan_and_right_in_the_dense_one(na
     leaf = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(leaf, LABELS, execution=DENSE), leaf)
     torch.testing.assert_close(slope, (gradient * direction).sum())
-    with pytest.raises(MetricregError, match="no forward-mode derivative"):
-        torch.func.jvp(lambda z: loss(z, LABELS, execution=tiles(3)), (x,), (direction,))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, direction)
+        with pytest.raises(MetricregError, match="no forward-mode derivative"):
+            loss(dual, LABELS, execution=tiles(3))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_tiled_plan_is_refused_in_transforms_where_auto_is_dense(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "CPU_TILE_VALUES", 1)
+    x, loss = rows(10).detach(), LOSSES[name]().requires_grad_(False)
+    for transform in (torch.func.grad, torch.func.jacrev, lambda f: lambda z: torch.func.vmap(f)(z[None])):
+        with pytest.raises(MetricregError, match="works in no transform of torch"):
+            transform(lambda z: loss(z, LABELS, execution=tiles(3)))(x)
+    found = torch.func.grad(lambda z: loss(z, LABELS, execution=Execution("auto")))(x)
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf, LABELS, execution=DENSE), leaf)
+    torch.testing.assert_close(found, gradient)
 
 
 @pytest.mark.parametrize("plan", [DENSE, tiles(2)])
@@ -550,7 +572,7 @@ def test_auto_is_dense_for_a_small_batch_and_tiled_for_a_large_one() -> None:
     ("arguments", "message"),
     [
         ({"plan": "tield"}, r"plan is 'auto', 'dense' or 'tiled'.*'tield'"),
-        ({"plan": "tiled", "tile": 0}, r"tile None or at least 1.*tile=0"),
+        ({"plan": "tiled", "tile": 0}, r"tile None or an integer of at least 1.*tile=0"),
         ({"tile": -3}, "tile=-3"),
     ],
 )

@@ -65,9 +65,8 @@ class Case:
         at_distances: its parameters with those; as `given` where None.
         refused: distances that it does not take.
         refusal: the message.
-        reducer_scenarios: where it is compared with each reducer.
+        reducer_scenarios: where it is compared with each reducer; nowhere if it takes none.
         with_reducers: its parameters with those.
-        has_own_reduction: whether it is the same whatever the reducer.
         tolerance: how far it may be off.
     """
 
@@ -85,7 +84,6 @@ class Case:
     refusal: str = ""
     reducer_scenarios: Sequence[str] = FEW
     with_reducers: Parameters = field(default_factory=dict)
-    has_own_reduction: bool = False
     tolerance: float = 1e-10
 
 
@@ -363,8 +361,7 @@ CASES: dict[str, Case] = {
         distances=[case for case in ANY_DISTANCE if case[0] == "dot raw"],
         refused=["lp", "snr"],
         refusal="works with CosineSimilarity or DotProductSimilarity, not with",
-        reducer_scenarios=OF_BATCHES,
-        has_own_reduction=True,
+        reducer_scenarios=(),
     ),
     "histogram": pairs(
         "histogram",
@@ -372,8 +369,7 @@ CASES: dict[str, Case] = {
         parameters=[{"n_bins": 7}, {"n_bins": 1}, {"delta": 0.1}],
         refused=["lp", "snr", "dot raw"],
         refusal=r"HistogramLoss (works with CosineSimilarity|needs similarities from -1 to 1)",
-        reducer_scenarios=OF_BATCHES,
-        has_own_reduction=True,
+        reducer_scenarios=(),
     ),
     "decoupled_contrastive": pairs(
         "decoupled_contrastive",
@@ -485,8 +481,7 @@ CASES: dict[str, Case] = {
         parameter_scenarios=["balanced", "triplets", "duplicate and zero rows"],
         refused=["lp", "dot raw", "snr"],
         refusal="ManifoldLoss works with CosineSimilarity",
-        reducer_scenarios=["pairs"],
-        has_own_reduction=True,
+        reducer_scenarios=(),
     ),
     "normalized_softmax": proxies(
         "normalized_softmax",
@@ -494,7 +489,7 @@ CASES: dict[str, Case] = {
         distances=AT_PROXIES,
         at_distances={"temperature": 0.5},
     ),
-    "p2s_grad": proxies("p2s_grad", has_own_reduction=True),
+    "p2s_grad": proxies("p2s_grad", reducer_scenarios=()),
     "proxy_anchor": proxies(
         "proxy_anchor",
         loop=_of_proxy_anchor,

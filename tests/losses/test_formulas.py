@@ -28,7 +28,7 @@ def agrees(name: str, parameters: Parameters, distance: str | None, reducer: str
         slots["distance"] = ours()
     if reducer is not None:
         slots["reducer"] = REDUCERS[reducer][0]()
-        reduce = reduce if case.has_own_reduction else REDUCERS[reducer][1]
+        reduce = REDUCERS[reducer][1]
     loss = case.make(**parameters, **slots).double()
     naive = case.loop(loss, measure, reduce, **parameters)
     plans = FEW_PLANS if slots or parameters != case.given else PLANS

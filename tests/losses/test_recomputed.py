@@ -102,6 +102,27 @@ def test_a_state_of_a_wrapper_is_noticed() -> None:
         gradient(Annealed(), False)
 
 
+class Late(Running):
+    """Whose state stays as it is in its first steps."""
+
+    steps = 0
+
+    def update_buffers(self, statistics: dict[str, Tensor]) -> None:
+        self.steps += 1
+        if self.steps > 3:
+            self.mean.mul_(0.5)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_state_that_changes_from_a_later_step_on_is_noticed(reentrant: bool, inside: bool) -> None:
+    loss = metricreg.losses.MultipleLosses([Late()]) if inside else Late()
+    for _ in range(3):
+        gradient(loss, None)
+    with pytest.raises(RecomputedError, match="MultipleLosses" if inside else "Late"):
+        gradient(loss, reentrant)
+
+
 def test_a_step_inside_of_a_backward_pass_is_none_again() -> None:
     loss = metricreg.create("loss", "cross_batch_memory", **STATEFUL["cross_batch_memory"])
     loss(torch.randn(8, 6), LABELS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from metricreg import Batch, Execution
+from metricreg import Batch, Distance, Execution
+from metricreg import distances as D
 from metricreg.losses import SelectivelyContrastiveTripletLoss
 from metricreg.miners import BatchEasyHardMiner
 from tests.oracle import rows, value_and_gradients
@@ -44,3 +47,52 @@ def test_rounding_does_not_decide_which_of_two_equals_is_nearer(count: int) -> N
     for plan in (Execution("dense"), Execution("tiled", tile=5)):
         total = SelectivelyContrastiveTripletLoss(hard_weight=0.0)(x, torch.arange(count) % 2, execution=plan)
         assert float(total.detach()) == pytest.approx(0.6931, abs=1e-3)  # log 2 of every triplet
+
+
+DISTANCES: dict[str, Callable[[], Distance]] = {
+    "cosine": D.CosineSimilarity,
+    "lp": D.LpDistance,
+    "lp raw": lambda: D.LpDistance(normalize=False),
+    "mahalanobis": lambda: D.MahalanobisDistance(16),
+}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("radius", [1e-5, 1e-4, 1e-3])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_which_of_near_rows_is_nearer_is_as_in_float64(distance: str, radius: float, listed: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 16, generator=generator) + radius * torch.randn(24, 16, generator=generator)
+    labels = torch.arange(24) % 4
+    tuples = torch.nonzero(torch.ones(24, 24, 24)).T[:, ::7].unbind() if listed else None
+    if tuples is not None:
+        a, p, n = tuples
+        tuples = tuple(c[(labels[a] == labels[p]) & (a != p) & (labels[a] != labels[n])] for c in tuples)
+    for plan in (Execution("dense"), Execution("tiled", tile=5)):
+        found = []
+        for dtype in (torch.float32, torch.float64):
+            torch.manual_seed(0)
+            loss = SelectivelyContrastiveTripletLoss(temperature=1.0, distance=DISTANCES[distance]()).to(dtype)
+            # a negative has the gradient of its weight alone if it is nearer than the positive
+            rows = x.to(dtype).requires_grad_()
+            total = loss(rows, labels, tuples=tuples, execution=plan)
+            found.append((total.detach().double(), torch.autograd.grad(total, rows)[0].double()))
+        (got, gradient), (want, wanted) = found
+        assert float(got) == pytest.approx(float(want), rel=1e-3)
+        assert (gradient - wanted).norm() <= 1e-2 * wanted.norm()
+
+
+def test_nothing_is_asked_again_where_it_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    again = SelectivelyContrastiveTripletLoss._in_float64
+    monkeypatch.setattr(
+        SelectivelyContrastiveTripletLoss,
+        "_in_float64",
+        lambda self, batch, some: asked.append(some.tolist()) or again(self, batch, some),
+    )
+    x = rows(12).detach().float()
+    SelectivelyContrastiveTripletLoss()(x, torch.arange(12) % 3)
+    assert asked == []
+    x[4] = x[3]  # the positive 3 of 0 is as near as the negative 4
+    SelectivelyContrastiveTripletLoss()(x, torch.arange(12) % 3)
+    assert [len(some) for some in asked] == [6]

@@ -21,7 +21,7 @@ def whole(kind: str, spec: Any) -> dict[str, Any]:
     spec = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = spec.pop("name")
     found: dict[str, Any] = metricreg.create(kind, name, **spec).to_spec(defaults=True)
-    if kind == "loss":
+    if kind == "loss" and "reducer" in found:
         reducer = found["reducer"]
         several = reducer.get("reducers", {})
         found["reducer"] = {term: several.get(term, reducer.get("default", reducer)) for term in LOSSES[name].terms}

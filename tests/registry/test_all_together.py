@@ -90,6 +90,7 @@ def test_plugins_says_of_each_distribution_what_it_is() -> None:
     assert {renamed.get(case, "acme-" + case.replace("_", "-")) for case in cases} <= told
 
 
+@pytest.mark.without_broken_plugins
 def test_doctor_tells_them_apart_with_file_and_line() -> None:
     done = command("doctor", "--json", "--traceback", without=(*HEAVY, *CLASSES))
     assert done.returncode == 1
@@ -120,6 +121,7 @@ def test_doctor_tells_them_apart_with_file_and_line() -> None:
         assert row["tracebacks"]
 
 
+@pytest.mark.without_broken_plugins
 def test_doctor_knows_which_plugin_imports_torch_and_takes_long() -> None:
     some = {"classes", "imports_torch", "slow", "strings"}
     done = command("doctor", "--json", without=tuple(case.name for case in DISTS.iterdir() if case.name not in some))

@@ -82,6 +82,7 @@ def wheel(case: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.without_broken_plugins
 def test_what_pip_installs_and_upgrades_is_found(tmp_path: Path) -> None:
     target = tmp_path / "site"
     cases = ("strings", "import_error", "raising_hook", "lazily_broken")

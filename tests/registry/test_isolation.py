@@ -127,6 +127,23 @@ def test_what_a_plugin_replaces_in_the_registry_is_there_again_and_named(
     assert report_of(registry, case).status == ("active" if case == "replaces" else "error")
 
 
+@pytest.mark.parametrize("is_filled_before", [True, False])
+@pytest.mark.parametrize("case", ["replaces", "replaces_and_fails"])
+def test_a_plugin_of_another_registry_changes_nothing_in_the_default_one(
+    case: str, is_filled_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_default = default(monkeypatch, "classes")
+    before = [(e.kind, e.name, e.path) for e in Registry(lambda each: fill(each, "classes"))]
+    if is_filled_before:
+        by_default.names("reducer")
+    other, warned = filled(monkeypatch, case)
+    assert not is_filled_before or "it changes reducer 'mean'" in warned[0]
+    assert report_of(other, case).status == ("active" if case == "replaces" else "error")
+    assert [(e.kind, e.name, e.path) for e in by_default] == before
+    assert by_default.get("reducer", "mean") is metricreg.reducers.MeanReducer
+    assert [report.name for report in by_default.reports] == ["metricreg", "acme"]
+
+
 def test_what_metricreg_register_adds_while_a_plugin_is_imported_stays_where_the_plugin_works() -> None:
     class Half(metricreg.Reducer):
         """Half."""

@@ -220,3 +220,13 @@ def test_a_name_that_failed_works_once_it_stands_for_something_else() -> None:
     assert registry.undo(before, keep_local=False) == ["reducer 'x/a'"]
     with pytest.raises(RegistrationError, match="No module named 'nowhere'"):
         registry.get("reducer", "x/a")
+
+
+def test_a_class_keeps_its_first_name_when_a_change_is_undone() -> None:
+    registry = Registry()
+    registry.add(Entry("reducer", "sum", SumReducer, "d"), Entry("reducer", "x/again", SumReducer, "x"))
+    before = registry.snapshot()
+    registry.add(Entry("reducer", "sum", "nowhere:Foo", "y"), replace=True)
+    registry.undo(before, keep_local=True)
+    assert registry.name_of("reducer", SumReducer) == "sum"
+    assert list(registry.snapshot()) == list(before)

@@ -62,6 +62,7 @@ def test_every_reference_resolves(schema: dict[str, Any]) -> None:
     assert {f"#/$defs/{name}" for name in schema["$defs"]} >= found
 
 
+@pytest.mark.without_broken_plugins
 def test_every_component_and_parameter_is_described(schema: dict[str, Any]) -> None:
     for name, definition in schema["$defs"].items():
         if name.count(".") and "properties" in definition and "name" in definition["properties"]:

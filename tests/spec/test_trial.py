@@ -85,7 +85,15 @@ def test_what_no_batch_satisfies_is_a_problem_with_its_place(name: str) -> None:
     assert what in problem.message
 
 
-@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in ("loss", "miner") for n in default_registry().names(k)])
+SATISFIED = [
+    (kind, name)
+    for kind in ("loss", "miner")
+    for name in default_registry().names(kind)
+    if name != "raises_in_terms/half"  # of the broken plugins, which may be installed
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), SATISFIED)
 def test_every_example_satisfies_some_batch(kind: str, name: str) -> None:
     example = describe(kind, name).example
     spec = {"loss": example} if kind == "loss" else {"loss": "triplet_margin", "miner": example}

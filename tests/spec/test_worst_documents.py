@@ -16,6 +16,7 @@ SLOW_MACHINE = 4.0
 """By how much a machine that runs other tests meanwhile may be slower."""
 
 
+@pytest.mark.without_broken_plugins
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_none_takes_a_second_or_a_hundred_mebibytes() -> None:
     root = Path(__file__).parents[2]

@@ -568,6 +568,15 @@ class OfItsProcess(Sound):
         return super().values(batch) * (1.0 + 1.0 / os.getpid())
 
 
+class WantsBool(Sound):
+    """Softplus of distances: `pos_loss` and `neg_loss`, `[A, M]`; those that do not count are set to 0."""
+
+    def terms(self, batch: Batch) -> Terms:
+        d = self.distance.between(batch)
+        soft = torch.nn.functional.softplus(d)
+        return {"pos_loss": Term(torch.where(batch.positives, soft, 0.0), batch.positives, kind="pos_pair")}
+
+
 SOUND = (Sound, Stateful, Classes, Views, Doubled)
 BROKEN: dict[type[metricreg.Loss], str] = {
     OfItsProcess: "two_processes_agree_with_one",
@@ -586,6 +595,7 @@ BROKEN: dict[type[metricreg.Loss], str] = {
     SaysNoTerms: "says_its_terms",
     WeighsByPlace: "ignores_the_order_of_rows",
     Views1D: "ignores_the_layout",
+    WantsBool: "takes_listed_pairs_and_triplets",
     HidesNaN: "shows_nan",
     RoundsLabels: "takes_any_labels",
     Spread: "bears_few_rows",

@@ -11,14 +11,14 @@ from metricreg.batch.terms import Scalar, Term
 from metricreg.errors import InputError
 from metricreg.testing.check import check, fail, skip
 from metricreg.testing.example import Example
-from metricreg.testing.inputs import batch_of
+from metricreg.testing.inputs import Inputs, batch_of
 from metricreg.testing.results import LEAVES, call, difference, draws, leaves_of, not_finite, result, shown
 
 LARGE_LABELS = (-5, 2**40, -5, 2**31 + 1, 2**40, 2**31 + 1, -(2**40), 2**31)
 """Labels that a cast to float32, int32 or to an index would confuse."""
 
 
-@check(mend="compute what the docstring of its kind's base class says; sizes that it needs go into (class, parameters)")
+@check(mend="see what it says; where it wants rows or labels of certain sizes, give parameters: (class, parameters)")
 def takes_a_batch(example: Example) -> None:
     """It takes one of many tiny batches of all sorts, and makes of it what its kind makes: finite, and with a graph."""
     if example.refusal is not None:
@@ -35,6 +35,42 @@ def takes_a_batch(example: Example) -> None:
     wrong = not_finite(result(example.make(), inputs))
     if wrong:
         fail(f"of {inputs}, {wrong}")
+
+
+@check(
+    "loss",
+    mend="`batch.positives` and `batch.negatives` are counts where triplets are listed: ask `> 0` which there are",
+    after=("takes_a_batch",),
+)
+def takes_listed_pairs_and_triplets(example: Example) -> None:
+    """Of pairs and of triplets that a miner lists it makes something finite; or it refuses them by an `InputError`."""
+    if not example.inputs.is_classed:
+        skip("it takes no single label a row")
+    anchors, positives, negatives = _triplets(example.inputs)
+    listed = {
+        "pairs": (anchors, positives, anchors, negatives),
+        "triplets": tuple(torch.cat([each, each]) for each in (anchors, positives, negatives)),
+    }
+    for what, tuples in listed.items():
+        try:
+            wrong = not_finite(result(example.make(), replace(example.inputs, tuples=tuples)))
+        except InputError:
+            continue
+        except Exception as error:
+            fail(f"of listed {what} it raises", error)
+        if wrong:
+            fail(f"of listed {what}, {wrong}")
+
+
+def _triplets(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A triplet of each anchor that has a positive and a negative."""
+    labels = inputs.labels
+    assert labels is not None
+    references = labels if inputs.ref_labels is None else inputs.ref_labels
+    same = labels[:, None] == references[None]
+    positive = same if inputs.ref_embeddings is not None else same & ~torch.eye(len(labels), dtype=torch.bool)
+    anchors = (positive.any(1) & ~same.all(1)).nonzero()[:, 0]
+    return anchors, positive[anchors].long().argmax(1), (~same[anchors]).long().argmax(1)
 
 
 @check(

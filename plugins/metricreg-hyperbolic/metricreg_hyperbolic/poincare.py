@@ -69,7 +69,5 @@ class PoincareDistance(Distance):
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances of points of the unit ball, `[X, Y]`."""
         depth = (1.0 - x.square().sum(-1, keepdim=True)) * (1.0 - y.square().sum(-1, keepdim=True)).mT
-        beyond = 2.0 * self.euclidean.matrix(x, y).square() / depth
-        zero = beyond == 0.0  # where the slope of arcosh is infinite
-        z = beyond.masked_fill(zero, 1.0)
-        return torch.log1p(z + (z * (z + 2.0)).sqrt()).masked_fill(zero, 0.0) / math.sqrt(self.curvature)
+        # arcosh(1 + 2 u²) = 2 arsinh(u), of which neither a square vanishes nor a slope is infinite
+        return (self.euclidean.matrix(x, y) / depth.sqrt()).asinh() * (2.0 / math.sqrt(self.curvature))

@@ -134,3 +134,14 @@ def test_near_points_keep_their_digits(spread: float, plan: Execution) -> None:
     for got, want in zip(*found, strict=True):
         assert (got - want).norm() <= 1e-2 * want.norm()
     assert (PoincareDistance()(exact) > 0).sum() == 24 * 23
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-22, 1e-8])
+def test_small_vectors_have_twice_their_euclidean_distance(size: float) -> None:
+    v = (size * vectors(6)).float().requires_grad_()
+    found = PoincareDistance()(v)
+    wide = v.detach().double()
+    wanted = 2.0 * (wide[:, None] - wide).norm(dim=2)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=0.0)
+    (gradient,) = torch.autograd.grad(found[0, 1], v)
+    torch.testing.assert_close(gradient[0].double(), 4.0 * (wide[0] - wide[1]) / wanted[0, 1], rtol=1e-4, atol=1e-6)

@@ -149,6 +149,8 @@ class _Writer:
             name, given = "batch_easy_hard", {"pos_strategy": "hard", "neg_strategy": "hard", **given}
         if kind == "loss" and "reducer" in given:
             given["reducer"] = _reducer(theirs)
+            if given["reducer"] is None:
+                del given["reducer"]
         if name not in default_registry().names(kind):
             raise NoCounterpartError(f"metricreg has no {kind} '{name}'")
         native = default_registry().get(kind, name)
