@@ -15,7 +15,17 @@ from torch import Tensor, nn
 from metricreg import Batch, Execution, Loss, Term
 from metricreg.engine.evaluate import StepContext
 from metricreg.reducers import ClassWeightedReducer
-from tests.oracle import DISTANCES, LOSSES, PAIR_LOSSES, REDUCERS, assert_close, rows, takes, value_and_gradients
+from tests.oracle import (
+    DISTANCES,
+    LOSSES,
+    PAIR_LOSSES,
+    REDUCERS,
+    UNREDUCED,
+    assert_close,
+    rows,
+    takes,
+    value_and_gradients,
+)
 
 pytestmark = pytest.mark.no_cover  # what runs here very many times runs in other tests, too
 
@@ -69,7 +79,8 @@ def test_tiled_is_dense_for_every_loss_distance_and_reducer(name: str, distance:
         if distance is not None and turn % 3:
             continue  # a third of the reducers, of each distance others
         made = ClassWeightedReducer([0.5, 2.0] * 20) if reducer == "class_weighted" else make_reducer()
-        loss = LOSSES[name](reducer=made, **{key: make() for key, make in slots.items()})
+        given = {} if name in UNREDUCED else {"reducer": made}
+        loss = LOSSES[name](**given, **{key: make() for key, make in slots.items()})
         compare(loss, CLASSES if distance is None else LABELS, SIZES[1 + turn // 3 % (len(SIZES) - 1)])
 
 
