@@ -40,7 +40,8 @@ def explain_unknown(registry: Registry, kind: str, name: str, requires: Mapping[
     unknown = f"unknown {kind} '{cut(name)}'"
     if slash and namespace == LOCAL_NAMESPACE:
         return f"{unknown}: 'local/' names exist after metricreg.register(cls) in the same process"
-    if slash and not any(known_name.startswith(namespace + "/") for k in KINDS for known_name in registry.names(k)):
+    is_known = any(each.startswith(namespace + "/") for k in KINDS for each in registry.names(k))
+    if slash and not is_known and not _called_here(registry, kind, name):
         absent = [d for d in requires or {} if DISTRIBUTION.fullmatch(d) and not _is_installed(d)]
         candidates = [d for d in absent if namespace in re.split(r"[-_.]+", d.lower())] or absent
         install = (

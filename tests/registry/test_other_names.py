@@ -8,7 +8,7 @@ import pytest
 
 import metricreg
 from metricreg import default_registry
-from metricreg.registry import Entry
+from metricreg.registry import Entry, Registry
 from metricreg.registry.other_names import OTHER_NAMES, PARAMETERS, instead, name_here
 
 
@@ -55,6 +55,14 @@ def test_a_name_is_known_however_it_is_written_and_by_its_class(entry: Entry) ->
     written = {cls, name.upper(), name.title(), name.replace("_", "-"), name.replace("_", ""), f"{name}_{entry.kind}"}
     for other in written - set(default_registry().names(entry.kind)):
         assert f"what is called so is '{name}' here" in said(entry.kind, other)
+
+
+def test_a_namespace_is_known_however_it_is_written() -> None:
+    registry = Registry()
+    registry.add(Entry("loss", "acme/my_loss", "acme.my_loss:MyLoss", "acme"))
+    for other in ("Acme/MyLoss", "ACME/MY_LOSS"):
+        with pytest.raises(metricreg.SpecError, match="what is called so is 'acme/my_loss' here"):
+            registry.get("loss", other)
 
 
 def test_a_class_of_another_kind_is_said_to_be_one() -> None:

@@ -411,7 +411,7 @@ def test_two_steps_of_a_dynamic_soft_margin_can_be_taken() -> None:
         ({"name": "pml/pnp", "variant": "X"}, "/loss/variant"),
         ({"name": "cross_batch_memory", "loss": spec_of("loss", "arcface"), "embedding_size": 4}, "rows of its own"),
         ({"name": "pml/arcface"}, "num_classes"),
-        ("pml/tripletmargin", "did you mean 'pml/triplet_margin'"),
+        ("pml/tripletmargin", "what is called so is 'pml/triplet_margin' here"),
     ],
 )
 def test_wrong_arguments_are_problems(loss: Any, said: str) -> None:
