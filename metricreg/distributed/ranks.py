@@ -103,6 +103,7 @@ class Ranks:
             texts = [a + b for a, b in zip(texts, rest, strict=True)]
         return [text[:size] for text, size in zip(texts, sizes, strict=True)]
 
+    @torch.inference_mode(False)  # threads of gloo write what is made here
     def _bytes(self, mine: bytes, size: int) -> list[bytes]:
         own = torch.frombuffer(bytearray(mine.ljust(size, b"\0")), dtype=torch.uint8)
         found = [torch.empty_like(own) for _ in range(self.size)]
@@ -130,9 +131,10 @@ class Ranks:
     def _group_for(self, tensor: Tensor) -> ProcessGroup:
         return _alive(self._host if tensor.device.type == "cpu" else self._group)
 
+    @torch.inference_mode(False)  # threads of gloo write what is made here
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The sums over ranks of tensors that have the same shapes and types on all; those given may be overwritten."""
-        found = [tensor.contiguous() for tensor in tensors]
+        found = [(t.clone() if t.is_inference() else t).contiguous() for t in tensors]
         together: dict[tuple[torch.dtype, torch.device], list[int]] = {}
         for k, tensor in enumerate(found):
             if tensor.dtype is torch.bool:  # of which no backend makes a sum
@@ -149,6 +151,7 @@ class Ranks:
                 found[k] = part.view_as(found[k])
         return found
 
+    @torch.inference_mode(False)  # threads of gloo write what is made here
     def gather(self, rows: Tensor, sizes: Sequence[int]) -> Tensor:
         """The rows of all ranks, one after the other.
 
@@ -167,6 +170,7 @@ class Ranks:
         dist.all_gather(found, padded, group=self._group_for(padded))
         return torch.cat([part[:size] for part, size in zip(found, sizes, strict=True)])
 
+    @torch.inference_mode(False)  # threads of gloo write what is made here
     def from_first(self, tensor: Tensor) -> Tensor:
         """What rank 0 has in the place of a tensor."""
         found = tensor.detach().clone().contiguous()
