@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +22,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from metricreg.batch import Batch
 from metricreg.distributed.ranks import Ranks, current, shared_by
 from metricreg.engine.accumulate import ALL, ALL_OUTPUTS, REFERENCES, Leaves
-from metricreg.engine.execution import DENSE_HINT, SEPARATE_GRADIENT_RATIO, sampled_tiles
+from metricreg.engine.blocks import Block, blocks_of, blocks_over_ranks
+from metricreg.engine.execution import DENSE_HINT, SEPARATE_GRADIENT_RATIO
 from metricreg.engine.module_state import held_by, with_state
 from metricreg.engine.reference_cache import TileCache
 from metricreg.errors import MetricregError
@@ -35,31 +35,6 @@ CHANGED_HINT = (
 
 Output = tuple[Tensor, int]
 """What a function gives of a tile, and of how many values that is made."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """What is evaluated at a time: a tile, or of a symmetric comparison a part of one.
-
-    Args:
-        anchors: which anchors.
-        references: which references, of a symmetric batch; all if None.
-        multiplicity: 2 for pairs that stand for those with their samples exchanged, too.
-    """
-
-    anchors: slice
-    references: slice | None = None
-    multiplicity: int = 1
-
-    def work(self, references: int) -> int:
-        """How many pairs it has, of so many references."""
-        rows: int = self.anchors.stop - self.anchors.start
-        columns: int = references if self.references is None else self.references.stop - self.references.start
-        return rows * columns
-
-
-RUNS_A_RANK = 4
-"""Runs of anchors of a symmetric comparison, whose blocks are of different sizes, for each rank."""
 
 
 class Sweep:
@@ -109,7 +84,8 @@ class Sweep:
         self.anchor_shapes = {k: every[k].shape for k in self.wanted if every[k] is batch.anchors}
         self.wanted_like = [(every[k].shape, every[k].dtype) for k in self.wanted]
         ranks = current()
-        self.ranks = ranks if ranks is not None and len(list(self._shared_blocks(batch, ranks))) >= ranks.size else None
+        if ranks is not None and len(blocks_over_ranks(batch, self.tile, self.symmetric, ranks)) >= ranks.size:
+            self.ranks = ranks
         if self.wanted:
             return _Tiled.apply(self, *every)  # type: ignore[no-any-return, no-untyped-call]
         with torch.no_grad():
@@ -175,30 +151,11 @@ class Sweep:
         return outputs, {output_index: leaves.gradients(output_index) for output_index in done}
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
-        """What is evaluated at a time, by this rank; of a symmetric comparison, what is on and above the diagonal."""
+        """What is evaluated at a time, by this rank."""
         if self.ranks is None:
-            runs = _triangle(len(batch), self.tile) if self.symmetric else batch.tiles(self.tile)
-            yield from self._blocks(len(batch), sampled_tiles(runs, self.what))
-            return
-        every = list(self._shared_blocks(batch, self.ranks))
-        yield from (every[k] for k in self.ranks.share([block.work(len(batch.references)) for block in every]))
-
-    def _shared_blocks(self, batch: Batch, ranks: Ranks) -> Iterator[Block]:
-        """Those of all ranks, small enough that each can have as much to do."""
-        number = len(batch)
-        if self.symmetric:
-            small = max(1, number // (RUNS_A_RANK * ranks.size))
-            return self._blocks(number, _triangle(number, min(self.tile, small)))
-        return self._blocks(number, _even_runs(number, ranks.size * max(1, -(-number // (ranks.size * self.tile)))))
-
-    def _blocks(self, number: int, runs: Iterator[tuple[int, int]]) -> Iterator[Block]:
-        if not self.symmetric:
-            yield from (Block(slice(i, j)) for i, j in runs)
-            return
-        for i, j in runs:
-            yield Block(slice(i, j), slice(i, j))
-            if j < number:
-                yield Block(slice(i, j), slice(j, number), multiplicity=2)
+            return blocks_of(batch, self.tile, self.symmetric, self.what)
+        every = blocks_over_ranks(batch, self.tile, self.symmetric, self.ranks)
+        return (every[k] for k in self.ranks.share([block.work(len(batch.references)) for block in every]))
 
     def _summed(
         self, ranks: Ranks, outputs: list[Tensor], sizes: dict[int, int], grad: bool
@@ -242,29 +199,6 @@ class Sweep:
 def _versions(tensors: Sequence[Tensor]) -> list[int]:
     """How often each was changed in place; 0 in inference mode, where nobody counts."""
     return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
-
-
-def _even_runs(number: int, runs: int) -> Iterator[tuple[int, int]]:
-    """Anchors in runs whose lengths differ by one at most."""
-    return (
-        (number * k // runs, number * (k + 1) // runs)
-        for k in range(runs)
-        if number * (k + 1) // runs > number * k // runs
-    )
-
-
-def _triangle(number: int, tile: int) -> Iterator[tuple[int, int]]:
-    """Runs of the anchors of a symmetric comparison: later ones have fewer references, and so are up to twice as long.
-
-    Args:
-        number: of anchors.
-        tile: anchors of the first run.
-    """
-    i = 0
-    while i < max(number, 1):
-        j = min(number, i + min(2 * tile, tile * number // max(number - i, 1)))
-        yield i, j
-        i = max(j, 1)
 
 
 def _part(batch: Batch, leaves: Leaves, block: Block) -> Batch:

@@ -34,7 +34,8 @@ def sines(cosine: Tensor, rows: UnitRows | None = None, among: Tensor | None = N
     sine = squares.masked_fill(near, 1.0).sqrt()
     if rows is None:
         return sine.masked_fill(near, 0.0)
-    if needs_plain_operations(cosine):  # which cannot ask whether there are any
+    is_waited_for = cosine.device.type != "cpu" and cosine.shape[1] == 1  # to ask takes longer than to make all
+    if needs_plain_operations(cosine) or is_waited_for:
         i, j = (torch.arange(size, device=cosine.device) for size in cosine.shape)
         every = i.repeat_interleave(len(j)), j.repeat(len(i))
         return torch.where(near, _by_chord(cosine.flatten(), *rows(*every)).view_as(cosine), sine)

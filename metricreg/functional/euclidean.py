@@ -56,15 +56,16 @@ def euclidean(
 def lengths(x: Tensor, divisor: Tensor | None = None, root: bool = True) -> Tensor:
     """Lengths of rows `[..., D]`, or their squares over a divisor `[...]`; with gradient 0 of length 0.
 
-    Where squares overflow or vanish, they are made in float64.
+    Where squares may overflow or vanish, they are made in float64: on a CPU where one does, on other devices, which
+    would have to be waited for, all.
     """
-    found = _lengths(x, divisor, root)
-    if x.dtype == wide_type(x) or needs_plain_operations(x) or not found.numel():
-        return found
-    limits = torch.finfo(x.dtype)
-    least, (low, high) = limits.tiny / limits.eps, map(float, found.detach().aminmax())
-    if (math.sqrt(least) if root else least) < low and high < math.inf:
-        return found
+    if x.dtype == wide_type(x) or needs_plain_operations(x) or not x.numel():
+        return _lengths(x, divisor, root)
+    if x.device.type == "cpu":
+        found, limits = _lengths(x, divisor, root), torch.finfo(x.dtype)
+        least, (low, high) = limits.tiny / limits.eps, map(float, found.detach().aminmax())
+        if (math.sqrt(least) if root else least) < low and high < math.inf:
+            return found
     return _lengths(x.to(wide_type(x)), divisor, root).to(x.dtype)
 
 
@@ -206,11 +207,11 @@ def _bounds(sizes: Tensor, others: Tensor) -> Tensor:
         sizes: the squared norms of x.
         others: those of y; the same tensor if they are the same.
     """
-    limits, total = torch.finfo(sizes.dtype), float(sizes.sum())
-    total += 0.0 if others is sizes else float(others.sum())
+    limits = torch.finfo(sizes.dtype)
+    overflows = 4.0 * (sizes.sum() if others is sizes else sizes.sum() + others.sum()) > limits.max
     vanishing = limits.tiny / limits.eps  # near there squares lose digits, too
     bounds: Tensor = sizes * limits.eps**NEAR
-    return bounds.add_(math.nan if 4.0 * total > limits.max else vanishing)
+    return bounds.add_(vanishing).masked_fill_(overflows, math.nan)
 
 
 @torch.no_grad()

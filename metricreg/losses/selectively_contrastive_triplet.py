@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import torch
@@ -54,24 +53,25 @@ class SelectivelyContrastiveTripletLoss(Loss):
     def terms(self, batch: Batch) -> Terms:
         """`loss`: `[A, K, M]`, or a list `[T]` where triplets are listed."""
         s = self.distance.closeness(self.distance.between(batch))
+        noise = _noise(s)
         if isinstance(batch.selection, Triplets):
             rows, positive, negative = batch.selection.columns()
-            near, far = s[rows, positive], s[rows, negative]
-            ahead, noise = far - near, _noise(s)[rows, 0]
+            far, noise = s[rows, negative], noise[rows, 0]
+            ahead = far - s[rows, positive]
             nearer = ahead > noise
-            if _has_wider(s) and len(some := (ahead.detach().abs() <= noise).nonzero()[:, 0]):
-                anchors, row = rows[some].unique(return_inverse=True)  # type: ignore[no-untyped-call]
-                t = self._in_float64(batch, anchors)
-                nearer[some] = t[row, negative[some]] - t[row, positive[some]] > _noise(t)[row, 0]
+            if _has_wider(s):
+                some = ((ahead > -noise) & ~nearer).nonzero()[:, 0]
+                nearer[some] = self._nearer(batch, noise[some], rows[some], positive[some], negative[some])
             return {"loss": Term(self._cost(ahead, far, nearer), kind="triplet", rows=rows)}
         index, counts = batch.positive_index
         weight = counts[:, :, None] * batch.negatives[:, None, :]
-        near, far, noise = s.gather(1, index)[:, :, None], s[:, None, :], _noise(s)[:, None]
-        ahead = far - near
-        nearer = ahead > noise
-        if _has_wider(s) and ahead.numel() and len(some := _unsure(batch, s, near, noise)):
-            t = self._in_float64(batch, some)
-            nearer[some] = t[:, None, :] - t.gather(1, index[some])[:, :, None] > _noise(t)[:, None]
+        far = s[:, None, :]
+        ahead = far - s.gather(1, index)[:, :, None]
+        nearer = ahead > noise[:, None]
+        if _has_wider(s):
+            unsure = (ahead > -noise[:, None]).logical_xor_(nearer).logical_and_(weight)
+            row, k, negative = unsure.nonzero(as_tuple=True)
+            nearer[row, k, negative] = self._nearer(batch, noise[row, 0], row, index[row, k], negative)
         return {"loss": Term(self._cost(ahead, far, nearer), weight, kind="triplet")}
 
     def width(self, batch: Batch) -> int:
@@ -80,13 +80,28 @@ class SelectivelyContrastiveTripletLoss(Loss):
         return len(batch.references) * (1 if listed else max(1, batch.positive_index[0].shape[1]))
 
     @torch.no_grad()
-    def _in_float64(self, batch: Batch, some: Tensor) -> Tensor:
-        """The similarities of some anchors, `[R, M]`."""
+    def _nearer(self, batch: Batch, noise: Tensor, row: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Whether a negative is nearer than a positive, `[T]`, by similarities in float64.
+
+        Args:
+            batch: some anchors.
+            noise: by how much similarities may be wrong as they are, `[T]`.
+            row: which anchor, `[T]`.
+            positive: which reference, `[T]`.
+            negative: which other, `[T]`.
+        """
+        if not len(row):
+            return row > 0
         wide = wide_type(batch.anchors)
+        rows, row = row.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        columns, column = torch.cat([positive, negative]).unique(return_inverse=True)  # type: ignore[no-untyped-call]
         state = {**dict(self.distance.named_parameters()), **dict(self.distance.named_buffers())}
         state = {name: value.to(wide) if value.is_floating_point() else value for name, value in state.items()}
-        rows = batch.anchors[some].to(wide), batch.references.to(wide)
-        return self.distance.closeness(torch.func.functional_call(self.distance, state, rows))
+        given = batch.anchors[rows].to(wide), batch.references[columns].to(wide)
+        t = self.distance.closeness(torch.func.functional_call(self.distance, state, given))
+        near, far = column.chunk(2)
+        finer = torch.finfo(wide).eps / torch.finfo(noise.dtype).eps
+        return t[row, far] - t[row, near] > noise * finer
 
     def _cost(self, ahead: Tensor, negative: Tensor, nearer: Tensor) -> Tensor:
         return torch.where(nearer, self.hard_weight * negative, softplus(ahead / self.temperature))
@@ -102,19 +117,3 @@ def _noise(s: Tensor) -> Tensor:
     """By how much similarities `[A, M]` may be wrong, `[A, 1]`."""
     largest = s.abs().amax(1, keepdim=True) if s.shape[1] else s.new_zeros(len(s), 1)
     return largest * (RESOLUTION * torch.finfo(s.dtype).eps)
-
-
-@torch.no_grad()
-def _unsure(batch: Batch, s: Tensor, near: Tensor, noise: Tensor) -> Tensor:
-    """The anchors with a negative of which nobody knows whether it is nearer than a positive.
-
-    Args:
-        batch: some anchors.
-        s: their similarities, `[A, M]`.
-        near: those to the positives, `[A, K, 1]`.
-        noise: by how much they may be wrong, `[A, 1, 1]`.
-    """
-    counts = batch.positive_index[1][:, :, None]
-    negative = batch.negative_mask.filled(s, math.inf)[:, None, :]
-    gaps = (negative - near.masked_fill(counts == 0, -math.inf)).abs_()
-    return (gaps.amin((1, 2)) <= noise[:, 0, 0]).nonzero()[:, 0]

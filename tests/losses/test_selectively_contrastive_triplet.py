@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from metricreg import Batch, Distance, Execution
 from metricreg import distances as D
@@ -84,15 +85,15 @@ def test_which_of_near_rows_is_nearer_is_as_in_float64(distance: str, radius: fl
 
 def test_nothing_is_asked_again_where_it_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    again = SelectivelyContrastiveTripletLoss._in_float64
-    monkeypatch.setattr(
-        SelectivelyContrastiveTripletLoss,
-        "_in_float64",
-        lambda self, batch, some: asked.append(some.tolist()) or again(self, batch, some),
-    )
+    again = SelectivelyContrastiveTripletLoss._nearer
+
+    def nearer(self: SelectivelyContrastiveTripletLoss, batch: Batch, noise: Tensor, *columns: Tensor) -> Tensor:
+        asked.append(len(noise))
+        return again(self, batch, noise, *columns)
+
+    monkeypatch.setattr(SelectivelyContrastiveTripletLoss, "_nearer", nearer)
     x = rows(12).detach().float()
     SelectivelyContrastiveTripletLoss()(x, torch.arange(12) % 3)
-    assert asked == []
-    x[4] = x[3]  # the positive 3 of 0 is as near as the negative 4
+    x[4] = x[3]  # the positive 3 of each of 0, 6 and 9 is as near as the negative 4, and so is 4 of 1, 7 and 10 as 3
     SelectivelyContrastiveTripletLoss()(x, torch.arange(12) % 3)
-    assert [len(some) for some in asked] == [6]
+    assert asked == [0, 6]
