@@ -93,8 +93,8 @@ class SelectivelyContrastiveTripletLoss(Loss):
         if not len(row):
             return row > 0
         wide = wide_type(batch.anchors)
-        rows, row = row.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        columns, column = torch.cat([positive, negative]).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        rows, row = _used(row, len(batch))
+        columns, column = _used(torch.cat([positive, negative]), len(batch.references))
         state = {**dict(self.distance.named_parameters()), **dict(self.distance.named_buffers())}
         state = {name: value.to(wide) if value.is_floating_point() else value for name, value in state.items()}
         given = batch.anchors[rows].to(wide), batch.references[columns].to(wide)
@@ -105,6 +105,12 @@ class SelectivelyContrastiveTripletLoss(Loss):
 
     def _cost(self, ahead: Tensor, negative: Tensor, nearer: Tensor) -> Tensor:
         return torch.where(nearer, self.hard_weight * negative, softplus(ahead / self.temperature))
+
+
+def _used(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """What an index of so many things names, and where among those each of its entries is."""
+    used = torch.zeros(count, dtype=torch.bool, device=index.device).index_fill_(0, index, True)
+    return used.nonzero()[:, 0], (used.cumsum(0) - 1)[index]
 
 
 def _has_wider(s: Tensor) -> bool:
